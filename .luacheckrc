@@ -1,0 +1,4 @@
+std = "lua54"
+max_line_length = 110
+files["spec"] = { std = "+busted" }
+files["scripts/meta"] = { ignore = { "212", "211", "111", "112", "113", "241" } }

@@ -1,0 +1,115 @@
+# hone: a Lua-scriptable engine for GPU kernels. `make help` lists the targets.
+
+PREFIX  ?= /usr/local
+CC      ?= cc
+WERROR  ?= 0
+# SANITIZE=1 builds into build/asan with AddressSanitizer and UBSan.
+SANITIZE ?= 0
+SPEC    ?= spec
+
+OUT     := build$(if $(filter 1,$(SANITIZE)),/asan)
+BIN     := $(OUT)/hone
+DEPS    := build/deps
+SOURCES := $(DEPS)/.fetched
+TREE_SITTER := $(DEPS)/tree-sitter/tree_sitter/core/lib
+CORE    := $(OUT)/lib/hone/core
+VERSION := $(shell cat VERSION)
+
+WARNINGS := -Wall -Wextra -Wpedantic $(if $(filter 1,$(WERROR)),-Werror)
+SANITIZERS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
+CFLAGS  ?= -O2 -g
+ALL_CFLAGS = -std=c17 $(CFLAGS) $(WARNINGS) $(SANITIZERS) -fPIC -fvisibility=hidden -MMD -MP \
+  -D_GNU_SOURCE -DHONE_VERSION='"$(VERSION)"' -Iengine $(LUA_CFLAGS)
+THIRD_PARTY_CFLAGS = -std=c11 $(CFLAGS) $(SANITIZERS) -w -fPIC -fvisibility=hidden
+comma := ,
+
+LUA_CFLAGS  = $(shell pkg-config --cflags lua5.4)
+LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
+
+# ---- what is built -------------------------------------------------------------------------------
+
+HOST_SRC := engine/main.c engine/host.c
+
+# One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
+MODULES := json fs process http syntax terminal edit gpu
+
+core_json_OBJ      := $(OUT)/deps/yyjson.o
+core_json_CFLAGS   := -isystem $(DEPS)/yyjson/yyjson
+core_fs_LIBS       := -lcrypto
+core_process_LIBS  := -luv
+core_http_LIBS     := -ldl
+core_syntax_OBJ    := $(OUT)/deps/tree-sitter.o
+core_syntax_CFLAGS := -isystem $(TREE_SITTER)/include
+core_syntax_LIBS   := -ldl
+core_edit_LIBS     := -ledit
+core_gpu_SRC       := engine/gpu/probe.c
+core_gpu_LIBS      := -ldl
+
+GRAMMARS := python typescript tsx
+GRAMMAR_DIR := $(OUT)/lib/hone/grammar
+grammar_python_SRC     := $(DEPS)/tree-sitter-python/src
+grammar_typescript_SRC := $(DEPS)/tree-sitter-typescript/typescript/src
+grammar_tsx_SRC        := $(DEPS)/tree-sitter-typescript/tsx/src
+
+PRESENT_MODULES := $(foreach m,$(MODULES),$(if $(wildcard engine/lua/l$(m).c),$(m)))
+TARGETS := $(BIN) $(PRESENT_MODULES:%=$(CORE)/%.so) $(GRAMMARS:%=$(GRAMMAR_DIR)/%.so)
+
+.PHONY: all build deps test check bench bundle install demo clean help
+all: build
+
+deps:  ## install build dependencies (distribution packages, pinned sources)
+	@tools/deps.sh build
+
+build: $(SOURCES)  ## build the host and its libraries into build/
+	@$(MAKE) --no-print-directory $(TARGETS)
+
+$(SOURCES): tools/sources.txt tools/deps.sh
+	@tools/deps.sh build && touch $@
+
+$(BIN): $(HOST_SRC:engine/%.c=$(OUT)/obj/%.o)
+	$(CC) $(SANITIZERS) -o $@ $^ -Wl,--whole-archive $(LUA_ARCHIVE) -Wl,--no-whole-archive -Wl,-E -lm -ldl
+
+$(OUT)/obj/%.o: engine/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+define module_rules
+$(CORE)/$(1).so: $(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o) $(core_$(1)_OBJ)
+	@mkdir -p $$(@D)
+	$(CC) $(SANITIZERS) -shared -o $$@ $$^ $(core_$(1)_LIBS)
+$(OUT)/obj/lua/l$(1).o: ALL_CFLAGS += $(core_$(1)_CFLAGS)
+endef
+$(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
+
+$(OUT)/deps/yyjson.o: $(DEPS)/yyjson/yyjson/yyjson.c
+	@mkdir -p $(@D)
+	$(CC) $(THIRD_PARTY_CFLAGS) -c -o $@ $<
+
+$(OUT)/deps/tree-sitter.o: $(TREE_SITTER)/src/lib.c
+	@mkdir -p $(@D)
+	$(CC) $(THIRD_PARTY_CFLAGS) -I$(TREE_SITTER)/include -I$(TREE_SITTER)/src -c -o $@ $<
+
+# The grammars include <tree_sitter/parser.h> and its friends, which the runtime keeps beside its sources.
+GRAMMAR_HEADERS := $(OUT)/deps/include/tree_sitter
+$(GRAMMAR_HEADERS)/parser.h: $(TREE_SITTER)/src/parser.h
+	@mkdir -p $(@D)
+	cp $(addprefix $(TREE_SITTER)/src/,parser.h alloc.h array.h ts_assert.h) $(@D)
+
+define grammar_rules
+$(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner.c | $(GRAMMAR_HEADERS)/parser.h
+	@mkdir -p $$(@D)
+	$(CC) $(filter-out -fvisibility=hidden,$(THIRD_PARTY_CFLAGS)) -I$(OUT)/deps/include -shared -o $$@ $$^
+endef
+$(foreach g,$(GRAMMARS),$(eval $(call grammar_rules,$(g))))
+
+test: build  ## run the specs inside the host (SPEC=spec/json_spec.lua runs one)
+	@tools/deps.sh test
+	busted --lua=$(BIN) $(SPEC)
+
+clean:  ## remove what was built (build/deps stays)
+	rm -rf $(filter-out build/deps build/testenv build/lintenv,$(wildcard build/*))
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1 -/p' $(MAKEFILE_LIST)
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
