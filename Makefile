@@ -89,16 +89,10 @@ $(OUT)/deps/tree-sitter.o: $(TREE_SITTER)/src/lib.c
 	@mkdir -p $(@D)
 	$(CC) $(THIRD_PARTY_CFLAGS) -I$(TREE_SITTER)/include -I$(TREE_SITTER)/src -c -o $@ $<
 
-# The grammars include <tree_sitter/parser.h> and its friends, which the runtime keeps beside its sources.
-GRAMMAR_HEADERS := $(OUT)/deps/include/tree_sitter
-$(GRAMMAR_HEADERS)/parser.h: $(TREE_SITTER)/src/parser.h
-	@mkdir -p $(@D)
-	cp $(addprefix $(TREE_SITTER)/src/,parser.h alloc.h array.h ts_assert.h) $(@D)
-
 define grammar_rules
-$(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner.c | $(GRAMMAR_HEADERS)/parser.h
+$(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner.c
 	@mkdir -p $$(@D)
-	$(CC) $(filter-out -fvisibility=hidden,$(THIRD_PARTY_CFLAGS)) -I$(OUT)/deps/include -shared -o $$@ $$^
+	$(CC) $(filter-out -fvisibility=hidden,$(THIRD_PARTY_CFLAGS)) -I$(grammar_$(1)_SRC) -shared -o $$@ $$^
 endef
 $(foreach g,$(GRAMMARS),$(eval $(call grammar_rules,$(g))))
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what hone is built from and tested with: tools/deps.sh [build|test|lint]...
-# Distribution packages come from apt; sources and Python packages from PyPI, at pinned versions whose
-# checksums stand in tools/sources.txt. Everything that is not a distribution package lands in build/.
+# Distribution packages come from apt; sources from PyPI and npm at the versions and checksums of
+# tools/sources.txt; Python packages from PyPI at the versions of tools/*env.txt. Everything that is not a distribution package lands in build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,20 +23,33 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Fetch every source package of tools/sources.txt into build/deps/<name>, verified by its sha256.
+# The published archive of one package, into folder $4.
+download() {
+  local registry=$1 package=$2 version=$3 folder=$4
+  case "$registry" in
+    pypi)
+      python3 -m pip download -qq --disable-pip-version-check --no-deps --no-binary :all: \
+        -d "$folder" "$package==$version" ;;
+    npm) (cd "$folder" && npm pack --silent "$package@$version" >/dev/null 2>&1) ;;
+  esac
+}
+
+# Fetch every source of tools/sources.txt into build/deps/<name>, verified by its sha256.
 fetch_sources() {
-  local name version sha256 package folder
-  while read -r name version sha256 package; do
+  local name registry package version sha256 folder archive
+  while read -r name registry package version sha256; do
     case "$name" in ''|'#'*) continue ;; esac
     folder=build/deps/$name
     [ -f "$folder/.version" ] && [ "$(cat "$folder/.version")" = "$version $sha256" ] && continue
     echo "deps: fetching $package $version"
     rm -rf "$folder" "$folder.part"
     mkdir -p "$folder.part/dist"
-    printf '%s==%s --hash=sha256:%s\n' "$package" "$version" "$sha256" >"$folder.part/requirements.txt"
-    python3 -m pip download -qq --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
-      -d "$folder.part/dist" -r "$folder.part/requirements.txt"
-    tar -xzf "$folder.part"/dist/*.tar.gz -C "$folder.part" --strip-components=1
+    download "$registry" "$package" "$version" "$folder.part/dist" ||
+      { echo "deps: cannot download $package $version from $registry" >&2; exit 1; }
+    archive=$(echo "$folder.part"/dist/*)
+    echo "$sha256  $archive" | sha256sum --check --quiet ||
+      { echo "deps: $package $version does not have the checksum in tools/sources.txt" >&2; exit 1; }
+    tar -xzf "$archive" -C "$folder.part" --strip-components=1
     rm -rf "$folder.part/dist"
     echo "$version $sha256" >"$folder.part/.version"
     mv "$folder.part" "$folder"
@@ -60,7 +73,7 @@ venv() {
 mkdir -p build/deps
 for group in "${@:-build}"; do
   case "$group" in
-    build) apt_install $BUILD_PACKAGES; fetch_sources ;;
+    build) apt_install $BUILD_PACKAGES $(command -v npm >/dev/null || echo npm); fetch_sources ;;
     test) apt_install $TEST_PACKAGES; [ "${TORCH:-1}" = 0 ] || venv testenv ;;
     lint) apt_install $LINT_PACKAGES; venv lintenv ;;
     *) echo "deps: unknown group '$group' (build, test, lint)" >&2; exit 2 ;;
