@@ -16,27 +16,30 @@ CORE    := $(OUT)/lib/hone/core
 VERSION := $(shell cat VERSION)
 
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(filter 1,$(WERROR)),-Werror)
+comma := ,
 SANITIZERS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(CFLAGS) $(WARNINGS) $(SANITIZERS) -fPIC -fvisibility=hidden -MMD -MP \
   -D_GNU_SOURCE -DHONE_VERSION='"$(VERSION)"' -Iengine $(LUA_CFLAGS)
 THIRD_PARTY_CFLAGS = -std=c11 $(CFLAGS) $(SANITIZERS) -w -fPIC -fvisibility=hidden
-comma := ,
 
 LUA_CFLAGS  = $(shell pkg-config --cflags lua5.4)
 LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 
 # ---- what is built -------------------------------------------------------------------------------
 
-HOST_SRC := engine/main.c engine/host.c
+HOST_SRC := engine/main.c engine/host.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
 MODULES := json fs process http syntax terminal edit gpu
 
+core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c \
+  engine/json/text.c engine/json/buffer.c
 core_json_OBJ      := $(OUT)/deps/yyjson.o
 core_json_CFLAGS   := -isystem $(DEPS)/yyjson/yyjson
-core_fs_LIBS       := -lcrypto
+core_fs_LIBS       := -ldl
 core_process_LIBS  := -luv
+core_http_SRC      := engine/http/curl.c engine/http/transfer.c engine/http/part.c
 core_http_LIBS     := -ldl
 core_syntax_OBJ    := $(OUT)/deps/tree-sitter.o
 core_syntax_CFLAGS := -isystem $(TREE_SITTER)/include
@@ -54,7 +57,13 @@ grammar_tsx_SRC        := $(DEPS)/tree-sitter-typescript/tsx/src
 PRESENT_MODULES := $(foreach m,$(MODULES),$(if $(wildcard engine/lua/l$(m).c),$(m)))
 TARGETS := $(BIN) $(PRESENT_MODULES:%=$(CORE)/%.so) $(GRAMMARS:%=$(GRAMMAR_DIR)/%.so)
 
-.PHONY: all build deps test check bench bundle install demo clean help
+LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luacheckrc)
+C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]')
+CLANG_FORMAT = build/lintenv/bin/clang-format
+# The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
+SPEC_ENV = HONE_BIN=$(abspath $(BIN)) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0)
+
+.PHONY: all build deps test check format bench bundle install rock demo clean help
 all: build
 
 deps:  ## install build dependencies (distribution packages, pinned sources)
@@ -77,7 +86,7 @@ define module_rules
 $(CORE)/$(1).so: $(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o) $(core_$(1)_OBJ)
 	@mkdir -p $$(@D)
 	$(CC) $(SANITIZERS) -shared -o $$@ $$^ $(core_$(1)_LIBS)
-$(OUT)/obj/lua/l$(1).o: ALL_CFLAGS += $(core_$(1)_CFLAGS)
+$(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o): ALL_CFLAGS += $(core_$(1)_CFLAGS)
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
 
@@ -96,11 +105,45 @@ $(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner
 endef
 $(foreach g,$(GRAMMARS),$(eval $(call grammar_rules,$(g))))
 
-test: build  ## run the specs inside the host (SPEC=spec/json_spec.lua runs one)
+test: build  ## set up and run the specs inside the host (SPEC=spec/json_spec.lua runs one)
 	@tools/deps.sh test
-	busted --lua=$(BIN) $(SPEC)
+	@$(SPEC_ENV) busted --lua=$(BIN) --cpath='./$(OUT)/lib/?.so' $(BUSTED_FLAGS) $(SPEC)
 
-clean:  ## remove what was built (build/deps stays)
+demo: build  ## read SGLang's source and Llama 3.1 8B's config, write the model's Definitions
+	@examples/demo.sh $(BIN)
+
+check: build  ## lint C and Lua, check their format
+	@tools/deps.sh lint
+	luacheck --quiet $(LUA_FILES)
+	@node tools/format.cjs --check $(LUA_FILES)
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+format:  ## format C and Lua
+	@tools/deps.sh lint
+	@node tools/format.cjs $(LUA_FILES)
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+bench: build  ## print the figures, as ratios taken in one run (BENCH=json runs one)
+	@$(BIN) bench/run.lua $(BENCH)
+
+bundle: build  ## make a relocatable tarball that runs on a bare machine
+	@tools/deps.sh bundle
+	@tools/bundle.sh $(if $(SPECS),--with-specs) build/hone-$(VERSION)-$(shell uname -s -m | tr 'A-Z ' 'a-z-').tar.gz
+
+install: build  ## install under PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hone $(DESTDIR)$(PREFIX)/share/hone
+	install $(BIN) $(DESTDIR)$(PREFIX)/bin/hone
+	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(DESTDIR)$(PREFIX)/lib/hone/
+	cp -r scripts skills examples docs README.md LICENSE VERSION $(DESTDIR)$(PREFIX)/share/hone/
+
+# What LuaRocks installs: the libraries as modules, and beside them what they read at run time.
+rock: build
+	install -d $(LUADIR)/hone/share $(LIBDIR)/hone
+	cp -r scripts/hone $(LUADIR)/
+	cp -r skills scripts/meta $(LUADIR)/hone/share/
+	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(LIBDIR)/hone/
+
+clean:  ## remove what was built (fetched sources and environments stay)
 	rm -rf $(filter-out build/deps build/testenv build/lintenv,$(wildcard build/*))
 
 help:  ## list the targets

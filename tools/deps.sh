@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what hone is built from and tested with: tools/deps.sh [build|test|lint]...
+# Install what hone is built from and tested with: tools/deps.sh [build|test|bundle|lint]...
 # Distribution packages come from apt; sources from PyPI and npm at the versions and checksums of
 # tools/sources.txt; Python packages from PyPI at the versions of tools/*env.txt. Everything that is not a distribution package lands in build/.
 set -euo pipefail
@@ -9,6 +9,7 @@ BUILD_PACKAGES="gcc make pkg-config python3 python3-pip lua5.4 liblua5.4-dev lua
   libuv1-dev libcurl4-openssl-dev libedit-dev libssl-dev git unzip ca-certificates"
 TEST_PACKAGES="lua-busted luarocks git-lfs python3-venv tmux"
 LINT_PACKAGES="lua-check python3-venv nodejs"
+BUNDLE_PACKAGES="patchelf libcurl4"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -34,7 +35,7 @@ download() {
   esac
 }
 
-# Fetch every source of tools/sources.txt into build/deps/<name>, verified by its sha256.
+# Fetch every source of the list $1 into build/deps/<name>, verified by its sha256.
 fetch_sources() {
   local name registry package version sha256 folder archive
   while read -r name registry package version sha256; do
@@ -48,12 +49,12 @@ fetch_sources() {
       { echo "deps: cannot download $package $version from $registry" >&2; exit 1; }
     archive=$(echo "$folder.part"/dist/*)
     echo "$sha256  $archive" | sha256sum --check --quiet ||
-      { echo "deps: $package $version does not have the checksum in tools/sources.txt" >&2; exit 1; }
+      { echo "deps: $package $version does not have the checksum in $1" >&2; exit 1; }
     tar -xzf "$archive" -C "$folder.part" --strip-components=1
     rm -rf "$folder.part/dist"
     echo "$version $sha256" >"$folder.part/.version"
     mv "$folder.part" "$folder"
-  done <tools/sources.txt
+  done <"$1"
 }
 
 # A virtual environment build/<name>, made from tools/<name>.txt; made again when that file changes.
@@ -73,9 +74,10 @@ venv() {
 mkdir -p build/deps
 for group in "${@:-build}"; do
   case "$group" in
-    build) apt_install $BUILD_PACKAGES $(command -v npm >/dev/null || echo npm); fetch_sources ;;
+    build) apt_install $BUILD_PACKAGES $(command -v npm >/dev/null || echo npm); fetch_sources tools/sources.txt ;;
     test) apt_install $TEST_PACKAGES; [ "${TORCH:-1}" = 0 ] || venv testenv ;;
-    lint) apt_install $LINT_PACKAGES; venv lintenv ;;
-    *) echo "deps: unknown group '$group' (build, test, lint)" >&2; exit 2 ;;
+    bundle) apt_install $BUNDLE_PACKAGES ;;
+    lint) apt_install $LINT_PACKAGES; venv lintenv; fetch_sources tools/lint-sources.txt ;;
+    *) echo "deps: unknown group '$group' (build, test, bundle, lint)" >&2; exit 2 ;;
   esac
 done

@@ -1,0 +1,28 @@
+--- Run the benches and print their figures: hone bench/run.lua [NAME...]
+-- A bench is a file bench/<name>.lua that returns { name, run = function(report) }; it calls
+-- report(label, ratio, detail) for every figure. Ratios are taken in one run on one machine.
+local lfs = require "lfs"
+
+local folder = arg[0]:match("^(.*)/[^/]*$") or "."
+
+local function names()
+  if #arg > 0 then return { table.unpack(arg) } end
+  local found = {}
+  for file in lfs.dir(folder) do
+    local name = file:match("^(.*)%.lua$")
+    if name and name ~= "run" then found[#found + 1] = name end
+  end
+  table.sort(found)
+  return found
+end
+
+local function report(label, ratio, detail)
+  local figure = ratio and ("%.2fx"):format(ratio) or "-"
+  print(("  %-52s %9s   %s"):format(label, figure, detail or ""))
+end
+
+for _, name in ipairs(names()) do
+  local bench = assert(dofile(("%s/%s.lua"):format(folder, name)))
+  print(bench.name)
+  bench.run(report)
+end
