@@ -47,10 +47,15 @@ needed() {
     grep -Ev '/(libc|libm|libdl|libpthread|librt|libresolv|libutil|ld-linux[^/]*)\.so'
 }
 
-curl=$(ldconfig -p | awk '/libcurl\.so\.4 / { print $NF; exit }')
+# Libraries that are opened at run time, on first use.
+opened() { ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'; }
+
 {
   find "$root" -name '*.so' | while read -r file; do needed "$file" || true; done
-  if [ -n "$curl" ]; then echo "$curl"; needed "$curl"; fi
+  for library in libcurl.so.4 libcrypto.so.3; do
+    opened $library
+    needed "$(opened $library)"
+  done
 } | sort -u | while read -r library; do
   cp -L "$library" "$root/lib/$(basename "$library")"
 done
