@@ -1,0 +1,386 @@
+--- What hone knows about each op type: one file of this folder each, found by being here.
+--
+-- A file returns a table of data and small functions:
+--   op_type            the dataset's name for it
+--   variants           { [variant] = kind }, the forms it comes in
+--   check(params)      true, or nil and why no kernel has these parameters
+--   hidden_constants   { { name, read(source) } }: fixed by a reference, shown nowhere else in a definition
+--   contradictions     { { input, written, right, note } }: two shapes that the dataset uses for one kernel
+-- and a kind holds
+--   names              { { template, with, style } }: the first whose `with` agrees is written, all are read
+--   defaults           parameters that may be left out
+--   axes               { { name, "var" | "const", description, when } } in the dataset's order
+--   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when } } in calling order
+--   constraints        { { expression, when } }
+--   description, stage, flags, fi_api, parallel ("tp", "ep": the sizes that it depends on)
+--   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
+-- `${name}` stands for a parameter; `when(params)` says whether an entry is there at all. Descriptions of
+-- constant axes have no full stop, since the arithmetic behind the value follows them.
+local _, this_file = ...
+local ops = {}
+
+-- ---- finding the files ---------------------------------------------------------------------------
+
+local names
+
+---Names of all op types, sorted.
+function ops.list()
+  if not names then
+    names = {}
+    for file in require("lfs").dir(this_file:match("^(.*)[/\\]")) do
+      local name = file:match("^([%w_]+)%.lua$")
+      if name and name ~= "init" then names[#names + 1] = name end
+    end
+    table.sort(names)
+  end
+  return table.move(names, 1, #names, 1, {})
+end
+
+---The table of one op type, or nil and a message.
+function ops.get(op_type)
+  for _, name in ipairs(ops.list()) do
+    if name == op_type then return require("hone.ops." .. name) end
+  end
+  return nil, ("no op type '%s' (there are %s)"):format(tostring(op_type), table.concat(ops.list(), ", "))
+end
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+---Names of the variants of an op type, sorted.
+function ops.variants(op_type)
+  local op, why = ops.get(op_type)
+  if not op then error(why, 2) end
+  return sorted_keys(op.variants)
+end
+
+-- ---- parameters and templates --------------------------------------------------------------------
+
+-- As Python prints it: the shortest digits that read back as the same number.
+local function number_text(value)
+  if math.type(value) == "integer" then return tostring(value) end
+  for digits = 1, 17 do
+    local text = ("%." .. digits .. "g"):format(value)
+    if tonumber(text) == value then return text end
+  end
+end
+
+local function fill(template, values)
+  return (template:gsub("%${([%w_]+)}", function(name)
+    local value = values[name]
+    return type(value) == "number" and number_text(value) or value
+  end))
+end
+
+-- What is wrong with a parameter, nil when nothing is.
+local function mistake(name, value, wants)
+  local positive = type(value) == "number" and 0 < value and value < math.huge
+  local expected
+  if wants == "string" and type(value) ~= "string" then
+    expected = "a string"
+  elseif wants ~= "string" and not positive then
+    expected = "a positive number"
+  elseif wants == "integer" and not math.tointeger(value) then
+    expected = "an integer"
+  end
+  return expected and ("parameter '%s' must be %s, got %s"):format(name, expected, tostring(value))
+end
+
+-- What each parameter of a variant has to be: { [name] = "integer" | "number" | "string" }.
+local function parameters(op, kind)
+  local wanted = {}
+  for _, axis in ipairs(kind.axes) do
+    if axis[2] == "const" then wanted[axis[1]] = "integer" end
+  end
+  for _, constant in ipairs(op.hidden_constants or {}) do wanted[constant.name] = "number" end
+  for name in pairs(kind.defaults or {}) do wanted[name] = "string" end
+  return wanted
+end
+
+-- A checked copy of `params` with the defaults filled in. Those in the set `optional` may be missing; any
+-- other mistake is raised at `level`.
+local function complete(op, kind, params, level, optional)
+  local wanted, result = parameters(op, kind), {}
+  for name in pairs(params) do
+    if not wanted[name] then error(("unknown parameter '%s'"):format(tostring(name)), level + 1) end
+  end
+  for name, wants in pairs(wanted) do
+    local value = params[name]
+    if value == nil then value = kind.defaults and kind.defaults[name] end
+    if value ~= nil or not (optional and optional[name]) then
+      local wrong = mistake(name, value, wants)
+      if wrong then error(wrong, level + 1) end
+      result[name] = wants == "integer" and math.tointeger(value) or value
+    end
+  end
+  return result
+end
+
+-- True, or nil and why there is no kernel with these parameters.
+local function check(op, params)
+  if op.check then return op.check(params) end
+  return true
+end
+
+-- An op type and one of its variants; names that there are not are raised at `level`.
+local function find_kind(op_type, variant, level)
+  local op, why = ops.get(op_type)
+  if not op then error(why, level + 1) end
+  local kind = op.variants[variant]
+  if not kind then
+    local known = table.concat(sorted_keys(op.variants), ", ")
+    local message = "op type '%s' has no variant '%s' (it has %s)"
+    error(message:format(op_type, tostring(variant), known), level + 1)
+  end
+  return op, kind
+end
+
+-- ---- names ---------------------------------------------------------------------------------------
+
+local function agrees(with, params)
+  for name, value in pairs(with or {}) do
+    if params[name] ~= value then return false end
+  end
+  return true
+end
+
+-- In the style asked for, or in any that these parameters have.
+local function write_name(kind, params, style)
+  local fallback
+  for _, naming in ipairs(kind.names) do
+    if agrees(naming.with, params) then
+      if naming.style == style then return fill(naming[1], params) end
+      fallback = fallback or naming
+    end
+  end
+  return fill(fallback[1], params)
+end
+
+---The name of a definition; style "older" where an older spelling exists.
+function ops.name(op_type, variant, params, style)
+  local op, kind = find_kind(op_type, variant, 2)
+  local hidden = {}
+  for _, constant in ipairs(op.hidden_constants or {}) do hidden[constant.name] = true end
+  params = complete(op, kind, params, 2, hidden)
+  local ok, why = check(op, params)
+  if not ok then return nil, why end
+  return write_name(kind, params, style)
+end
+
+-- A Lua pattern that matches what a name template writes, and the names of its captures.
+local function name_pattern(template)
+  local captures = {}
+  local pattern = template:gsub("%${([%w_]+)}", function(name)
+    captures[#captures + 1] = name
+    return "(%d+)"
+  end)
+  return "^" .. pattern .. "$", captures
+end
+
+local function read_name(naming, name)
+  local pattern, captures = name_pattern(naming[1])
+  local values = table.pack(name:match(pattern))
+  if not values[1] then return nil end
+  local params = {}
+  for key, value in pairs(naming.with or {}) do params[key] = value end
+  for i, key in ipairs(captures) do
+    params[key] = math.tointeger(tonumber(values[i]))
+    if not params[key] then return nil end -- more digits than an integer has
+  end
+  return params
+end
+
+local function parse_exactly(name)
+  for _, op_type in ipairs(ops.list()) do
+    for variant, kind in pairs(ops.get(op_type).variants) do
+      for _, naming in ipairs(kind.names) do
+        local params = read_name(naming, name)
+        if params then return op_type, variant, params end
+      end
+    end
+  end
+end
+
+---Read a definition's name back: op type, variant, parameters, and the version of a name such as
+---`rmsnorm_h4096_v2`. Nil when no op type writes such names.
+function ops.parse(name)
+  local op_type, variant, params = parse_exactly(name)
+  if op_type then return op_type, variant, params end
+  local plain, version = name:match("^(.+)_v(%d+)$")
+  if not plain then return nil end
+  op_type, variant, params = parse_exactly(plain)
+  if op_type then return op_type, variant, params, math.tointeger(tonumber(version)) end
+end
+
+-- ---- building a definition -----------------------------------------------------------------------
+
+-- The entries of a list that are there with these parameters.
+local function present(entries, params)
+  local kept = {}
+  for _, entry in ipairs(entries or {}) do
+    if not entry.when or entry.when(params) then kept[#kept + 1] = entry end
+  end
+  return kept
+end
+
+local function describe(kind, params, about)
+  local text = fill(kind.description, params)
+  local modules = type(about.module) == "table" and table.concat(about.module, ", ") or about.module
+  local origin = {}
+  if about.display then origin[#origin + 1] = about.display end
+  if modules and modules ~= "" then origin[#origin + 1] = modules end
+  if #origin == 0 then return text end
+  text = text .. " Taken from " .. table.concat(origin, " ")
+  local full = { tp = "tensor", ep = "expert" }
+  for _, which in ipairs(kind.parallel or {}) do
+    if about[which] then text = ("%s, %s parallel size %d"):format(text, full[which], about[which]) end
+  end
+  return text .. "."
+end
+
+local function tags_of(kind, about)
+  local tags = {}
+  local function add(tag) tags[#tags + 1] = tag end
+  if kind.stage then add("stage:" .. kind.stage) end
+  add("status:unverified")
+  for _, model in ipairs(about.models or {}) do add("model:" .. model) end
+  for _, flag in ipairs(kind.flags or {}) do add(flag) end
+  if kind.fi_api then add("fi_api:" .. kind.fi_api) end
+  for _, which in ipairs(kind.parallel or {}) do
+    if about[which] then add(("%s:%d"):format(which, about[which])) end
+  end
+  return tags
+end
+
+local function build_axes(kind, params, origins)
+  local json = require("hone.json")
+  local axes = json.object()
+  for _, entry in ipairs(present(kind.axes, params)) do
+    local name, type, description = entry[1], entry[2], entry[3]
+    local axis = json.object()
+    axis.type = type
+    if type == "const" then
+      axis.value = params[name]
+      description = description .. (origins[name] and ": " .. origins[name] or "") .. "."
+    end
+    axis.description = description
+    axes[name] = axis
+  end
+  return axes
+end
+
+local function build_tensors(entries, params)
+  local json = require("hone.json")
+  local tensors = json.object()
+  for _, entry in ipairs(present(entries, params)) do
+    local shape = entry[2]
+    local tensor = json.object()
+    tensor.shape = shape and table.move(shape, 1, #shape, 1, {}) or json.null
+    tensor.dtype = fill(entry[3], params)
+    tensor.description = entry[4]
+    tensors[entry[1]] = tensor
+  end
+  return tensors
+end
+
+local function build_reference(kind, params)
+  local source = kind.reference
+  if kind.reference_parts then source = fill(source, kind.reference_parts(params)) end
+  return fill(source, params)
+end
+
+---Make the definition of a kernel; nil and a message when there is no such kernel.
+function ops.build(op_type, variant, params, about)
+  about = about or {}
+  local op, kind = find_kind(op_type, variant, 2)
+  params = complete(op, kind, params, 2)
+  local ok, why = check(op, params)
+  if not ok then return nil, why end
+
+  local definition = require("hone.json").object()
+  definition.name = write_name(kind, params, about.style)
+  definition.description = describe(kind, params, about)
+  definition.op_type = op_type
+  definition.tags = tags_of(kind, about)
+  definition.axes = build_axes(kind, params, about.origins or {})
+  local constraints = {}
+  for i, entry in ipairs(present(kind.constraints, params)) do constraints[i] = entry[1] end
+  if #constraints > 0 then definition.constraints = constraints end
+  definition.inputs = build_tensors(kind.inputs, params)
+  definition.outputs = build_tensors(kind.outputs, params)
+  definition.reference = build_reference(kind, params)
+  return definition
+end
+
+-- ---- signatures ----------------------------------------------------------------------------------
+
+local function same_list(a, b)
+  return type(a) == "table" and table.concat(a, "\0") == table.concat(b, "\0")
+end
+
+-- Where the dataset contradicts itself, the shapes that inputs should have had: { [input] = shape }, notes.
+local function corrections(op, definition)
+  local shapes, notes = {}, {}
+  for _, entry in ipairs(op and op.contradictions or {}) do
+    local input = definition.inputs[entry.input]
+    if input and same_list(input.shape, entry.written) then
+      shapes[entry.input] = entry.right
+      notes[#notes + 1] = entry.note
+    end
+  end
+  return shapes, notes
+end
+
+local function axes_text(definition, corrected)
+  local axis_value = require("hone.dataset.definition").axis_value
+  local texts = {}
+  for name, axis in pairs(definition.axes) do texts[name] = tostring(axis_value(axis) or "var") end
+  for _, shape in pairs(corrected) do
+    for _, name in ipairs(shape) do texts[name] = texts[name] or "var" end
+  end
+  local parts = {}
+  for i, name in ipairs(sorted_keys(texts)) do parts[i] = name .. "=" .. texts[name] end
+  return table.concat(parts, " ")
+end
+
+local function tensors_text(tensors, corrected)
+  local parts = {}
+  for name, tensor in pairs(tensors) do
+    local shape = corrected[name] or tensor.shape
+    local text = type(shape) == "table" and "[" .. table.concat(shape, ",") .. "]" or ""
+    parts[#parts + 1] = name .. text .. ":" .. tensor.dtype
+  end
+  return table.concat(parts, " ")
+end
+
+-- Comments and docstrings do not compute anything, but may mention a constant.
+local function without_comments(source)
+  return (source:gsub('"""(.-)"""', ""):gsub("'''(.-)'''", ""):gsub("#[^\n]*", ""))
+end
+
+---What makes a definition the kernel that it is, as one line: two definitions with equal signatures are
+---the same kernel, whatever they are called. The second result holds its parts.
+function ops.signature(definition)
+  local op = ops.get(definition.op_type)
+  local corrected, notes = corrections(op, definition)
+  local parts = {
+    axes = axes_text(definition, corrected),
+    inputs = tensors_text(definition.inputs, corrected),
+    outputs = tensors_text(definition.outputs, {}),
+  }
+  local shape = table.concat({ definition.op_type, parts.axes, parts.inputs, parts.outputs }, " | ")
+  local signature, hidden, unknown = shape, {}, {}
+  for _, constant in ipairs(op and op.hidden_constants or {}) do
+    local value = constant.read(without_comments(definition.reference))
+    if not value then unknown[#unknown + 1] = constant.name end
+    hidden[constant.name] = value and number_text(value) or "unknown"
+    signature = ("%s | %s=%s"):format(signature, constant.name, hidden[constant.name])
+  end
+  return signature, { shape = shape, parts = parts, hidden = hidden, unknown = unknown, notes = notes }
+end
+
+return ops

@@ -1,0 +1,64 @@
+-- What hone writes, read by flashinfer-bench itself. The release on PyPI has no `validate`: that part runs
+-- where HONE_FLASHINFER_BENCH names a checkout of flashinfer-bench that has it.
+local fs, json, ops = require "hone.fs", require "hone.json", require "hone.ops"
+local process, traceset = require "hone.process", require "hone.dataset.traceset"
+local support = require "support.dataset"
+
+local SOURCE = os.getenv("HONE_FLASHINFER_BENCH")
+
+local DEFINITIONS = {}
+local function add(...)
+  table.insert(DEFINITIONS, (assert(ops.build(...))))
+end
+
+for _, page_size in ipairs { 1, 16, 64 } do
+  for _, variant in ipairs { "decode", "prefill_causal" } do
+    add("gqa_paged", variant, { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = page_size })
+  end
+end
+add("gqa_ragged", "prefill_causal", { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128 })
+for _, dtype in ipairs { "float16", "bfloat16", "float32" } do
+  add("gemm", "gemm", { N = 6144, K = 4096, dtype = dtype })
+end
+for _, variant in ipairs(ops.variants("rmsnorm")) do
+  add("rmsnorm", variant, { hidden_size = 4096, eps = 1e-5 })
+end
+for _, variant in ipairs(ops.variants("sampling")) do add("sampling", variant, { vocab_size = 128256 }) end
+
+describe("flashinfer-bench", function()
+  local python, absent = support.python()
+  if not python then return pending(absent) end
+
+  local dataset, report
+
+  setup(function()
+    dataset = assert(fs.tempdir())
+    assert(traceset.apply(traceset.plan(assert(traceset.open(dataset.path)), DEFINITIONS)))
+    local command = { python, "spec/support/validate_dataset.py", dataset.path, SOURCE, timeout = 120 }
+    local done = assert(process.run(command))
+    assert(done.status == 0, done.stderr)
+    report = assert(json.decode(done.stdout:match("([^\n]*)\n$")))
+  end)
+
+  teardown(function() dataset:remove() end)
+
+  it("loads every definition that hone writes", function()
+    local names = {}
+    for i, definition in ipairs(DEFINITIONS) do names[i] = definition.name end
+    table.sort(names)
+    assert.same(names, report.definitions)
+  end)
+
+  it("finds no fault with their layout, fields and descriptions", function()
+    if report.validated == json.null then
+      return pending("flashinfer-bench has no validate (HONE_FLASHINFER_BENCH may name a checkout that has)")
+    end
+    for name, checks in pairs(report.validated) do
+      for check, result in pairs(checks) do
+        if type(result) == "table" then assert.not_equal("error", result.status, name .. " " .. check) end
+      end
+      assert.equal("ok", checks.layout.status, name)
+      assert.equal("ok", checks.definition.status, name)
+    end
+  end)
+end)

@@ -1,0 +1,72 @@
+-- PyTorch judges the references: against the dataset's, and, where it has none, against the same thing
+-- computed in another way. The inputs are in support/compare_references.py.
+local fs, json, ops = require "hone.fs", require "hone.json", require "hone.ops"
+local process = require "hone.process"
+local support = require "support.dataset"
+
+-- The dataset's tolerance is 1e-2. Here no more may differ than what the order of a float32 sum changes,
+-- which may round a bfloat16 between 1 and 2 to the value beside it.
+local TOLERANCE = { bfloat16 = 2 ^ -7, float16 = 0, float32 = 1e-4, int64 = 0 }
+local SECONDS = 600
+
+-- What the dataset has no definition of: other page sizes, other dtypes.
+local OURS_ONLY = {}
+for _, page_size in ipairs { 16, 32 } do
+  for _, variant in ipairs { "decode", "prefill_causal" } do
+    local params = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = page_size }
+    table.insert(OURS_ONLY, { "gqa_paged", variant, params })
+  end
+end
+table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "bfloat16" } })
+table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "float32" } })
+
+-- Our definition of the same kernel as a file of the dataset.
+local function rebuild(path)
+  local theirs = assert(json.read(path))
+  local op_type, variant, params = ops.parse(theirs.name)
+  for name, value in pairs(select(2, ops.signature(theirs)).hidden) do params[name] = tonumber(value) end
+  return (assert(ops.build(op_type, variant, params)))
+end
+
+local function our_definitions(theirs)
+  local list = {}
+  for _, op_type in ipairs(ops.list()) do
+    local paths = fs.glob(fs.join(theirs, op_type, "*.json"))
+    for _, path in ipairs(paths) do table.insert(list, (rebuild(path))) end
+  end
+  for _, case in ipairs(OURS_ONLY) do table.insert(list, (assert(ops.build(table.unpack(case))))) end
+  return list
+end
+
+describe("references under PyTorch", function()
+  local root, no_dataset = support.trace()
+  local python, no_python = support.python()
+  if not root or not python then return pending(no_dataset or no_python) end
+
+  local definitions = our_definitions(fs.join(root, "definitions"))
+  local results
+
+  setup(function()
+    local ours <close> = assert(fs.tempdir())
+    for _, definition in ipairs(definitions) do
+      local path = fs.join(ours.path, definition.op_type, definition.name .. ".json")
+      assert(json.write(path, definition, { indent = 2 }))
+    end
+    local script, theirs = "spec/support/compare_references.py", fs.join(root, "definitions")
+    local done = assert(process.run { python, script, ours.path, theirs, timeout = SECONDS })
+    assert(done.status == 0, done.stderr)
+    results = assert(json.decode(done.stdout, { nan = true }))
+  end)
+
+  for _, definition in ipairs(definitions) do
+    it("agree for " .. definition.name, function()
+      local result = results[definition.name]
+      assert.same({}, result.failures)
+      assert.is_true(result.cases > 0)
+      for name, output in pairs(definition.outputs) do
+        local worst = result.outputs[name].absolute
+        assert.is_true(worst <= TOLERANCE[output.dtype], ("%s differs by %g"):format(name, worst))
+      end
+    end)
+  end
+end)

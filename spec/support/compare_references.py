@@ -1,0 +1,307 @@
+"""Run our references and others on the same random inputs, corner cases included, and report how they differ.
+
+    compare_references.py OURS THEIRS
+
+OURS and THEIRS are folders of definitions (<op_type>/<name>.json). Each definition of OURS is compared with that
+of THEIRS, or, where THEIRS has none, with the same thing computed in another way; what only ours promise is
+checked for ours alone. Prints JSON:
+
+    {name: {"cases": n, "failures": [text, ...],
+            "outputs": {output: {"absolute": worst, "relative": worst, "equal": whether all values are}}}}
+
+Inputs are as awkward as a valid call can be: pages lie anywhere in the cache, some belong to nobody, and what
+follows the last token of a page is NaN, so that a reference that reads it shows.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+
+SCALE = 1 / math.sqrt(128)
+
+
+def load(path):
+    definition = json.loads(Path(path).read_text())
+    namespace = {}
+    exec(compile(definition["reference"], str(path), "exec"), namespace)
+    definition["run"] = namespace["run"]
+    definition["namespace"] = namespace
+    definition["constants"] = {n: a["value"] for n, a in definition["axes"].items() if a["type"] == "const"}
+    return definition
+
+
+# ---- inputs: each generator yields dictionaries of arguments --------------------------------------------
+
+
+def normal(*shape, dtype=torch.bfloat16):
+    return torch.randn(*shape).to(dtype)
+
+
+def norm_cases(definition):
+    size = definition["constants"]["hidden_size"]
+    for batch, scale in ((1, 1.0), (7, 1.0), (33, 1e-4), (2, 300.0), (3, 0.0), (0, 1.0)):
+        rows = {name: scale * normal(batch, size) for name in ("hidden_states", "residual")}
+        yield {name: rows.get(name, normal(size)) for name in definition["inputs"]}
+
+
+def gemm_cases(definition):
+    n, k = definition["constants"]["N"], definition["constants"]["K"]
+    # A large weight is a few random rows again and again.
+    dtype = getattr(torch, definition["inputs"]["A"]["dtype"])
+    weight = normal(64, k, dtype=dtype).repeat(math.ceil(n / 64), 1)[:n]
+    for m in (3, 0):
+        yield {"A": normal(m, k, dtype=dtype), "B": weight}
+
+
+def pages_of(token_counts, page_size):
+    """Pages of sequences with these many tokens: indptr, page numbers, tokens of the last page."""
+    counts = [math.ceil(n / page_size) for n in token_counts]
+    order = torch.randperm(sum(counts) + 3, dtype=torch.int32)  # three pages belong to nobody
+    last = [n - (c - 1) * page_size if c else 0 for n, c in zip(token_counts, counts)]
+    return indptr_of(counts), order[: sum(counts)], torch.tensor(last, dtype=torch.int32)
+
+
+def indptr_of(counts):
+    return torch.tensor([0] + counts, dtype=torch.int32).cumsum(0).to(torch.int32)
+
+
+def paged_cache(definition, token_counts):
+    """Cache, page table and last page lengths for sequences with these many tokens."""
+    sizes = definition["constants"]
+    page_size = sizes["page_size"]
+    indptr, indices, last = pages_of(token_counts, page_size)
+    shape = (len(indices) + 3, page_size, sizes["num_kv_heads"], sizes["head_dim"])
+    inputs = {"k_cache": normal(*shape), "v_cache": normal(*shape), "kv_indptr": indptr, "kv_indices": indices}
+    for b, count in enumerate(token_counts):
+        if count:
+            page = indices[indptr[b + 1] - 1]
+            inputs["k_cache"][page, last[b] :] = math.nan
+            inputs["v_cache"][page, last[b] :] = math.nan
+    if "kv_last_page_len" in definition["inputs"]:
+        inputs["kv_last_page_len"] = last
+    return inputs
+
+
+def queries(definition, count):
+    return normal(count, definition["constants"]["num_qo_heads"], definition["constants"]["head_dim"])
+
+
+def decode_cases(definition):
+    page = definition["constants"]["page_size"]
+    for token_counts, scale in (
+        ([1], SCALE),
+        ([0], SCALE),
+        ([], SCALE),
+        ([3 * page + 5, 0, 1, page, page + 1, 200, 0], SCALE),
+        ([3 * page, 17], 1.0),
+    ):
+        cache = paged_cache(definition, token_counts)
+        yield {"q": queries(definition, len(token_counts)), **cache, "sm_scale": scale}
+
+
+# Queries and keys of each sequence: whole prompts, prompts after a cached part, empty ones, more than one chunk.
+PREFILLS = (
+    [(1, 1)],
+    [(0, 0)],
+    [(5, 5), (3, 70), (0, 4), (1, 129), (64, 64), (0, 0)],
+    [(530, 560)],
+    [(4, 0), (2, 2)],
+)
+
+
+def prefill_cases(definition, prefills=PREFILLS):
+    sizes = definition["constants"]
+    for sequences in prefills:
+        q_counts, kv_counts = map(list, zip(*sequences))
+        inputs = {"q": queries(definition, sum(q_counts)), "qo_indptr": indptr_of(q_counts), "sm_scale": SCALE}
+        if "k_cache" in definition["inputs"]:
+            inputs.update(paged_cache(definition, kv_counts))
+        else:
+            shape = (sum(kv_counts), sizes["num_kv_heads"], sizes["head_dim"])
+            inputs.update(k=normal(*shape), v=normal(*shape), kv_indptr=indptr_of(kv_counts))
+        yield inputs
+
+
+def sampling_cases(definition):
+    vocab = definition["constants"]["vocab_size"]
+    top_k = [0, 1, 40, vocab - 1, vocab, -1, 1000]
+    top_p = [0.9, 0.5, 0.7, 0.0, 1.0, 1e-6, 0.95]
+    probs = torch.softmax(torch.randn(len(top_k), vocab) * 4, dim=-1)
+    tensors = {"top_k": torch.tensor(top_k, dtype=torch.int32), "top_p": torch.tensor(top_p)}
+    yield {"probs": probs, **{name: t for name, t in tensors.items() if name in definition["inputs"]}}
+
+
+def cases(definition):
+    if definition["op_type"] == "gqa_paged" and "total_q" not in definition["axes"]:
+        return decode_cases(definition)
+    return {
+        "rmsnorm": norm_cases,
+        "gemm": gemm_cases,
+        "gqa_paged": prefill_cases,
+        "gqa_ragged": prefill_cases,
+        "sampling": sampling_cases,
+    }[definition["op_type"]](definition)
+
+
+# ---- running and comparing ------------------------------------------------------------------------------
+
+
+def call(definition, inputs):
+    """Outputs by name. Inputs are passed by position, in the definition's order, and must not be written to."""
+    arguments = [inputs[name] for name in definition["inputs"]]
+    versions = [getattr(argument, "_version", None) for argument in arguments]
+    outputs = definition["run"](*arguments)
+    for name, version, argument in zip(definition["inputs"], versions, arguments, strict=True):
+        if getattr(argument, "_version", None) != version:
+            raise AssertionError(f"input {name} was written to")
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return dict(zip(definition["outputs"], outputs, strict=True))
+
+
+def check_shapes(definition, inputs, outputs):
+    axes = dict(definition["constants"])
+    for name, spec in definition["inputs"].items():
+        if spec["shape"] is not None:
+            axes.update(zip(spec["shape"], inputs[name].shape))
+    for name, spec in definition["outputs"].items():
+        wanted = [axes[axis] for axis in spec["shape"]]
+        if list(outputs[name].shape) != wanted or str(outputs[name].dtype) != "torch." + spec["dtype"]:
+            raise AssertionError(f"{name} is {outputs[name].dtype}{list(outputs[name].shape)}, not {wanted}")
+
+
+def distance(ours, theirs):
+    """Worst absolute and relative difference; infinities and NaN have to be at the same places."""
+    ours, theirs = ours.to(torch.float64), theirs.to(torch.float64)
+    if not torch.equal(torch.isfinite(ours), torch.isfinite(theirs)):
+        return math.inf, math.inf
+    if not torch.equal(ours[~torch.isfinite(ours)], theirs[~torch.isfinite(theirs)]):
+        return math.inf, math.inf
+    finite = torch.isfinite(theirs)
+    difference = (ours - theirs)[finite].abs()
+    if difference.numel() == 0:
+        return 0.0, 0.0
+    return difference.max().item(), (difference / theirs[finite].abs().clamp_min(1e-6)).max().item()
+
+
+class DrawnRows:
+    """Keeps the distributions that torch.multinomial is asked to draw from."""
+
+    def __enter__(self):
+        self.rows, self.original = [], torch.multinomial
+        torch.multinomial = self.draw
+        return self
+
+    def draw(self, row, *arguments, **options):
+        self.rows.append(row.clone())
+        return self.original(row, *arguments, **options)
+
+    def __exit__(self, *_):
+        torch.multinomial = self.original
+
+
+def same_distributions(ours, theirs):
+    return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
+
+
+def compare(ours, theirs):
+    worst = {name: {"absolute": 0.0, "relative": 0.0, "equal": True} for name in ours["outputs"]}
+    failures, count = [], 0
+    for inputs in cases(ours):
+        count += 1
+        with DrawnRows() as our_rows:
+            torch.manual_seed(count)
+            our_outputs = call(ours, inputs)
+        with DrawnRows() as their_rows:
+            torch.manual_seed(count)
+            their_outputs = call(theirs, inputs)
+        check_shapes(ours, inputs, our_outputs)
+        if not same_distributions(our_rows.rows, their_rows.rows):
+            failures.append(f"case {count}: draws from other distributions")
+        for name, output in our_outputs.items():
+            absolute, relative = distance(output, their_outputs[name])
+            entry = worst[name]
+            entry["absolute"] = max(entry["absolute"], absolute)
+            entry["relative"] = max(entry["relative"], relative)
+            entry["equal"] = entry["equal"] and torch.equal(output, their_outputs[name])
+    return {"cases": count, "outputs": worst, "failures": failures + alone(ours)}
+
+
+# ---- what only our references promise -------------------------------------------------------------------
+
+
+def alone(ours):
+    if "total_q" in ours["axes"]:
+        return more_queries_than_keys(ours)
+    return []
+
+
+def more_queries_than_keys(ours):
+    """The first queries see no key: zeros and -inf. The others are a prefill of their own."""
+    failures = []
+    for num_q, num_kv in ((7, 3), (530, 5)):
+        (inputs,) = prefill_cases(ours, [[(num_q, num_kv), (2, 2)]])
+        blind = num_q - num_kv
+        output, lse = call(ours, inputs).values()
+        tail = {**inputs, "q": inputs["q"][blind:], "qo_indptr": (inputs["qo_indptr"] - blind).clamp_min(0)}
+        tail_output, tail_lse = call(ours, tail).values()
+        if output[:blind].any() or not torch.isneginf(lse[:blind]).all():
+            failures.append(f"{num_q} queries of {num_kv} keys: blind queries are not zero and -inf")
+        if max(distance(output[blind:], tail_output)[0], distance(lse[blind:], tail_lse)[0]) > 1e-2:
+            failures.append(f"{num_q} queries of {num_kv} keys: seeing queries differ from a prefill of their own")
+    return failures
+
+
+# ---- another way to compute what THEIRS lacks -----------------------------------------------------------
+
+
+def multiply(A, B):
+    return (A.to(torch.float64) @ B.to(torch.float64).T).to(A.dtype)
+
+
+def with_single_token_pages(definition, inputs):
+    """The same call for page size 1: every token becomes a page."""
+    page_size = definition["constants"]["page_size"]
+    counts, indices = [], []
+    for b, last in enumerate(inputs["kv_last_page_len"].tolist()):
+        pages = inputs["kv_indices"][inputs["kv_indptr"][b] : inputs["kv_indptr"][b + 1]].tolist()
+        tokens = [page * page_size + i for page in pages for i in range(page_size)]
+        tokens = tokens[: len(tokens) - page_size + last] if pages else []
+        counts.append(len(tokens))
+        indices += tokens
+    caches = {name: inputs[name].flatten(0, 1).unsqueeze(1) for name in ("k_cache", "v_cache")}
+    page_table = {"kv_indptr": indptr_of(counts), "kv_indices": torch.tensor(indices, dtype=torch.int32)}
+    return {**inputs, **caches, **page_table}
+
+
+def other_way(ours, folder):
+    """A definition that computes the same, made from what there is."""
+    if ours["op_type"] == "gemm":
+        return {**ours, "run": multiply}
+    page_size = ours["constants"]["page_size"]
+    single = load(folder / ours["op_type"] / (ours["name"].removesuffix(f"_ps{page_size}") + "_ps1.json"))
+
+    def run(*arguments):
+        inputs = with_single_token_pages(ours, dict(zip(ours["inputs"], arguments, strict=True)))
+        return single["run"](*(inputs[name] for name in single["inputs"]))
+
+    return {**ours, "run": run}
+
+
+def main(our_folder, their_folder):
+    torch.manual_seed(0)
+    our_folder, their_folder = Path(our_folder), Path(their_folder)
+    results = {}
+    for path in sorted(our_folder.glob("*/*.json")):
+        other = their_folder / path.parent.name / path.name
+        try:
+            ours = load(path)
+            results[path.stem] = compare(ours, load(other) if other.exists() else other_way(ours, our_folder))
+        except Exception as error:  # a broken reference is one result among others
+            results[path.stem] = {"cases": 0, "outputs": {}, "failures": [f"{type(error).__name__}: {error}"]}
+    print(json.dumps(results))
+
+
+main(*sys.argv[1:])
