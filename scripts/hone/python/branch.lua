@@ -1,0 +1,207 @@
+--- Branches on what is not known: both ways are run, and what they wrote is merged.
+---
+--- While a way runs, every write notes the old value on a trail (core.put). The first way's writes are
+--- collected and undone, the second way runs from the same state, then the two are merged place by
+--- place: the same value is kept, different ones become alternatives, a place that only one way filled
+--- keeps that filling (a list that one way made longer stays longer).
+---
+--- Where the ways leave differently (one returns, one goes on) evaluation goes on with the one that stays
+--- closest, and the other's return value and writes wait in frame.pending until the loop or function that
+--- it left is at its end.
+local core = require "hone.python.core"
+local unknown = require "hone.python.unknown"
+local dict = require "hone.python.dict"
+
+local S = core.state
+local branch = {}
+
+branch.BREAK, branch.CONTINUE, branch.RETURN = 1, 2, 3
+local CLOSENESS = { [branch.CONTINUE] = 1, [branch.BREAK] = 2, [branch.RETURN] = 3 }
+
+---The distinct places on a trail: { { t, k, old, new } }.
+local function writes_of(trail)
+  local list, seen = {}, {}
+  for i = 1, trail.n, 3 do
+    local t, k = trail[i], trail[i + 1]
+    local known = seen[t]
+    if not known then
+      known = {}
+      seen[t] = known
+    end
+    if not known[k] then
+      local entry = { t = t, k = k, old = trail[i + 2], new = t[k] }
+      known[k] = entry
+      list[#list + 1] = entry
+    end
+  end
+  return list, seen
+end
+
+local function undo(trail)
+  for i = trail.n - 2, 1, -3 do trail[i][trail[i + 1]] = trail[i + 2] end
+  if trail.classes then core.class_changed() end
+end
+
+---Join two values of one place.
+local function merged(t, k, a, b, touched)
+  if k == "count" and t.vals then
+    touched[t] = true
+    return b
+  end
+  if k == "n" and math.type(a) == "integer" and math.type(b) == "integer" then
+    if a ~= b then S.world.report.merges = S.world.report.merges + 1 end
+    return math.max(a, b)
+  end
+  if k == "vals" then return b end
+  if k == "ret" then return b end
+  return unknown.join(a, b)
+end
+
+---Merge the first way's writes into the state the second way left.
+---@param seen_b table places the second way wrote; nil when it is no longer known (pending writes)
+local function merge_writes(writes_a, writes_b, seen_a, skip)
+  local touched = {}
+  for _, w in ipairs(writes_a) do
+    if w.t ~= skip then core.put(w.t, w.k, merged(w.t, w.k, w.new, w.t[w.k], touched)) end
+  end
+  for _, w in ipairs(writes_b or {}) do
+    local also = seen_a[w.t] and seen_a[w.t][w.k]
+    if not also then core.put(w.t, w.k, merged(w.t, w.k, w.old, w.t[w.k], touched)) end
+  end
+  for t in pairs(touched) do dict.recount(t) end
+end
+
+local function note_all(outer, trail)
+  if not outer then return end
+  outer.classes = outer.classes or trail.classes
+  local n = outer.n
+  table.move(trail, 1, trail.n, n + 1, outer)
+  outer.n = n + trail.n
+end
+
+---Run one way under a trail of its own.
+local function run_way(way, frame)
+  local trail = { n = 0 }
+  S.trail = trail
+  local waiting = frame.pending and #frame.pending or 0
+  local ok, signal, value = core.protected(way)
+  if not ok then -- what it left waiting goes with it
+    for i = #(frame.pending or {}), waiting + 1, -1 do frame.pending[i] = nil end
+  end
+  if ok and signal == branch.RETURN then value = frame.ret end
+  return { ok = ok, signal = signal, value = value, trail = trail, error = not ok and signal }
+end
+
+local function redo(a, outer)
+  S.trail = outer
+  for _, w in ipairs(a.writes) do core.put(w.t, w.k, w.new) end
+  return a.signal, a.value
+end
+
+local function wait(frame, way)
+  frame.pending = frame.pending or {}
+  table.insert(frame.pending, { signal = way.signal, value = way.value, writes = way.writes })
+end
+
+local function out_of_budget()
+  local limits, report = S.world.limits, S.world.report
+  if S.nest >= limits.nested_branches or report.branches >= limits.branches then
+    report.unexplored = report.unexplored + 1
+    return true
+  end
+  return false
+end
+
+---Count the branch, by where it stands.
+local function count()
+  local report, f = S.world.report, S.frame
+  report.branches = report.branches + 1
+  while f and not f.code do f = f.back end
+  local line = f and f.line or 0
+  local lines = f and report.branch_lines[f.code.file]
+  if not lines then
+    lines = {}
+    report.branch_lines[f and f.code.file or "?"] = lines
+  end
+  lines[line] = (lines[line] or 0) + 1
+end
+
+---Run two ways and merge them. Each is a function returning a signal (nil: fell through) and a value.
+---@return integer? signal
+---@return any value join of the two values
+function branch.explore(frame, first, second)
+  if out_of_budget() or S.c_levels >= S.world.limits.c_levels - 5 then return second() end
+  count()
+  local outer = S.trail
+  local ret = frame.ret
+  S.nest = S.nest + 1
+  local a = run_way(first, frame)
+  local seen_a
+  a.writes, seen_a = writes_of(a.trail)
+  undo(a.trail)
+  S.trail = outer
+  frame.ret = ret
+  if not a.ok then
+    S.nest = S.nest - 1
+    S.world.report.dropped = S.world.report.dropped + 1
+    return second()
+  end
+  local b = run_way(second, frame)
+  S.nest = S.nest - 1
+  if not b.ok then
+    undo(b.trail)
+    frame.ret = ret
+    S.world.report.dropped = S.world.report.dropped + 1
+    local signal, value = redo(a, outer)
+    if signal == branch.RETURN then frame.ret = value end
+    return signal, value
+  end
+  S.trail = outer
+  note_all(outer, b.trail)
+  if a.trail.classes or b.trail.classes then core.class_changed() end
+  local writes_b = writes_of(b.trail)
+  if a.signal == b.signal then
+    merge_writes(a.writes, writes_b, seen_a)
+    local value = unknown.join(a.value, b.value)
+    if a.signal == branch.RETURN then frame.ret = value end
+    return a.signal, value
+  end
+  -- They leave differently: go on with the closer one, keep the other for later.
+  if (CLOSENESS[b.signal] or 0) <= (CLOSENESS[a.signal] or 0) then
+    wait(frame, a)
+    if b.signal ~= branch.RETURN then frame.ret = ret end
+    return b.signal, b.value
+  end
+  b.writes = writes_b
+  undo(b.trail)
+  wait(frame, b)
+  frame.ret = ret
+  return redo(a, outer)
+end
+
+---Merge what waits for one of the `signals` of a loop that is at its end.
+function branch.settle(frame, ...)
+  local pending = frame.pending
+  local rest = {}
+  for _, entry in ipairs(pending) do
+    if entry.signal == (...) or entry.signal == select(2, ...) then
+      merge_writes(entry.writes, nil, nil)
+    else
+      rest[#rest + 1] = entry
+    end
+  end
+  frame.pending = #rest > 0 and rest or nil
+end
+
+---Merge the returns that wait when a function is at its end. @return any the joined return value
+function core.settle_returns(frame, result)
+  if result == nil then result = core.None end
+  for _, entry in ipairs(frame.pending) do
+    merge_writes(entry.writes, nil, nil, frame)
+    if entry.signal == branch.RETURN then result = unknown.join(entry.value, result) end
+  end
+  frame.pending = nil
+  return result
+end
+
+return branch

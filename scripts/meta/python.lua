@@ -1,0 +1,266 @@
+---@meta hone.python
+--- Reading Python without running it: an evaluator over syntax trees.
+---
+--- A world evaluates the sources of some packages; what is outside them is unknown. It constructs the
+--- objects that the sources construct, follows imports inside the packages, explores branches on unknown
+--- values both ways and merges them, and lets integers remember how they came about. Modules are parsed
+--- when something in them is needed, and their top-level statements run when a name they bind is read.
+--- No Python runs, so reading a stranger's source is safe; steps, depth, memory and time are bounded.
+---
+---     local python = require "hone.python"
+---     local world = python.abstract { packages = { sglang = "/repos/sglang/python/sglang" } }
+---     local llama = assert(world:import("sglang.srt.models.llama"))
+---     local class = assert(world:get(llama, "LlamaForCausalLM"))
+---     local model, message = world:call(class, { config })
+---
+--- Python values in Lua: str and bool are strings and booleans, int and float are numbers or, when they
+--- remember their history, traced numbers (take the plain one with `python.number`). Everything else is an
+--- opaque value to be given back to the world's functions.
+local python = {}
+
+---@alias hone.python.Value any a Python value
+---@alias hone.python.Site { file: string, path: string, line: integer, function: string, class?: string }
+
+---@class hone.python.Options
+---@field packages table<string, string> top-level package names to their folders
+---@field externals? table<string, hone.python.Value> values for dotted names outside: ["torch.float16"] = ...
+---@field overrides? table<string, any> by qualified name: functions (world, args, kwargs, site) that replace Python functions and classes (returning nil runs the Python after all), or values that replace module variables
+---@field missing? string[] packages and modules whose import raises ModuleNotFoundError
+---@field limits? { steps?: integer, seconds?: number, kilobytes?: integer, depth?: integer, branches?: integer, nested_branches?: integer, c_levels?: integer }
+---@field print? fun(text: string) receives what print() writes; it is dropped unless given
+
+--- Make a world. Overrides and hooks may be added until they are needed: both tables stay live, but a
+--- function's override is looked up when its `def` runs.
+---@param options hone.python.Options
+---@return hone.python.World world
+function python.abstract(options) end
+
+--- Parse a Python file.
+---@param path string
+---@return table? module the syntax tree as `hone.syntax`'s tables
+---@return string? message "file:line:column: syntax error: ..."
+---@return table? tree { root = module, expand = function(lazy node) }
+function python.parse(path) end
+
+--- The plain Lua number behind an int or float, nil for anything else.
+---@param v hone.python.Value
+---@return number?
+function python.number(v) end
+
+--- The plain Lua value behind a number, string or bool (traced, or of a subclass); others as they are.
+---@param v hone.python.Value
+---@return any
+function python.value(v) end
+
+--- Whether a value is not known for certain: unknown, or one of several.
+---@param v hone.python.Value
+---@return boolean
+function python.is_unknown(v) end
+
+--- Whether a value is None.
+---@param v hone.python.Value
+---@return boolean
+function python.is_none(v) end
+
+--- The values that `v` may have: itself when it is known, none when nothing is known.
+---@param v hone.python.Value
+---@return hone.python.Value[]
+function python.alternatives(v) end
+
+--- How a number came about, short: "num_attention_heads 128 / tp_size 8 = 16". Nil for a number without
+--- history, such as a literal.
+---@param v hone.python.Value
+---@return string?
+function python.explain(v) end
+
+--- The steps behind a number, sources first.
+---@param v hone.python.Value
+---@return { value: number, name?: string, op?: string, from: any[], line: string|false }[]
+function python.chain(v) end
+
+--- A number that remembers its name.
+---@param value number
+---@param name string
+---@return hone.python.Value
+function python.traced(value, name) end
+
+--- A value about which nothing is known.
+---@param origin string what to call it
+---@param reason? string
+---@return hone.python.Value
+function python.unknown(origin, reason) end
+
+--- An object with fields, such as a config. `getattr` and `hasattr` go by what is there; numbers are
+--- traced under their fields' names unless `trace` is false; nested tables become dicts and lists.
+--- `on_missing(name)` gives the text of the AttributeError for a field that is not there; with `open`, such
+--- a field is unknown instead. `methods` are functions (args, kw) without self.
+---@param options { name: string, fields: table, on_missing?: fun(name: string): string, open?: boolean, trace?: boolean, methods?: table<string, function> }
+---@return hone.python.Value
+function python.object(options) end
+
+--- A Python function written in Lua.
+---@param name string
+---@param fn fun(args: table, kwargs: table<string, hone.python.Value>): hone.python.Value args is a list with `n`
+---@return hone.python.Value
+function python.fn(name, fn) end
+
+--- A class written in Lua, to be an external: models inherit from it and call its methods.
+---@param name string dotted name
+---@param base? hone.python.Value class, object unless given
+---@param methods? table<string, fun(args: table, kwargs: table): hone.python.Value> args[1] is self
+---@return hone.python.Value
+function python.class(name, base, methods) end
+
+--- Convert decoded JSON to Python: objects to dicts, arrays to lists, null to None.
+---@param v any
+---@param trace? string trace numbers under this name ("" for the keys alone)
+---@return hone.python.Value
+function python.from_lua(v, trace) end
+
+--- Convert to plain Lua, as `hone.json` writes it: dicts, lists, None (json.null), plain numbers. Unknowns
+--- and other objects become nil.
+---@param v hone.python.Value
+---@return any
+function python.to_lua(v) end
+
+--- None.
+---@return hone.python.Value
+function python.none() end
+
+--- A world: modules, hooks and the report of one evaluation.
+---@class hone.python.World
+---@field report { unknown: table<string, { kind: string, what?: string, count: integer, first: string }>, files: { path: string, bytes: integer }[], steps: integer, branches: integer, branch_lines: table<string, table<integer, integer>>, merges: integer, dropped: integer, unexplored: integer } what was met: unknowns by kind, files read, branches explored (and at which lines), branches dropped because they raised, branches left unexplored beyond the bounds
+---@field hooks { construct: table<string, fun(instance: hone.python.Value, arguments: table<string, hone.python.Value>, site: hone.python.Site, names: string[])>, call: table<string, fun(instance: hone.python.Value, args: table, kwargs: table, site: hone.python.Site): hone.python.Value?> } by qualified class name, subclasses included: `construct` is called after __init__ ("*" for every class), `call` in place of forward (returning nil runs it after all)
+---@field externals table<string, hone.python.Value>
+---@field overrides table<string, any>
+---@field limits table<string, number>
+local World = {}
+
+--- Import a module. Errors of its own statements are counted in the report, not raised.
+---@param name string "sglang.srt.models.llama"
+---@return hone.python.Value? module
+---@return string? message one line
+---@return hone.python.Value? exception
+function World:import(name) end
+
+--- Run a program's text, all statements in order.
+---@param text string
+---@param name? string for messages
+---@return hone.python.Value? module
+---@return string? message
+---@return hone.python.Value? exception
+function World:run(text, name) end
+
+--- An attribute: getattr(value, name).
+---@param value hone.python.Value
+---@param name string
+---@return hone.python.Value?
+---@return string? message
+function World:get(value, name) end
+
+--- Whether an attribute is there.
+---@param value hone.python.Value
+---@param name string
+---@return boolean
+function World:has(value, name) end
+
+--- Set an attribute.
+---@param value hone.python.Value
+---@param name string
+---@param v hone.python.Value
+---@return boolean?
+---@return string? message
+function World:set(value, name, v) end
+
+--- An attribute that the instance itself holds, without properties and classes; nil when there is none.
+---@param v hone.python.Value
+---@param name string
+---@return hone.python.Value?
+function World:attribute(v, name) end
+
+--- value[key]
+---@param value hone.python.Value
+---@param key hone.python.Value
+---@return hone.python.Value?
+---@return string? message
+function World:item(value, key) end
+
+--- All items of an iterable; nil when they are not known.
+---@param value hone.python.Value
+---@return hone.python.Value[]?
+---@return string? message
+function World:items(value) end
+
+--- Call a function, class or object.
+---@param fn hone.python.Value
+---@param args? hone.python.Value[]
+---@param kwargs? table<string, hone.python.Value>
+---@return hone.python.Value? result
+---@return string? message one line: what was raised, and where
+---@return hone.python.Value? exception its `stack` lists { file, line, name }, innermost first
+function World:call(fn, args, kwargs) end
+
+--- Call a method by name.
+---@param value hone.python.Value
+---@param name string
+---@param args? hone.python.Value[]
+---@param kwargs? table<string, hone.python.Value>
+---@return hone.python.Value? result
+---@return string? message
+---@return hone.python.Value? exception
+function World:call_method(value, name, args, kwargs) end
+
+--- Run a Lua function inside the world: Python exceptions raised in it come back as nil and a message.
+---@param fn function
+---@param ... any
+---@return any
+---@return string? message
+function World:try(fn, ...) end
+
+--- Raise a Python exception, from an override or a hook.
+---@param class string "ValueError"
+---@param message string
+function World:raise(class, message) end
+
+--- repr(value)
+---@param value hone.python.Value
+---@return string?
+---@return string? message
+function World:repr(value) end
+
+--- The Python calls that are running, innermost first.
+---@return { file: string, path: string, line: integer, name: string, function: string }[]
+function World:stack() end
+
+--- The name of a value's class, or of the class or function itself.
+---@param v hone.python.Value
+---@return string
+function World:class_name(v) end
+
+--- The qualified name: "sglang.srt.layers.layernorm.RMSNorm".
+---@param v hone.python.Value
+---@return string
+function World:qualname(v) end
+
+--- Qualified names along the method resolution order.
+---@param v hone.python.Value
+---@return string[]
+function World:mro(v) end
+
+--- Whether a value is a class.
+---@param v hone.python.Value
+---@return boolean
+function World:is_class(v) end
+
+--- Whether a value is an instance of the class with this qualified name, or one that ends in it.
+---@param v hone.python.Value
+---@param name string "RMSNorm", "layernorm.RMSNorm"
+---@return boolean
+function World:is_instance(v, name) end
+
+--- The attributes that an instance holds, in the order of their first assignment.
+---@param v hone.python.Value
+---@return { name: string, value: hone.python.Value }[]
+function World:attributes(v) end
+
+return python
