@@ -34,7 +34,10 @@ local v_cache = { "v_cache", cache_shape, "bfloat16", "Paged values." }
 local kv_indptr = { "kv_indptr", { "len_indptr" }, "int32", "Where each sequence starts in kv_indices." }
 local kv_indices = { "kv_indices", { "num_kv_indices" }, "int32", "Page numbers, sequence after sequence." }
 local kv_last_page_len = {
-  "kv_last_page_len", { "batch_size" }, "int32", "Number of tokens in the last page of each sequence.",
+  "kv_last_page_len",
+  { "batch_size" },
+  "int32",
+  "Number of tokens in the last page of each sequence.",
   when = has_partial_pages,
 }
 local sm_scale = { "sm_scale", nil, "float32", "Factor of the logits, usually 1/sqrt(head_dim)." }
@@ -73,8 +76,12 @@ local decode = {
   },
   outputs = {
     { "output", { "batch_size", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
-    { "lse", { "batch_size", "num_qo_heads" }, "float32",
-      "Base 2 log-sum-exp of the scaled logits; -inf for an empty sequence." },
+    {
+      "lse",
+      { "batch_size", "num_qo_heads" },
+      "float32",
+      "Base 2 log-sum-exp of the scaled logits; -inf for an empty sequence.",
+    },
   },
   reference_parts = reference_parts,
   reference = [=[
@@ -161,8 +168,12 @@ local prefill_causal = {
   },
   outputs = {
     { "output", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
-    { "lse", { "total_q", "num_qo_heads" }, "float32",
-      "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key." },
+    {
+      "lse",
+      { "total_q", "num_qo_heads" },
+      "float32",
+      "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key.",
+    },
   },
   reference_parts = reference_parts,
   reference = [=[
@@ -229,8 +240,29 @@ def run(q, k_cache, v_cache, qo_indptr, kv_indptr, kv_indices, ${last_page_argum
 ]=],
 }
 
+-- SGLang runs decode, and prefill onto a prefix that is in the cache, over the paged cache.
+local function kernels(layer, settings)
+  local params, origins = require("hone.sglang.attention").grouped_query(layer)
+  if not params then return nil, origins end
+  local found = {}
+  for _, size in ipairs(settings.page_sizes) do
+    for _, kind in ipairs { { "decode", "decode" }, { "prefill_causal", "prefill" } } do
+      local calls = layer:calls(function(call) return call.mode == kind[2] end)
+      if #calls > 0 then
+        local with_page = { page_size = size }
+        for name, value in pairs(params) do
+          with_page[name] = value
+        end
+        found[#found + 1] = { variant = kind[1], params = with_page, origins = origins, calls = calls }
+      end
+    end
+  end
+  return found
+end
+
 return {
   op_type = "gqa_paged",
+  layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = function(params)
     local queries, keys = params.num_qo_heads, params.num_kv_heads
     if queries % keys == 0 then return true end

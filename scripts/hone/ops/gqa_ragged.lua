@@ -1,7 +1,17 @@
 --- Grouped query attention over keys and values that lie together, sequence after sequence.
 
+-- Prefill without a prefix runs over the new tokens' own keys and values.
+local function kernels(layer)
+  local params, origins = require("hone.sglang.attention").grouped_query(layer)
+  if not params then return nil, origins end
+  local calls = layer:calls(function(call) return call.mode == "prefill" end)
+  if #calls == 0 then return {} end
+  return { { variant = "prefill_causal", params = params, origins = origins, calls = calls } }
+end
+
 return {
   op_type = "gqa_ragged",
+  layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = function(params)
     local queries, keys = params.num_qo_heads, params.num_kv_heads
     if queries % keys == 0 then return true end
@@ -34,8 +44,12 @@ return {
       },
       outputs = {
         { "output", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
-        { "lse", { "total_q", "num_qo_heads" }, "float32",
-          "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key." },
+        {
+          "lse",
+          { "total_q", "num_qo_heads" },
+          "float32",
+          "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key.",
+        },
       },
       reference = [=[
 import math

@@ -46,7 +46,9 @@ end
 
 local function sorted_keys(t)
   local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
+  for key in pairs(t) do
+    keys[#keys + 1] = key
+  end
   table.sort(keys)
   return keys
 end
@@ -70,10 +72,12 @@ local function number_text(value)
 end
 
 local function fill(template, values)
-  return (template:gsub("%${([%w_]+)}", function(name)
-    local value = values[name]
-    return type(value) == "number" and number_text(value) or value
-  end))
+  return (
+    template:gsub("%${([%w_]+)}", function(name)
+      local value = values[name]
+      return type(value) == "number" and number_text(value) or value
+    end)
+  )
 end
 
 -- What is wrong with a parameter, nil when nothing is.
@@ -96,8 +100,12 @@ local function parameters(op, kind)
   for _, axis in ipairs(kind.axes) do
     if axis[2] == "const" then wanted[axis[1]] = "integer" end
   end
-  for _, constant in ipairs(op.hidden_constants or {}) do wanted[constant.name] = "number" end
-  for name in pairs(kind.defaults or {}) do wanted[name] = "string" end
+  for _, constant in ipairs(op.hidden_constants or {}) do
+    wanted[constant.name] = "number"
+  end
+  for name in pairs(kind.defaults or {}) do
+    wanted[name] = "string"
+  end
   return wanted
 end
 
@@ -164,7 +172,9 @@ end
 function ops.name(op_type, variant, params, style)
   local op, kind = find_kind(op_type, variant, 2)
   local hidden = {}
-  for _, constant in ipairs(op.hidden_constants or {}) do hidden[constant.name] = true end
+  for _, constant in ipairs(op.hidden_constants or {}) do
+    hidden[constant.name] = true
+  end
   params = complete(op, kind, params, 2, hidden)
   local ok, why = check(op, params)
   if not ok then return nil, why end
@@ -186,7 +196,9 @@ local function read_name(naming, name)
   local values = table.pack(name:match(pattern))
   if not values[1] then return nil end
   local params = {}
-  for key, value in pairs(naming.with or {}) do params[key] = value end
+  for key, value in pairs(naming.with or {}) do
+    params[key] = value
+  end
   for i, key in ipairs(captures) do
     params[key] = math.tointeger(tonumber(values[i]))
     if not params[key] then return nil end -- more digits than an integer has
@@ -247,8 +259,12 @@ local function tags_of(kind, about)
   local function add(tag) tags[#tags + 1] = tag end
   if kind.stage then add("stage:" .. kind.stage) end
   add("status:unverified")
-  for _, model in ipairs(about.models or {}) do add("model:" .. model) end
-  for _, flag in ipairs(kind.flags or {}) do add(flag) end
+  for _, model in ipairs(about.models or {}) do
+    add("model:" .. model)
+  end
+  for _, flag in ipairs(kind.flags or {}) do
+    add(flag)
+  end
   if kind.fi_api then add("fi_api:" .. kind.fi_api) end
   for _, which in ipairs(kind.parallel or {}) do
     if about[which] then add(("%s:%d"):format(which, about[which])) end
@@ -308,7 +324,9 @@ function ops.build(op_type, variant, params, about)
   definition.tags = tags_of(kind, about)
   definition.axes = build_axes(kind, params, about.origins or {})
   local constraints = {}
-  for i, entry in ipairs(present(kind.constraints, params)) do constraints[i] = entry[1] end
+  for i, entry in ipairs(present(kind.constraints, params)) do
+    constraints[i] = entry[1]
+  end
   if #constraints > 0 then definition.constraints = constraints end
   definition.inputs = build_tensors(kind.inputs, params)
   definition.outputs = build_tensors(kind.outputs, params)
@@ -318,9 +336,7 @@ end
 
 -- ---- signatures ----------------------------------------------------------------------------------
 
-local function same_list(a, b)
-  return type(a) == "table" and table.concat(a, "\0") == table.concat(b, "\0")
-end
+local function same_list(a, b) return type(a) == "table" and table.concat(a, "\0") == table.concat(b, "\0") end
 
 -- Where the dataset contradicts itself, the shapes that inputs should have had: { [input] = shape }, notes.
 local function corrections(op, definition)
@@ -338,12 +354,18 @@ end
 local function axes_text(definition, corrected)
   local axis_value = require("hone.dataset.definition").axis_value
   local texts = {}
-  for name, axis in pairs(definition.axes) do texts[name] = tostring(axis_value(axis) or "var") end
+  for name, axis in pairs(definition.axes) do
+    texts[name] = tostring(axis_value(axis) or "var")
+  end
   for _, shape in pairs(corrected) do
-    for _, name in ipairs(shape) do texts[name] = texts[name] or "var" end
+    for _, name in ipairs(shape) do
+      texts[name] = texts[name] or "var"
+    end
   end
   local parts = {}
-  for i, name in ipairs(sorted_keys(texts)) do parts[i] = name .. "=" .. texts[name] end
+  for i, name in ipairs(sorted_keys(texts)) do
+    parts[i] = name .. "=" .. texts[name]
+  end
   return table.concat(parts, " ")
 end
 

@@ -39,8 +39,30 @@ local axes = {
 local weight = { "weight", { "hidden_size" }, "bfloat16", "Scale of each element after normalization." }
 local output = { "output", { "batch_size", "hidden_size" }, "bfloat16", "Normalized and scaled rows." }
 
+-- A norm that is given a residual is the fused one. Variants of the norm (Gemma's weight plus one, no weight)
+-- are classes of their own in SGLang and other kernels.
+local function kernels(layer)
+  local hidden_size = layer:number("hidden_size")
+  local eps = layer:number("variance_epsilon") or layer:number("eps")
+  if not hidden_size or not eps then return nil, "its size or its epsilon is not known" end
+  local found = {}
+  local function add(variant, calls)
+    if #calls == 0 then return end
+    found[#found + 1] = {
+      variant = variant,
+      params = { hidden_size = hidden_size, eps = eps },
+      origins = { hidden_size = layer:origin("hidden_size") },
+      calls = calls,
+    }
+  end
+  add("rmsnorm", layer:calls(function(call) return call.residual ~= "given" end))
+  add("fused_add_rmsnorm", layer:calls(function(call) return call.residual ~= "none" end))
+  return found
+end
+
 return {
   op_type = "rmsnorm",
+  layers = { ["sglang.srt.layers.layernorm.RMSNorm"] = kernels },
   -- Fixed by the reference and shown nowhere else in a definition.
   hidden_constants = { { name = "eps", read = read_eps } },
   variants = {

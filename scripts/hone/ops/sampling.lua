@@ -44,18 +44,24 @@ local top_p_step = [=[
 
 -- The reference of one variant: the functions it needs, and its steps.
 local function reference(arguments, functions, steps)
-  return "import torch\n" .. functions .. [=[
+  return "import torch\n"
+    .. functions
+    .. [=[
 
 
 @torch.no_grad()
-def run(]=] .. arguments .. [=[):
+def run(]=]
+    .. arguments
+    .. [=[):
     batch_size, vocab_size = probs.shape
     assert vocab_size == ${vocab_size}
 
     samples = torch.empty(batch_size, dtype=torch.int64, device=probs.device)
     for i in range(batch_size):
         row = probs[i].to(torch.float32)
-]=] .. steps .. [=[
+]=]
+    .. steps
+    .. [=[
         samples[i] = torch.multinomial(row, 1, replacement=True)[0]
 
     return samples
@@ -71,8 +77,25 @@ local top_k = { "top_k", { "batch_size" }, "int32", "Number of most likely token
 local top_p = { "top_p", { "batch_size" }, "float32", "Probability mass to keep, per sequence." }
 local outputs = { { "samples", { "batch_size" }, "int64", "Token drawn for each sequence." } }
 
+-- What follows the logits: the three filters that a request's sampling parameters choose from.
+local function kernels(layer)
+  local vocab_size = layer:number("config.vocab_size")
+  if not vocab_size then return nil, "the size of the vocabulary is not known" end
+  local found = {}
+  for i, variant in ipairs { "top_k", "top_p", "top_k_top_p" } do
+    found[i] = {
+      variant = variant,
+      params = { vocab_size = vocab_size },
+      origins = { vocab_size = layer:origin("config.vocab_size") },
+      calls = layer:calls(),
+    }
+  end
+  return found
+end
+
 return {
   op_type = "sampling",
+  layers = { ["sglang.srt.layers.logits_processor.LogitsProcessor"] = kernels },
   variants = {
     top_k = {
       names = { { "top_k_sampling_from_probs_v${vocab_size}" } },

@@ -1,0 +1,157 @@
+--- From the layers of a walked model to the kernels it runs.
+local M = {}
+
+---@class hone.sglang.Kernel
+---@field op_type string
+---@field variant string
+---@field params table<string, any> # as hone.ops.build takes them
+---@field origins table<string, string> # the arithmetic behind constants
+---@field modules { path: string, count: integer, file: string, line: integer }[] # layers that run it
+---@field calls { file: string, line: integer }[] # where they are called, each place once
+
+---@class hone.sglang.Remark
+---@field path string # module path, positions in lists as *
+---@field class string
+---@field count integer
+---@field file string
+---@field line integer
+---@field why string
+
+local function template(path) return (path:gsub("%.%d+%f[.%z]", ".*")) end
+
+local function class_name(layer) return layer.qualname:match("[^.]*$") end
+
+-- ---- lists that count equal entries ------------------------------------------------------------------
+
+local function add_module(modules, layer)
+  local path = template(layer.path)
+  for _, module in ipairs(modules) do
+    if module.path == path and module.line == layer.site.line and module.file == layer.site.file then
+      module.count = module.count + 1
+      return
+    end
+  end
+  modules[#modules + 1] = { path = path, count = 1, file = layer.site.file, line = layer.site.line }
+end
+
+local function add_remark(remarks, layer, why)
+  local path = template(layer.path)
+  for _, remark in ipairs(remarks) do
+    if remark.path == path and remark.why == why then
+      remark.count = remark.count + 1
+      return
+    end
+  end
+  local site = layer.site
+  local class = class_name(layer)
+  remarks[#remarks + 1] =
+    { path = path, class = class, count = 1, file = site.file, line = site.line, why = why }
+end
+
+local function add_calls(places, calls)
+  for _, call in ipairs(calls) do
+    local key = call.site.file .. ":" .. call.site.line
+    if not places[key] then
+      places[key] = true
+      places[#places + 1] = { file = call.site.file, line = call.site.line }
+    end
+  end
+end
+
+local function identity(op_type, kernel)
+  local parts = { op_type, kernel.variant }
+  local names = {}
+  for name in pairs(kernel.params) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    parts[#parts + 1] = name .. "=" .. tostring(kernel.params[name])
+  end
+  return table.concat(parts, " ")
+end
+
+local Found = {}
+Found.__index = Found
+
+function Found:add_kernel(op_type, kernel, layer)
+  local key = identity(op_type, kernel)
+  local entry = self.by_identity[key]
+  if not entry then
+    entry = { op_type = op_type, variant = kernel.variant, params = kernel.params, origins = kernel.origins }
+    entry.modules, entry.calls = {}, {}
+    self.by_identity[key] = entry
+    self.kernels[#self.kernels + 1] = entry
+  end
+  add_module(entry.modules, layer)
+  add_calls(entry.calls, kernel.calls)
+end
+
+-- ---- layers ------------------------------------------------------------------------------------------
+
+-- What a layer counts as when no op type knows it: one that hone knows of, or one to look at.
+local function about(layer, known)
+  for _, class in ipairs(layer.mro) do
+    if known[class] then return known[class] end
+  end
+end
+
+-- A layer made of others is looked into; so are the classes of model files.
+local function is_composite(layer, layers)
+  if layer.qualname:find("^sglang%.srt%.models%.") then return true end
+  local prefix = layer.path == "" and "" or layer.path .. "."
+  for _, other in ipairs(layers) do
+    if other ~= layer and other.path:sub(1, #prefix) == prefix then return true end
+  end
+  return false
+end
+
+-- Layers of torch that compute nothing.
+local IDLE = { Identity = true, Dropout = true, ModuleList = true, ModuleDict = true, Sequential = true }
+
+local function is_idle(layer)
+  if layer.qualname:find("^torch%.") then return IDLE[class_name(layer)] end
+  return class_name(layer) == "PPMissingLayer"
+end
+
+function Found:add_layer(layer, settings, known, layers)
+  local op_types = require("hone.sglang.layers").op_types(layer.mro)
+  local note = about(layer, known)
+  if note and #layer.called == 0 then
+    add_remark(self.unused, layer, "built, and not run")
+  elseif #op_types > 0 then
+    for _, op in ipairs(op_types) do
+      local kernels, why = op.kernels(layer, settings)
+      if not kernels then add_remark(self.review, layer, why) end
+      for _, kernel in ipairs(kernels or {}) do
+        self:add_kernel(op.op_type, kernel, layer)
+      end
+    end
+  elseif note and note.note then
+    add_remark(self.noted, layer, note.note)
+  elseif note or not is_composite(layer, layers) and not is_idle(layer) then
+    add_remark(self.review, layer, "no op type knows this layer")
+  end
+end
+
+---@class hone.sglang.Kernels
+---@field kernels hone.sglang.Kernel[] # in the order in which the model's layers first run them
+---@field noted hone.sglang.Remark[] # layers that run, and for which no definition is written by choice
+---@field review hone.sglang.Remark[] # layers that nobody knows: to be looked at
+---@field unused hone.sglang.Remark[] # layers that are built and never run
+
+---The kernels of a walked model.
+---@param walked hone.sglang.Walked
+---@param settings { page_sizes: integer[], gemm_dtype: string }
+---@return hone.sglang.Kernels
+function M.collect(walked, settings)
+  local found = { kernels = {}, by_identity = {}, noted = {}, review = {}, unused = {} }
+  setmetatable(found, Found)
+  local known = require("hone.sglang.layers").known()
+  for _, layer in ipairs(walked.layers) do
+    found:add_layer(layer, settings, known, walked.layers)
+  end
+  return { kernels = found.kernels, noted = found.noted, review = found.review, unused = found.unused }
+end
+
+return M

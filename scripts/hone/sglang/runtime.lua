@@ -1,0 +1,122 @@
+--- What SGLang's sources ask of the serving process around them, and the answers.
+--
+-- A model's source reads process-wide state: the parallel groups, the platform, the server's settings. We
+-- answer for rank 0 of a CUDA server with the given tensor and expert parallelism and everything else at
+-- its default. Names have moved between SGLang's versions, so most answers go by the form of the name.
+local python = require "hone.python"
+
+local M = {}
+
+-- ---- parallel groups -----------------------------------------------------------------------------
+
+-- The size behind names such as moe_expert_parallel, attn_tp, tensor_model_parallel, pp.
+local function size_of(name, sizes)
+  if name:find("moe", 1, true) or name:find("expert", 1, true) then
+    if name:find("dp", 1, true) or name:find("data", 1, true) then return 1 end
+    if name:find("ep", 1, true) or name:find("expert", 1, true) then return sizes.ep end
+    return sizes.moe_tp
+  end
+  if name:find("tp", 1, true) or name:find("tensor", 1, true) then return sizes.tp end
+  return 1
+end
+
+local function group(size)
+  return python.object {
+    name = "GroupCoordinator",
+    open = true,
+    trace = false,
+    fields = {
+      world_size = size,
+      rank = 0,
+      rank_in_group = 0,
+      local_rank = 0,
+      is_first_rank = true,
+      is_last_rank = python.number(size) == 1,
+    },
+  }
+end
+
+-- The words that a dimension of parallelism ends in: attn_tp, moe_expert_parallel, world.
+local DIMENSIONS =
+  { tp = true, dp = true, ep = true, pp = true, cp = true, dcp = true, parallel = true, world = true }
+
+-- "moe_ep" of "moe_ep_size" when the ending is _size; nil for names about something else.
+local function dimension(name, ending)
+  local what = name:match("^(.*)_" .. ending .. "$")
+  return what and DIMENSIONS[what:match("[^_]*$")] and what:gsub("_world$", "") or nil
+end
+
+-- A value for a name about parallelism, nil when the name is about something else.
+local function parallel_value(name, sizes)
+  local what = dimension(name, "size")
+  if what then return size_of(what, sizes) end
+  if dimension(name, "rank") then return 0 end
+  what = dimension(name, "group")
+  if what then return group(size_of(what, sizes)) end
+end
+
+-- ---- the server's settings -----------------------------------------------------------------------
+
+-- An object whose attributes are the server's settings at their defaults, groups of settings included.
+-- A setting that the server works out for itself ("auto") is not known.
+local function settings_object(package, sizes)
+  local settings = require "hone.sglang.settings"
+  local declared, object
+  local function find(name)
+    local value = parallel_value(name, sizes)
+    if value ~= nil then return value end
+    declared = declared or settings.read(package)
+    if declared.groups[name] then return object end
+    value = declared.defaults[name]
+    if value == settings.NONE then return python.none() end
+    if value == nil and (name:find("^enable_") or name:find("^disable_")) then return false end
+    if value == nil or value == "auto" then return python.unknown("settings." .. name) end
+    return value
+  end
+  object = python.object { name = "Settings", find = find }
+  return object
+end
+
+-- ---- overrides -----------------------------------------------------------------------------------
+
+local PLATFORMS = { "cuda", "hip", "npu", "xpu", "cpu", "hpu", "musa", "mps", "tpu" }
+
+local function constant(value)
+  return function() return value end
+end
+
+---Answers by the qualified names of SGLang's functions, for the evaluator.
+---@param package string # SGLang's package folder
+---@param parallel { tp: integer, ep: integer }
+---@return table<string, function> overrides
+function M.overrides(package, parallel)
+  local tp, ep = python.traced(parallel.tp, "TP"), python.traced(parallel.ep, "EP")
+  local moe_tp = math.max(1, parallel.tp // parallel.ep)
+  local sizes = { tp = tp, ep = ep, moe_tp = parallel.ep == 1 and tp or moe_tp }
+  local settings = constant(settings_object(package, sizes))
+  local known = {
+    ["sglang.srt.runtime_context.get_parallel"] = settings,
+    ["sglang.srt.runtime_context.get_server_args"] = settings,
+    ["sglang.srt.runtime_context.RuntimeContext.config_bag"] = settings,
+    ["sglang.srt.server_args.get_global_server_args"] = settings,
+    ["sglang.srt.layers.dp_attention.is_dp_attention_enabled"] = constant(false),
+  }
+  for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
+    for _, name in ipairs(PLATFORMS) do
+      known[module .. "is_" .. name] = constant(name == "cuda")
+    end
+  end
+  return setmetatable(known, {
+    __index = function(_, qualname)
+      local module, name = qualname:match("^(.*)%.get_([%w_]+)$")
+      if not module then return nil end
+      if not (module:find("sglang.srt.distributed", 1, true) or module:find("dp_attention", 1, true)) then
+        return nil
+      end
+      local value = parallel_value(name, sizes)
+      return value ~= nil and constant(value) or nil
+    end,
+  })
+end
+
+return M

@@ -1,0 +1,290 @@
+--- Walk a model: construct it from SGLang's own source with a real config, then run its forward for prefill
+--- and for decode, and note every layer that is built and every layer that runs.
+local python = require "hone.python"
+
+local M = {}
+
+-- What HuggingFace's base config class gives every config that does not say otherwise.
+local CONFIG_DEFAULTS = {
+  { "pad_token_id", nil },
+  { "bos_token_id", nil },
+  { "eos_token_id", nil },
+  { "is_encoder_decoder", false },
+  { "is_decoder", false },
+  { "add_cross_attention", false },
+  { "tie_word_embeddings", true },
+  { "chunk_size_feed_forward", 0 },
+  { "torch_dtype", nil },
+  { "dtype", nil },
+  { "architectures", nil },
+}
+
+-- ---- the model's config as a Python object ---------------------------------------------------------
+
+local function class_that_asked(place)
+  local owner = place.name:match("^(.*)%.[^.]+$")
+  return owner and owner:match("[^.]*$") or place.name
+end
+
+-- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
+local function config_object(world, data, path)
+  local json = require "hone.json"
+  local fields = json.object()
+  for name, value in pairs(data) do
+    local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
+    fields[name] = nested and config_object(world, value, path) or value
+  end
+  for _, default in ipairs(CONFIG_DEFAULTS) do
+    if fields[default[1]] == nil then fields[default[1]] = default[2] == nil and json.null or default[2] end
+  end
+  local function on_missing(name)
+    local place = world:stack()[1]
+    local asked = place and (", which %s asks for"):format(class_that_asked(place)) or ""
+    return ("config %s has no field '%s'%s"):format(path, name, asked)
+  end
+  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing }
+end
+
+-- ---- values that forward is given ------------------------------------------------------------------
+
+-- A tensor: nothing is known of it, but that it is one and not None.
+local function tensor()
+  local methods = { __bool__ = function() return python.unknown("bool(tensor)") end }
+  return python.instance(python.class("torch.Tensor", nil, methods, true))
+end
+
+local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
+local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
+
+local function forward_batch(world, mode)
+  local module = world:import(BATCH_MODULE)
+  local modes = module and world:get(module, "ForwardMode")
+  local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
+  return python.object { name = "ForwardBatch", open = true, fields = { forward_mode = forward_mode } }
+end
+
+-- ---- layers, and what is noted of them ---------------------------------------------------------------
+
+---@class hone.sglang.Call
+---@field mode "prefill"|"decode"
+---@field residual "given"|"none"|"unknown" # whether a norm is given a residual to add
+---@field site hone.python.Site
+
+---@class hone.sglang.Layer
+---@field qualname string # of its class
+---@field mro string[] # qualified names of its class and its bases
+---@field path string # module path in the model, "model.layers.0.mlp.down_proj"
+---@field site hone.python.Site # where it is constructed
+local Layer = {}
+Layer.__index = Layer
+
+-- The value behind a dotted name: an attribute, or else what the constructor was given under that name.
+local function value_of(layer, name)
+  local value = layer
+  for part in name:gmatch("[^.]+") do
+    if value == layer then
+      value = layer.world:attribute(layer.instance, part)
+      if value == nil then value = layer.arguments[part] end
+    else
+      value = layer.world:attribute(value, part)
+    end
+    if value == nil then return nil end
+  end
+  return value
+end
+
+---A number among the layer's attributes or constructor arguments, nil when there is none or it is not known.
+---@param name string # dotted for an attribute of an attribute
+---@return number?
+function Layer:number(name)
+  local value = value_of(self, name)
+  return value ~= nil and python.number(value) or nil
+end
+
+---How that number came about, "num_attention_heads 32 / TP 8 = 4".
+---@param name string
+---@return string?
+function Layer:origin(name)
+  local value = value_of(self, name)
+  return value ~= nil and python.explain(value) or nil
+end
+
+---The layer's calls in forward, those that `wanted` accepts.
+---@param wanted (fun(call: hone.sglang.Call): boolean)?
+---@return hone.sglang.Call[]
+function Layer:calls(wanted)
+  local kept = {}
+  for _, call in ipairs(self.called) do
+    if not wanted or wanted(call) then kept[#kept + 1] = call end
+  end
+  return kept
+end
+
+-- ---- the walk ----------------------------------------------------------------------------------------
+
+local Walk = {}
+Walk.__index = Walk
+
+function Walk:note_construction(instance, arguments, site)
+  if not self.world:is_instance(instance, "torch.nn.Module") then return end
+  self.layers[instance] = setmetatable({
+    world = self.world,
+    instance = instance,
+    arguments = arguments,
+    site = site,
+    qualname = self.world:qualname(instance),
+    mro = self.world:mro(instance),
+    called = {},
+  }, Layer)
+end
+
+local function residual_of(args, kwargs)
+  local residual = kwargs.residual
+  if residual == nil then residual = args[2] end
+  if residual == nil or python.is_none(residual) then return "none" end
+  if not python.is_unknown(residual) then return "given" end
+  for _, value in ipairs(python.alternatives(residual)) do
+    if not python.is_none(value) then return "unknown" end
+  end
+  return "unknown"
+end
+
+-- What calling a layer gives; enough of it that the source after the call can be followed.
+function Walk:result(returns, residual)
+  local tensor = self.tensor
+  if returns == "tensor" or returns == "norm" and residual == "none" then return tensor end
+  if returns == "linear" then return python.tuple { tensor, python.none() } end
+  if returns == "norm" and residual == "unknown" then return python.unknown("norm()") end
+  return python.tuple { tensor, tensor }
+end
+
+function Walk:note(value, call)
+  local layer = type(value) == "table" and self.layers[value]
+  if layer then layer.called[#layer.called + 1] = call end
+end
+
+function Walk:note_call(returns, instance, args, kwargs, site)
+  local residual = returns == "norm" and residual_of(args, kwargs) or nil
+  if self.mode then
+    local call = { mode = self.mode, residual = residual, site = site }
+    self:note(instance, call)
+    -- A layer that another is given runs there: the output projection in the logits processor.
+    for _, argument in ipairs(args) do
+      self:note(argument, call)
+    end
+  end
+  return self:result(returns, residual)
+end
+
+function Walk:hook()
+  local hooks = self.world.hooks
+  hooks.construct["*"] = function(instance, arguments, site) self:note_construction(instance, arguments, site) end
+  for class, about in pairs(require("hone.sglang.layers").known()) do
+    hooks.call[class] = function(instance, args, kwargs, site)
+      return self:note_call(about.returns, instance, args, kwargs, site)
+    end
+  end
+end
+
+-- A norm's other ways of running (fused with a communication or a quantization): the same norm.
+local function is_other_forward(qualname)
+  return qualname:find("^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_")
+end
+
+function Walk:overrides()
+  local base = require("hone.sglang.runtime").overrides(self.package, self.parallel)
+  return setmetatable({}, {
+    __index = function(_, qualname)
+      if is_other_forward(qualname) then
+        return function(_, args, kwargs, site)
+          local rest = table.move(args, 2, #args, 1, {})
+          return self:note_call("norm", args[1], rest, kwargs, site)
+        end
+      end
+      return base[qualname]
+    end,
+  })
+end
+
+-- Give every layer its path in the model: the attributes that lead to it, list positions included.
+function Walk:name_layers(model)
+  local ordered, seen = {}, {}
+  local function visit(value, path)
+    if type(value) ~= "table" or seen[value] or python.is_unknown(value) then return end
+    if not self.world:is_instance(value, "torch.nn.Module") then return end
+    seen[value] = true
+    local layer = self.layers[value]
+    if layer then
+      layer.path = path
+      ordered[#ordered + 1] = layer
+    end
+    local prefix = path == "" and "" or path .. "."
+    for i, item in ipairs(self.world:list_items(value)) do
+      visit(item, prefix .. (i - 1))
+    end
+    for _, attribute in ipairs(self.world:attributes(value)) do
+      visit(attribute.value, prefix .. attribute.name)
+    end
+  end
+  visit(model, "")
+  return ordered
+end
+
+function Walk:run_forward(model, mode)
+  self.mode = mode
+  local batch = forward_batch(self.world, mode)
+  local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
+  self.mode = nil
+  return message
+end
+
+---@class hone.sglang.Walked
+---@field layers hone.sglang.Layer[] # in the order of the model's attributes
+---@field warnings string[] # what could not be followed
+---@field unknown { kind: string, what: string?, count: integer, first: string }[] # constructs met and not known
+---@field files { path: string, bytes: integer }[] # sources read
+---@field steps integer # evaluated
+
+---Walk a model.
+---@param options { package: string, model: { module: string, class: string }, config: hone.ModelConfig, tp: integer, ep: integer, modes: string[] }
+---@return hone.sglang.Walked? walked
+---@return string? message
+function M.walk(options)
+  local walk = setmetatable({
+    package = options.package,
+    parallel = { tp = options.tp, ep = options.ep },
+    layers = {},
+  }, Walk)
+  local world = python.abstract { packages = { sglang = options.package }, overrides = walk:overrides() }
+  walk.world = world
+  walk:hook()
+  walk.tensor = tensor()
+
+  local module, message = world:import(options.model.module)
+  local class = module and world:get(module, options.model.class)
+  if not class then
+    return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
+  end
+  local config = config_object(world, options.config.data, options.config.path)
+  local model
+  model, message = world:call(class, { config })
+  if not model then return nil, ("cannot construct %s: %s"):format(options.model.class, message) end
+
+  local warnings = {}
+  local layers = walk:name_layers(model)
+  for _, mode in ipairs(options.modes) do
+    message = walk:run_forward(model, mode)
+    if message then
+      warnings[#warnings + 1] = ("forward for %s could not be followed: %s"):format(mode, message)
+    end
+  end
+  return {
+    layers = layers,
+    warnings = warnings,
+    unknown = world:unknown_constructs(),
+    files = world.report.files,
+    steps = world.report.steps,
+  }
+end
+
+return M
