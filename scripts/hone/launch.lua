@@ -9,7 +9,9 @@ end
 
 local function skill_names()
   local names = {}
-  for _, entry in ipairs(require("hone.skill").list()) do names[#names + 1] = entry.name end
+  for _, entry in ipairs(require("hone.skill").list()) do
+    names[#names + 1] = entry.name
+  end
   return names
 end
 

@@ -114,10 +114,10 @@ local function plain(word)
   return (word:lower():gsub("_", "-"))
 end
 
-function text.nearest(word, candidates)
+function text.nearest(word, candidates, most)
   check_string(word, 1, "nearest")
   local typed = plain(word)
-  local best, least = nil, math.max(1, #typed // 3) + 1 -- more edits than that is another word
+  local best, least = nil, (most or math.max(1, #typed // 3)) + 1 -- more edits than that is another word
   for _, candidate in ipairs(candidates) do
     local edits = distance(typed, plain(candidate))
     if edits < least and edits < #typed then

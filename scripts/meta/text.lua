@@ -50,11 +50,12 @@ function text.plural(count, one, many) end
 function text.bytes(count) end
 
 --- The candidate that a mistyped word was probably meant to be: the one that the fewest letters
---- inserted, deleted, replaced or swapped make of it, at most a third of the word's length. Case does not
---- count, nor does "_" for "-". Of equally near ones, the first.
+--- inserted, deleted, replaced or swapped make of it. Case does not count, nor does "_" for "-". Of equally
+--- near ones, the first.
 ---@param word string
 ---@param candidates string[]
+---@param most integer? # edits at most; a third of the word's length unless given
 ---@return string? # nil when none is near
-function text.nearest(word, candidates) end
+function text.nearest(word, candidates, most) end
 
 return text

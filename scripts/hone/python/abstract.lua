@@ -249,6 +249,14 @@ end
 
 local MISSING_NUMBERS = { boolean = true, string = true }
 
+---The keys of a table: in their own order when it keeps one (hone.json's objects), else sorted.
+local function ordered_names(map)
+  local names = {}
+  for name in pairs(map) do names[#names + 1] = name end
+  if not getmetatable(map) then table.sort(names) end
+  return names
+end
+
 ---A Lua value (as decoded from JSON) as a Python one. `trace` labels numbers with their names.
 function abstract.from_lua(v, trace)
   local t = type(v)
@@ -264,8 +272,8 @@ function abstract.from_lua(v, trace)
     return core.list(list)
   end
   local d = dict.new()
-  for k, item in pairs(v) do
-    dict.set(d, k, abstract.from_lua(item, trace and (trace ~= "" and trace .. "." .. k or k)))
+  for _, k in ipairs(ordered_names(v)) do
+    dict.set(d, k, abstract.from_lua(v[k], trace and (trace ~= "" and trace .. "." .. k or k)))
   end
   return d
 end
@@ -297,11 +305,7 @@ function abstract.object(options)
   local class = core.make_class(options.name or "Object", { types.object })
   class.module, class.qualname, class.open = "?", options.name or "Object", options.open
   local self = { cls = class, attrs = {}, names = {}, on_missing = options.on_missing }
-  local names = {}
-  for name in pairs(options.fields or {}) do names[#names + 1] = name end
-  local ordered = getmetatable(options.fields or {}) ~= nil
-  if not ordered then table.sort(names) end
-  for _, name in ipairs(names) do
+  for _, name in ipairs(ordered_names(options.fields or {})) do
     object.store(self, name, abstract.from_lua(options.fields[name], options.trace ~= false and name or nil))
   end
   for name, fn in pairs(options.methods or {}) do

@@ -42,18 +42,18 @@ local function undo(trail)
   if trail.classes then core.class_changed() end
 end
 
----Join two values of one place.
+---Join two values of one place. Fields of containers and frames are told from Python's names (which index
+---tables of their own) by what else the table holds.
 local function merged(t, k, a, b, touched)
-  if k == "count" and t.vals then
+  if k == "count" and t.seq then
     touched[t] = true
     return b
   end
-  if k == "n" and math.type(a) == "integer" and math.type(b) == "integer" then
+  if k == "n" and core.is_class(t.cls) and math.type(a) == "integer" and math.type(b) == "integer" then
     if a ~= b then S.world.report.merges = S.world.report.merges + 1 end
     return math.max(a, b)
   end
-  if k == "vals" then return b end
-  if k == "ret" then return b end
+  if k == "vals" and t.seq then return b end
   return unknown.join(a, b)
 end
 
@@ -98,9 +98,26 @@ local function redo(a, outer)
   return a.signal, a.value
 end
 
-local function wait(frame, way)
+---The frame's locals as `way` left them, the frame being in the state that `undone` writes led to.
+local function locals_of(frame, way, undone)
+  local slots = {}
+  for k, v in pairs(frame) do
+    if type(k) == "number" then slots[k] = v end
+  end
+  for _, w in ipairs(undone or {}) do
+    if w.t == frame and type(w.k) == "number" then slots[w.k] = w.old end
+  end
+  for _, w in ipairs(way.writes) do
+    if w.t == frame and type(w.k) == "number" then slots[w.k] = w.new end
+  end
+  return slots
+end
+
+---Keep a way for the end of what it leaves. Of a loop's iteration the locals are merged as a whole there.
+local function wait(frame, way, undone)
   frame.pending = frame.pending or {}
-  table.insert(frame.pending, { signal = way.signal, value = way.value, writes = way.writes })
+  table.insert(frame.pending, { signal = way.signal, value = way.value, writes = way.writes,
+    slots = way.signal ~= branch.RETURN and locals_of(frame, way, undone) or nil })
 end
 
 local function out_of_budget()
@@ -168,7 +185,7 @@ function branch.explore(frame, first, second)
   end
   -- They leave differently: go on with the closer one, keep the other for later.
   if (CLOSENESS[b.signal] or 0) <= (CLOSENESS[a.signal] or 0) then
-    wait(frame, a)
+    wait(frame, a, writes_b)
     if b.signal ~= branch.RETURN then frame.ret = ret end
     return b.signal, b.value
   end
@@ -185,7 +202,10 @@ function branch.settle(frame, ...)
   local rest = {}
   for _, entry in ipairs(pending) do
     if entry.signal == (...) or entry.signal == select(2, ...) then
-      merge_writes(entry.writes, nil, nil)
+      merge_writes(entry.writes, nil, nil, frame)
+      for slot, v in pairs(entry.slots) do
+        if frame[slot] ~= v then core.put(frame, slot, unknown.join(v, frame[slot])) end
+      end
     else
       rest[#rest + 1] = entry
     end

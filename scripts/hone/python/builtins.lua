@@ -668,11 +668,42 @@ function raw.repr(args) return format.repr(args[1]) end
 raw.ascii = raw.repr
 function raw.format(args) return format.format(args[1], plain(args[2] or "")) end
 
+---globals(): the names of the module, each evaluated when it is asked for.
+local globals_class = core.builtin_class("globals")
+core.methods(globals_class, {
+  __getitem__ = function(args)
+    local v = args[1].of:find(plain(args[2]))
+    if v == nil then error(core.exception(types.KeyError, { args[2] }), 0) end
+    return v
+  end,
+  __setitem__ = function(args)
+    if is_unknown(args[2]) then return unknown.report("assignment to", "globals()[?]") end
+    args[1].of:set(plain(args[2]), args[3])
+  end,
+  __contains__ = function(args)
+    for _, name in ipairs(args[1].of:names()) do
+      if name == plain(args[2]) then return true end
+    end
+    return false
+  end,
+  __iter__ = function(args) return core.list(args[1].of:names()) end,
+  get = function(args)
+    if is_unknown(args[2]) then return unknown.new("globals()[?]") end
+    local v = args[1].of:find(plain(args[2]))
+    if v ~= nil then return v end
+    return args[3] == nil and None or args[3]
+  end,
+  keys = function(args) return core.list(args[1].of:names()) end,
+  items = function(args) return core.call_method(args[1].of:vars(), "items") end,
+  update = function(args)
+    for k, v in dict.each(args[2]) do args[1].of:set(plain(k), v) end
+  end,
+}, true)
+
 function raw.globals()
   local f = S.frame
-  while f and not f.code do f = f.back end
-  while f and f.up do f = f.up end
-  return unknown.report("built-in", "globals()")
+  while f and not (f.code and f.code.module) do f = f.back end
+  return { cls = globals_class, of = f.code.module }
 end
 function raw.locals() return unknown.report("built-in", "locals()") end
 

@@ -312,7 +312,12 @@ local function call_class(class, args, kw)
     or not core.is_subclass(instance.cls, class) then
     return instance
   end
-  if not class.builtin then initialise(instance, instance.cls, args, kw) end
+  if not class.builtin then
+    initialise(instance, instance.cls, args, kw)
+  elseif class.reads_as_foreign and wants_hooks(class) then -- a layer of torch itself
+    local full = table.move(args, 1, args.n, 2, { instance, n = args.n + 1, fuzzy = args.fuzzy })
+    run_construct_hooks(instance, class, lookup(class, "__init__"), full, kw)
+  end
   return instance
 end
 call.native_constructor = native_constructor

@@ -108,7 +108,7 @@ local function make_code(node, scope, name, local_name)
   for slot, default in pairs(default_nodes) do defaults[slot] = compile.expression(default, scope) end
   return {
     name = name, qualname = local_name, file = scope.unit.file, line = node.line, node = node.body, scope = scope,
-    params = params, compile = compile_body, is_lambda = node.type == "lambda",
+    module = scope.unit.module, params = params, compile = compile_body, is_lambda = node.type == "lambda",
   }, defaults
 end
 
@@ -262,7 +262,8 @@ function statements.class_definition(node, scope, decorators)
   inner.name = info.local_name
   local arguments = compile.argument_builder(node.superclasses or {}, scope)
   local store = compile.store_name(name, scope)
-  local code = { name = name, qualname = info.local_name, file = scope.unit.file, line = node.line }
+  local code = { name = name, qualname = info.local_name, file = scope.unit.file, line = node.line,
+    module = scope.unit.module }
   local body
   return function(f)
     local bases, metaclass, kw = evaluate_bases(f, arguments)
@@ -382,7 +383,7 @@ function kinds.generator_expression(node, scope)
   local value = compile.expression(node.body, inner)
   local run = nested_clauses(clauses, 1, inner, function(f) core.yield(value(f)) end)
   local code = { name = "<genexpr>", qualname = "<genexpr>", file = scope.unit.file, line = node.line, generator = true,
-    body = run }
+    body = run, module = scope.unit.module }
   return function(f)
     local source = first(f)
     if unknown.is(source) then

@@ -31,7 +31,7 @@ local function root_name(node)
     if node.type == "identifier" then return node.text end
     if node.type == "attribute" then node = node.object
     elseif node.type == "subscript" then node = node.value
-    elseif node.type == "call" then node = node["function"]
+    elseif node.type == "call" and node["function"].type == "attribute" then node = node["function"]
     else return nil end
   end
 end
@@ -78,11 +78,12 @@ local function scan(module, root)
     if kind == "import_from_statement" and node[#node].type == "wildcard_import" then
       table.insert(module.stars, { compile.module_name(node.module_name) })
     elseif kind ~= "comment" and not is_never_run(node) then
-      local statement = { node = node, names = {} }
+      local statement = { node = node, names = {}, order = {} }
       local index = #list + 1
       local function found(name)
         if statement.names[name] then return end
         statement.names[name] = true
+        statement.order[#statement.order + 1] = name
         local own = pending[name]
         if not own then
           own = {}
@@ -111,8 +112,11 @@ local function run_one(module, index)
     end
   end
   local run = compile.statement(statement.node, module.scope)
+  local before = module.running
+  module.running = index
   module.frame.line = statement.node.line
   local ok, e = core.protected(run, module.frame)
+  module.running = before
   if ok then return end
   local failed = unknown.report("failed statement", ("%s:%d: %s: %s"):format(core.short_file(module.file),
     statement.node.line, e.cls.name, core.exception_message(e)))
@@ -121,7 +125,22 @@ local function run_one(module, index)
   end
 end
 
----Run what a name waits for. What a module's top level does is done for good: it is not part of any
+---Run the statements of `waiting` that stand before `limit`. @return boolean whether some are left
+local function run_before(module, waiting, limit)
+  local left = false
+  for _, index in ipairs(waiting) do
+    if index < limit then
+      run_one(module, index)
+    elseif not module.list[index].done then
+      left = true
+    end
+  end
+  return left
+end
+
+---Run what a name waits for; while one of the module's own statements runs, only what stands before it,
+---as in Python (unless nothing has bound the name by then: modules that import each other may be entered
+---elsewhere than Python would). What a module's top level does is done for good: it is not part of any
 ---branch that happens to be explored.
 local function force(module, name)
   local waiting = module.pending[name]
@@ -143,11 +162,13 @@ local function force(module, name)
   local was_active = module_frame.active
   module_frame.active = true
   S.frame = module_frame
-  for _, index in ipairs(waiting) do run_one(module, index) end
+  local left = run_before(module, waiting, module.running or math.huge)
+  if left and module.ns[name] == nil then left = run_before(module, waiting, math.huge) end
   module_frame.active = was_active
   module_frame.back, module_frame.line, module_frame.depth = back, line, depth
   S.trail, S.frame, S.nest = trail, frame, nest
-  module.pending[name] = nil
+  waiting.running = false
+  if not left then module.pending[name] = nil end
 end
 
 -- ---- names --------------------------------------------------------------------------------------
@@ -241,17 +262,28 @@ function Module:set(name, v)
   core.put(self.ns, name, v)
 end
 
+---The names that the module binds, in the order of its statements, without evaluating them.
+function Module:names()
+  local list, seen = {}, {}
+  local function add(name)
+    if not seen[name] then
+      seen[name] = true
+      list[#list + 1] = name
+    end
+  end
+  for _, statement in ipairs(self.list) do
+    for _, name in ipairs(statement.order) do add(name) end
+  end
+  for name in pairs(self.ns) do add(name) end
+  return list
+end
+
 ---Every name of the module, as a dict.
 function Module:vars()
   local d = dict.new()
-  for _, statement in ipairs(self.list) do
-    for name in pairs(statement.names) do
-      local v = self:own(name)
-      if v ~= nil then dict.set(d, name, v) end
-    end
-  end
-  for name, v in pairs(self.ns) do
-    if dict.get(d, name) == nil then dict.set(d, name, v) end
+  for _, name in ipairs(self:names()) do
+    local v = self:own(name)
+    if v ~= nil then dict.set(d, name, v) end
   end
   return d
 end
@@ -309,9 +341,10 @@ local function load_file(name, found)
     world.modules[name] = nil
     error(core.exception(types.SyntaxError, { message }), 0)
   end
+  module.tree = tree -- keeps it for other worlds
   module.unit = { module = module, file = found.file, expand = tree.expand, text = tree.text }
   module.scope = scopes.new("module", nil, module.unit)
-  module.frame = { code = { name = "<module>", qualname = "<module>", file = found.file }, line = 1 }
+  module.frame = { code = { name = "<module>", qualname = "<module>", file = found.file, module = module }, line = 1 }
   scan(module, tree.root)
   return module
 end
@@ -323,7 +356,7 @@ function modules.from_text(text, name)
   local module = new_module("__main__", { file = name })
   module.unit = { module = module, file = name, expand = tree.expand, text = tree.text }
   module.scope = scopes.new("module", nil, module.unit)
-  module.frame = { code = { name = "<module>", qualname = "<module>", file = name }, line = 1 }
+  module.frame = { code = { name = "<module>", qualname = "<module>", file = name, module = module }, line = 1 }
   module.root = tree.root
   return module
 end

@@ -498,7 +498,7 @@ function ops.contains(haystack, needle)
     return haystack:find(needle, 1, true) ~= nil
   end
   local class = class_of(haystack)
-  local own = not class.builtin and (lookup_own(class, "__contains__")
+  local own = class.dict.__contains__ or not class.builtin and (lookup_own(class, "__contains__")
     or not (type(haystack) == "table" and haystack.vals) and lookup(class, "__contains__"))
   if own then return object.truth(core.call(own, { haystack, needle, n = 2 })) end
   if haystack.source and class == types.dict_keys then haystack = haystack.source end

@@ -50,6 +50,9 @@ function source.parse(text, name)
     text = text }
 end
 
+-- Trees by path, as long as some world uses them: worlds for other parallel sizes read the same files.
+source.parsed = setmetatable({}, { __mode = "v" })
+
 ---Read and parse a file, and count it in the world's report.
 function source.read(path, world)
   local file, message = io.open(path, "rb")
@@ -58,7 +61,11 @@ function source.read(path, world)
   file:close()
   if not text then return nil, ("cannot read %s"):format(path) end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
-  return source.parse(text, path)
+  local tree = source.parsed[path]
+  if tree and tree.text == text then return tree end
+  tree, message = source.parse(text, path)
+  source.parsed[path] = tree
+  return tree, message
 end
 
 return source

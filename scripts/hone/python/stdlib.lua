@@ -510,7 +510,15 @@ stdlib["typing"] = function()
     runtime_checkable = function(args) return args[1] end,
     no_type_check = function(args) return args[1] end,
     override = function(args) return args[1] end,
-    get_type_hints = function() return unknown.new("get_type_hints()") end,
+    get_type_hints = function(args)
+      local v = args[1]
+      if not core.is_class(v) then return unknown.new("get_type_hints()") end
+      local list = {}
+      for i = #v.mro, 1, -1 do
+        for _, entry in ipairs(v.mro[i].annotations or {}) do list[#list + 1] = entry end
+      end
+      return object.annotations(list)
+    end,
     get_origin = function() return unknown.new("get_origin()") end,
     get_args = function() return unknown.new("get_args()") end,
     assert_never = nothing,
@@ -654,6 +662,7 @@ stdlib["sys"] = function()
     version_info = core.tuple { 3, 11, 0, "final", 0 }, maxsize = math.maxinteger, platform = "linux",
     modules = dict.new(), argv = core.list { "" }, path = core.list {}, version = "3.11.0", executable = "python3",
     byteorder = "little",
+    _getframe = core.builtin("_getframe", function() return unknown.new("frame") end, true),
     intern = core.builtin("intern", function(args) return args[1] end, true),
     exc_info = core.builtin("exc_info", function() return core.tuple { None, None, None } end, true),
     getrecursionlimit = core.builtin("getrecursionlimit", function() return 1000 end),
@@ -715,6 +724,16 @@ stdlib["inspect"] = function()
     isfunction = function(args) return type(args[1]) == "table" and args[1].code ~= nil end,
     ismethod = function(args) return type(args[1]) == "table" and args[1].cls == types.method end,
     iscoroutinefunction = function() return false end,
+    getattr_static = function(args)
+      local v, name = args[1], plain(args[2])
+      if unknown.is(v) then return unknown.new("getattr_static()") end
+      local found = core.is_class(v) and core.lookup(v, name)
+      if found == nil or found == false then found = type(v) == "table" and v.attrs and v.attrs[name] or nil end
+      if found == nil then found = core.lookup(core.class_of(v), name) end
+      if found ~= nil then return found end
+      if args[3] == nil then core.raise("AttributeError", "%s", name) end
+      return args[3]
+    end,
   }, true)
 end
 

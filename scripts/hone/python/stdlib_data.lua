@@ -280,11 +280,51 @@ struct.finish = function(made, kw)
     end
   end
   dataclass(made, { frozen = kw.map.frozen, order = kw.map.order, kw_only = kw.map.kw_only })
+  made.dict.__struct_fields__ = made.dict.__match_args__
 end
+
+---msgspec.defstruct(name, [(field, type, default), ...], namespace={...}).
+local function define_struct(args, kw)
+  local made = core.make_class(plain(args[1]), { kw and kw.map.bases and kw.map.bases[1] or struct })
+  made.annotations = {}
+  for k, v in dict.each(kw and kw.map.namespace or dict.new()) do core.define(made, plain(k), v) end
+  local list = items.collect(args[2]) or { n = 0 }
+  for i = 1, list.n do
+    local field = type(list[i]) == "table" and list[i] or { list[i] }
+    table.insert(made.annotations, { name = plain(field[1]), text = "" })
+    if field[3] ~= nil then core.define(made, plain(field[1]), field[3]) end
+  end
+  made.module = kw and kw.map.module and plain(kw.map.module) or "?"
+  struct.finish(made, kw or { map = {} })
+  return made
+end
+
+local field_info = core.builtin_class("FieldInfo")
+
+local function struct_fields(args)
+  if unknown.is(args[1]) then return unknown.new("fields()") end
+  local list = {}
+  for _, entry in ipairs(fields_of(args[1]) or {}) do
+    local attrs = entry.field.attrs
+    list[#list + 1] = { cls = field_info, names = {}, attrs = { name = entry.name, encode_name = entry.name,
+      type = unknown.new("a field's type"), default = attrs.default, default_factory = attrs.default_factory,
+      required = attrs.default == MISSING and attrs.default_factory == MISSING } }
+  end
+  return core.tuple(list)
+end
+
+stdlib["msgspec.structs"] = function()
+  return functions {
+    replace = replace, fields = struct_fields,
+    asdict = function(args) return as_dict(args[1]) end,
+  }
+end
+
 stdlib["msgspec"] = function()
-  return { Struct = struct, field = core.builtin("field", make_field, true), UNSET = { cls = types.object, attrs = {} } }
+  local names = functions { field = make_field, defstruct = define_struct }
+  names.Struct, names.NODEFAULT, names.UNSET = struct, MISSING, { cls = types.object, attrs = {}, names = {} }
+  return names
 end
-stdlib["msgspec.structs"] = function() return functions { replace = replace, asdict = function(a) return as_dict(a[1]) end } end
 
 -- ---- enum ---------------------------------------------------------------------------------------
 

@@ -78,14 +78,10 @@ end
 local function normalised(name) return (name:lower():gsub("[%-%.]", "_")) end
 
 local function unknown_model(name, names)
-  local closest = text.nearest(normalised(name), names)
-  local hint = closest and (", did you mean %s?"):format(closest) or ""
-  return ("no model '%s' in SGLang's models folder%s (%d models: %s)"):format(
-    name,
-    hint,
-    #names,
-    table.concat(names, ", ")
-  )
+  local closest = text.nearest(normalised(name), names, #name // 2)
+  local hint = closest and ("; did you mean %s?"):format(closest) or ""
+  local message = "no model '%s' in SGLang's models folder%s (there are %s)"
+  return message:format(name, hint, table.concat(names, ", "))
 end
 
 -- Whether one name is the other's beginning, cut where a word ends: "llama" and "llama_3_1_8b".

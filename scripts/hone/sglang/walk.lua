@@ -238,6 +238,24 @@ function Walk:run_forward(model, mode)
   return message
 end
 
+-- The condition of an assertion that says nothing else: what a user can act on.
+local function failed_assertion(place)
+  local source = place and require("hone.fs").read(place.file)
+  if not source then return nil end
+  local number = 0
+  for line in (source .. "\n"):gmatch("(.-)\r?\n") do
+    number = number + 1
+    if number == place.line then return line:match("^%s*assert%s+(.-),?%s*$") end
+  end
+end
+
+-- Why the model could not be constructed, in one line.
+local function refusal(message, exception)
+  local condition = message:find("^AssertionError at ") and failed_assertion(exception and exception.stack[1])
+  if condition then return message:gsub("^AssertionError", ("its source asserts %s"):format(condition:gsub("%%", "%%%%")), 1) end
+  return (message:gsub("^AttributeError: config ", "config "))
+end
+
 ---@class hone.sglang.Walked
 ---@field layers hone.sglang.Layer[] # in the order of the model's attributes
 ---@field warnings string[] # what could not be followed
@@ -266,9 +284,12 @@ function M.walk(options)
     return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
   end
   local config = config_object(world, options.config.data, options.config.path)
-  local model
-  model, message = world:call(class, { config })
-  if not model then return nil, ("cannot construct %s: %s"):format(options.model.class, message) end
+  local model, exception
+  model, message, exception = world:call(class, { config })
+  if not model then
+    local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
+    return nil, ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
+  end
 
   local warnings = {}
   local layers = walk:name_layers(model)

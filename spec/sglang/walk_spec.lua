@@ -1,0 +1,151 @@
+local fs = require "hone.fs"
+local config = require "hone.model.config"
+local kernels = require "hone.sglang.kernels"
+local sources = require "hone.sglang.sources"
+local tiny = require "support.tiny_sglang"
+local walk = require "hone.sglang.walk"
+
+-- Walk a small model and collect its kernels; `options` change the model's source and the walk.
+local function walked(options)
+  options = options or {}
+  local dir <close> = fs.tempdir()
+  tiny.write(dir.path, { tiny = tiny.model(options) })
+  local path = fs.join(dir.path, "config.json")
+  assert(fs.write(path, options.config or tiny.CONFIG))
+  local result, message = walk.walk {
+    package = assert(sources.package(dir.path)),
+    model = { module = "sglang.srt.models.tiny", class = "TinyForCausalLM" },
+    config = assert(config.from_file(path)),
+    tp = options.tp or 1,
+    ep = 1,
+    modes = options.modes or { "prefill", "decode" },
+  }
+  if not result then return nil, message end
+  return result, kernels.collect(result, { page_sizes = { 1, 64 }, gemm_dtype = "float16" })
+end
+
+local function by_variant(found)
+  local map = {}
+  for _, kernel in ipairs(found.kernels) do
+    map[kernel.variant .. (kernel.params.page_size or "")] = kernel
+  end
+  return map
+end
+
+describe("hone.sglang.walk", function()
+  it("finds every layer of a model with its module path and its source line", function()
+    local result = assert(walked())
+    local paths = {}
+    for _, layer in ipairs(result.layers) do
+      paths[layer.path] = layer.site.line
+    end
+    assert.is_number(paths["layers.0.qkv_proj"])
+    assert.is_number(paths["layers.1.attn"])
+    assert.same({}, result.warnings)
+  end)
+
+  it("takes the first norm for the plain one and those with a residual for the fused one", function()
+    local _, found = walked()
+    local map = by_variant(found)
+    assert.equal(64, map.rmsnorm.params.hidden_size)
+    assert.equal(1e-05, map.rmsnorm.params.eps)
+    assert.equal(1, map.rmsnorm.modules[1].count)
+    assert.equal(1, map.fused_add_rmsnorm.modules[1].count)
+  end)
+
+  it("divides attention heads by the tensor parallel size and leaves GEMMs whole", function()
+    local _, found = walked { tp = 2 }
+    local map = by_variant(found)
+    assert.same({ num_qo_heads = 4, num_kv_heads = 1, head_dim = 8, page_size = 64 }, map.decode64.params)
+    assert.same({ N = 96, K = 64, dtype = "float16" }, map.gemm.params)
+  end)
+
+  it("gives a rank one key-value head when there are more ranks than heads", function()
+    local _, found = walked { tp = 8 }
+    local map = by_variant(found)
+    assert.equal(1, map.decode1.params.num_kv_heads)
+    assert.equal(96, map.gemm.params.N)
+  end)
+
+  it("remembers the arithmetic behind constants", function()
+    local _, found = walked { tp = 2 }
+    local origins = by_variant(found).decode1.origins
+    assert.equal("num_attention_heads 8 / TP 2 = 4", origins.num_qo_heads)
+    assert.equal("hidden_size 64 / num_attention_heads 8 = 8", origins.head_dim)
+  end)
+
+  it("finds only the kernels of the modes that it follows", function()
+    local _, found = walked { modes = { "decode" } }
+    local map = by_variant(found)
+    assert.is_table(map.decode1)
+    assert.is_nil(map.prefill_causal1)
+    assert.is_nil(map.prefill_causal)
+  end)
+
+  it("does not take a layer that is built and never run for a kernel", function()
+    local _, found = walked()
+    assert.equal("layers.*.unused", found.unused[1].path)
+    assert.equal(2, found.unused[1].count)
+    for _, kernel in ipairs(found.kernels) do
+      assert.is_not.equal(3, kernel.params.K)
+    end
+  end)
+
+  it("lists a layer that no op type knows for review, with its line", function()
+    local _, found = walked { init = "self.gate = nn.Linear(4, 8)" }
+    assert.equal(1, #found.review)
+    assert.equal("layers.*.gate", found.review[1].path)
+    assert.equal("Linear", found.review[1].class)
+    assert.matches("models/tiny.py$", found.review[1].file)
+  end)
+
+  it("lists attention that no definition describes for review, with the reason", function()
+    local _, found = walked { attention = ", logit_cap=50.0" }
+    assert.matches("its logits are capped", found.review[1].why, 1, true)
+    assert.is_nil(by_variant(found).decode1)
+    _, found = walked { attention = ", v_head_dim=4" }
+    assert.matches("not grouped query attention", found.review[1].why, 1, true)
+  end)
+
+  it("names the field, the file and the class when the config lacks what the model needs", function()
+    local result, message = walked { config = (tiny.CONFIG:gsub('"hidden_size": 64, ', "")) }
+    assert.is_nil(result)
+    assert.matches("cannot construct TinyForCausalLM: config ", message, 1, true)
+    assert.matches("has no field 'hidden_size', which Layer asks for at ", message, 1, true)
+    assert.matches("config.json", message, 1, true)
+  end)
+
+  it("shows the assertion that a parallel size breaks", function()
+    local result, message = walked {
+      tp = 3,
+      init = "assert config.num_attention_heads % tp == 0",
+    }
+    assert.is_nil(result)
+    assert.matches("with TP 3: its source asserts config.num_attention_heads % tp == 0", message, 1, true)
+  end)
+
+  it("ends an endless loop in a model file with a message", function()
+    local result, message = walked { init = "while True: self.x = 1" }
+    assert.is_nil(result)
+    assert.matches("stopped after %d+ steps", message)
+    assert.matches("models/tiny.py:%d+", message)
+    assert.is_nil(message:find("\n"))
+  end)
+
+  it("names the place of a syntax error in a model file", function()
+    local result, message = walked { init = "self.x = = 1" }
+    assert.is_nil(result)
+    assert.matches("tiny.py:%d+:%d+: syntax error", message)
+  end)
+
+  it("goes on with a warning when forward cannot be followed", function()
+    local result = assert(walked { forward = 'raise ValueError("no way")' })
+    assert.equal(2, #result.warnings)
+    assert.matches(
+      "forward for prefill could not be followed: ValueError: no way",
+      result.warnings[1],
+      1,
+      true
+    )
+  end)
+end)
