@@ -31,7 +31,7 @@ LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 HOST_SRC := engine/main.c engine/host.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
-MODULES := json fs process http syntax terminal edit gpu
+MODULES := json fs process http syntax terminal edit gpu tensor
 
 core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c \
   engine/json/text.c engine/json/buffer.c
@@ -47,6 +47,11 @@ core_syntax_LIBS   := -ldl
 core_edit_LIBS     := -ledit
 core_gpu_SRC       := engine/gpu/probe.c
 core_gpu_LIBS      := -ldl
+
+# The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
+core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c)
+core_tensor_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd
+core_tensor_LIBS   := -lm -lpthread
 
 GRAMMARS := python typescript tsx
 GRAMMAR_DIR := $(OUT)/lib/hone/grammar
