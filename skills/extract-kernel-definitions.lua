@@ -92,10 +92,11 @@ under whatever name, only gain the model's tag. Layers that no op type knows are
 -- ---- what is read ------------------------------------------------------------------------------------
 
 local function sglang_package(args)
-  local path = args.sglang_path or require("hone.repos").path("sglang")
+  local path, why = args.sglang_path, nil
   if not path then
-    return nil, "no SGLang sources: name them with --sglang-path, or bring them with hone clone-repos"
+    path, why = require("hone.repos").path("sglang")
   end
+  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
   return require("hone.sglang.sources").package(path)
 end
 

@@ -189,6 +189,51 @@ describe("extract-kernel-definitions", function()
   end)
 end)
 
+describe("extract-kernel-definitions with a config from a hub", function()
+  local http_server = require "support.http_server"
+  local server
+
+  setup(function() server = http_server.start() end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    sandbox = new_sandbox()
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model() })
+  end)
+  after_each(function() sandbox:close() end)
+
+  local function from_hub(name, env)
+    local settings = { HF_ENDPOINT = server.url, HF_HOME = sandbox:at("hf"), no_proxy = "*" }
+    for key, value in pairs(env or {}) do
+      settings[key] = value
+    end
+    return extract({ "--hf-repo-id", "org/" .. name }, settings)
+  end
+
+  for name, says in pairs {
+    ["error-401"] = "HF_TOKEN",
+    ["error-404"] = "org/error-404",
+    ["error-429"] = "429",
+    ["error-500"] = "500",
+    closing = "org/closing",
+    notjson = "config.json:2:7:",
+    portal = "org/portal",
+  } do
+    it(("says in one line that the hub answered as %s does"):format(name), function()
+      one_line(from_hub(name), 1, says)
+      assert.is_false(fs.exists(sandbox:at("trace")))
+    end)
+  end
+
+  it("uses a config that HuggingFace's cache holds, without a network", function()
+    local snapshot = "hf/hub/models--org--Tiny-1B/snapshots/0123456789abcdef0123456789abcdef01234567"
+    sandbox:write(snapshot .. "/config.json", tiny.CONFIG)
+    sandbox:write("hf/hub/models--org--Tiny-1B/refs/main", "0123456789abcdef0123456789abcdef01234567")
+    local result = from_hub("Tiny-1B", { HF_HUB_OFFLINE = "1" })
+    assert.equal(0, result.status, result.stderr)
+    assert.is_true(fs.exists(definition("gemm", "gemm_n96_k64")))
+  end)
+end)
+
 describe("extract-kernel-definitions on SGLang's own sources", function()
   local CONFIGS = os.getenv("HONE_CONFIGS") or "../shared/hf-configs"
   local MODELS = {
