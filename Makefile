@@ -31,7 +31,7 @@ LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 HOST_SRC := engine/main.c engine/host.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
-MODULES := json fs process http syntax terminal edit gpu tensor
+MODULES := json fs process http syntax terminal edit gpu tensor cuda
 
 core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c \
   engine/json/text.c engine/json/buffer.c
@@ -47,6 +47,9 @@ core_syntax_LIBS   := -ldl
 core_edit_LIBS     := -ledit
 core_gpu_SRC       := engine/gpu/probe.c
 core_gpu_LIBS      := -ldl
+core_cuda_SRC      := $(wildcard engine/lua/lcuda_*.c) \
+  $(filter-out engine/gpu/probe.c,$(wildcard engine/gpu/*.c))
+core_cuda_LIBS     := -ldl -lm -lpthread
 
 # The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
 core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c)
@@ -66,7 +69,7 @@ LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luachec
 C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]')
 CLANG_FORMAT = build/lintenv/bin/clang-format
 # The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
-SPEC_ENV = HONE_BIN=$(abspath $(BIN)) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0)
+SPEC_ENV = HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0)
 
 .PHONY: all build deps test check format bench bundle install rock demo clean help
 all: build
@@ -110,11 +113,17 @@ $(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner
 endef
 $(foreach g,$(GRAMMARS),$(eval $(call grammar_rules,$(g))))
 
-test: build  ## set up and run the specs inside the host (SPEC=spec/json_spec.lua runs one)
+# SGLang's sources, as published: the demo and the specs read them.
+SGLANG_VERSION ?= 0.5.23
+REPOS := build/demo/repos
+$(REPOS)/repos_config.json: | build
+	@$(BIN) clone-repos --source pypi --repos sglang --sglang-version $(SGLANG_VERSION) --target-dir $(REPOS)
+
+test: build $(REPOS)/repos_config.json  ## set up and run the specs inside the host (SPEC=spec/json_spec.lua runs one)
 	@tools/deps.sh test
 	@$(SPEC_ENV) busted --lua=$(BIN) --cpath='./$(OUT)/lib/?.so' $(BUSTED_FLAGS) $(SPEC)
 
-demo: build  ## read SGLang's source and Llama 3.1 8B's config, write the model's Definitions
+demo: build $(REPOS)/repos_config.json  ## read SGLang's source and Llama 3.1 8B's config, write the model's Definitions
 	@examples/demo.sh $(BIN)
 
 check: build  ## lint C and Lua, check their format
@@ -143,9 +152,10 @@ install: build  ## install under PREFIX
 
 # What LuaRocks installs: the libraries as modules, and beside them what they read at run time.
 rock: build
-	install -d $(LUADIR)/hone/share $(LIBDIR)/hone
+	install -d $(LUADIR)/hone/scripts $(LIBDIR)/hone
 	cp -r scripts/hone $(LUADIR)/
-	cp -r skills scripts/meta $(LUADIR)/hone/share/
+	cp -r skills $(LUADIR)/hone/
+	cp -r scripts/meta $(LUADIR)/hone/scripts/
 	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(LIBDIR)/hone/
 
 clean:  ## remove what was built (fetched sources and environments stay)

@@ -64,8 +64,8 @@ under whatever name, only gain the model's tag. Layers that no op type knows are
     {
       name = "include_quantized",
       type = "boolean",
-      default = false,
-      help = "look for quantized linear layers too, in a config that has them",
+      default = true,
+      help = "list linear layers whose weights the config quantizes for review",
     },
     {
       name = "model_tag",
@@ -126,6 +126,13 @@ local function gemm_dtype(args, config)
   if TORCH_DTYPES[dtype] then return dtype end
   return nil,
     ("%s names no dtype for --gemm-dtype model (torch_dtype is %s)"):format(config.path, tostring(dtype))
+end
+
+-- The config's quantization method, when quantized layers are to be listed.
+local function quantization(args, config)
+  local about = config.data.quantization_config
+  if not args.include_quantized or not json.is_object(about) then return nil end
+  return type(about.quant_method) == "string" and about.quant_method or "unknown method"
 end
 
 local function dataset_root(args)
@@ -392,7 +399,12 @@ function skill.run(args, ctx)
   local set
   set, message = traceset.open(dataset_root(args), { create = true })
   if not set then return nil, message end
-  local settings = { page_sizes = args.page_size, gemm_dtype = dtype, modes = args.execution_modes }
+  local settings = {
+    page_sizes = args.page_size,
+    gemm_dtype = dtype,
+    quantization = quantization(args, sources.config),
+    modes = args.execution_modes,
+  }
   local found
   found, message = find_kernels(args, sources, settings)
   if not found then return nil, message end

@@ -43,15 +43,15 @@ fi
 
 # The shared libraries behind an ELF file, without glibc's own.
 needed() {
-  ldd "$1" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' |
-    grep -Ev '/(libc|libm|libdl|libpthread|librt|libresolv|libutil|ld-linux[^/]*)\.so'
+  ldd "$1" 2>/dev/null | awk '
+    $2 == "=>" && $3 ~ /^\// && $3 !~ /\/(libc|libm|libdl|libpthread|librt|libresolv|libutil)\.so/ { print $3 }'
 }
 
 # Libraries that are opened at run time, on first use.
 opened() { ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'; }
 
 {
-  find "$root" -name '*.so' | while read -r file; do needed "$file" || true; done
+  find "$root" -name '*.so' | while read -r file; do needed "$file"; done
   for library in libcurl.so.4 libcrypto.so.3; do
     opened $library
     needed "$(opened $library)"

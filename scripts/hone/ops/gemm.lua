@@ -26,6 +26,9 @@ local function qkv_features(layer)
   return features, text
 end
 
+local QUANTIZED = "its weights are quantized (%s); no definition describes a GEMM with scales yet"
+
+-- The GEMM of a linear layer; a remark too when the checkpoint's weights are quantized.
 local function kernels(layer, settings)
   local features, origin = qkv_features(layer)
   if not features then
@@ -33,14 +36,13 @@ local function kernels(layer, settings)
   end
   local inputs = layer:number("input_size")
   if not features or not inputs then return nil, "its sizes are not known" end
-  return {
-    {
-      variant = "gemm",
-      params = { N = features, K = inputs, dtype = settings.gemm_dtype },
-      origins = { N = origin, K = layer:origin("input_size") },
-      calls = layer:calls(),
-    },
+  local gemm = {
+    variant = "gemm",
+    params = { N = features, K = inputs, dtype = settings.gemm_dtype },
+    origins = { N = origin, K = layer:origin("input_size") },
+    calls = layer:calls(),
   }
+  return { gemm }, settings.quantization and QUANTIZED:format(settings.quantization) or nil
 end
 
 return {

@@ -118,7 +118,7 @@ end
 -- ---- what a world can be asked ------------------------------------------------------------------
 
 function World:import(name)
-  return result(enter(self, function() return modules.load(name) end))
+  return result(enter(self, function() return modules.load(name, false, true) end))
 end
 
 function World:run(text, name)

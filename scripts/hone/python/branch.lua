@@ -80,12 +80,13 @@ local function note_all(outer, trail)
 end
 
 ---Run one way under a trail of its own.
-local function run_way(way, frame)
+---@param keep boolean? keep what it leaves waiting even when it raises
+local function run_way(way, frame, keep)
   local trail = { n = 0 }
   S.trail = trail
   local waiting = frame.pending and #frame.pending or 0
   local ok, signal, value = core.protected(way)
-  if not ok then -- what it left waiting goes with it
+  if not ok and not keep then -- what it left waiting goes with it
     for i = #(frame.pending or {}), waiting + 1, -1 do frame.pending[i] = nil end
   end
   if ok and signal == branch.RETURN then value = frame.ret end
@@ -120,7 +121,7 @@ local function wait(frame, way, undone)
     slots = way.signal ~= branch.RETURN and locals_of(frame, way, undone) or nil })
 end
 
-local function out_of_budget()
+local function budget_is_spent()
   local limits, report = S.world.limits, S.world.report
   if S.nest >= limits.nested_branches or report.branches >= limits.branches then
     report.unexplored = report.unexplored + 1
@@ -147,7 +148,7 @@ end
 ---@return integer? signal
 ---@return any value join of the two values
 function branch.explore(frame, first, second)
-  if out_of_budget() or S.c_levels >= S.world.limits.c_levels - 5 then return second() end
+  if budget_is_spent() or S.c_levels >= S.world.limits.c_levels - 5 then return second() end
   count()
   local outer = S.trail
   local ret = frame.ret
@@ -196,11 +197,58 @@ function branch.explore(frame, first, second)
   return redo(a, outer)
 end
 
+---Leave as the waiting ways that stay closest left: what goes on instead has raised.
+local function take_pending(frame)
+  local closest
+  for _, entry in ipairs(frame.pending) do
+    if not closest or CLOSENESS[entry.signal] < CLOSENESS[closest] then closest = entry.signal end
+  end
+  local rest, value, taken = {}, nil, false
+  for _, entry in ipairs(frame.pending) do
+    if entry.signal ~= closest then
+      rest[#rest + 1] = entry
+    elseif not taken then
+      taken, value = true, entry.value
+      for _, w in ipairs(entry.writes) do core.put(w.t, w.k, w.new) end
+      for slot, v in pairs(entry.slots or {}) do core.put(frame, slot, v) end
+    else
+      value = unknown.join(value, entry.value)
+      merge_writes(entry.writes, nil, nil, frame)
+    end
+  end
+  frame.pending = #rest > 0 and rest or nil
+  if closest == branch.RETURN then frame.ret = value end
+  return closest
+end
+
+local MOST_GUARDS = 6 -- in one frame, one inside the other: each is a protected call
+
+---Whether ways wait that no guard knows of yet.
+function branch.needs_guard(frame)
+  return #frame.pending > (frame.guarded or 0) and (frame.guards or 0) < MOST_GUARDS
+    and S.c_levels < S.world.limits.c_levels - 10
+end
+
+---Run the rest of a block while other ways wait: when it raises, those ways are taken.
+function branch.guard(frame, rest)
+  local outer, guarded, guards = S.trail, frame.guarded, frame.guards or 0
+  frame.guarded, frame.guards = #frame.pending, guards + 1
+  local way = run_way(rest, frame, true)
+  frame.guarded, frame.guards = guarded, guards
+  S.trail = outer
+  if way.ok then
+    note_all(outer, way.trail)
+    return way.signal
+  end
+  undo(way.trail)
+  S.world.report.dropped = S.world.report.dropped + 1
+  return take_pending(frame)
+end
+
 ---Merge what waits for one of the `signals` of a loop that is at its end.
 function branch.settle(frame, ...)
-  local pending = frame.pending
   local rest = {}
-  for _, entry in ipairs(pending) do
+  for _, entry in ipairs(frame.pending) do
     if entry.signal == (...) or entry.signal == select(2, ...) then
       merge_writes(entry.writes, nil, nil, frame)
       for slot, v in pairs(entry.slots) do

@@ -283,7 +283,9 @@ end
 
 local function initialise(instance, class, args, kw)
   local init, owner = lookup(class, "__init__")
-  local full = table.move(args, 1, args.n, 2, { instance, n = args.n + 1, fuzzy = args.fuzzy })
+  local full = core.new_frame(init.code or {})
+  full[1], full.n, full.fuzzy = instance, args.n + 1, args.fuzzy
+  table.move(args, 1, args.n, 2, full)
   local hooked = wants_hooks(class)
   local kept = hooked and table.move(full, 1, full.n, 1, { n = full.n, fuzzy = full.fuzzy })
   if not owner.builtin then

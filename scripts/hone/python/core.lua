@@ -386,6 +386,25 @@ function core.from_lua_error(message)
   return core.exception(types.SystemError, { "internal error: " .. message })
 end
 
+-- ---- frames -------------------------------------------------------------------------------------
+
+-- A call's arguments become its frame: { n, [1..n] } and what run() sets. A table that grows to hold this
+-- is rehashed several times, so one of the right size is made at once, by a constructor for that size.
+local FRAME = "return { %sn = 0, up = false, fn = false, code = false, back = false, line = 0, depth = 0, ret = nil }"
+local constructors = {}
+
+local function constructor(size)
+  local text = ("return function() %s end"):format(FRAME:format(("nil, "):rep(size)))
+  constructors[size] = load(text, "=frame")()
+  return constructors[size]
+end
+
+---An empty frame for a function (or for one of unknown size).
+function core.new_frame(code)
+  local size = code.slots or 8
+  return (constructors[size] or constructor(size))()
+end
+
 ---pcall for Python code: restores the frame, and keeps Lua's C stack from overflowing.
 function core.protected(fn, ...)
   local frame, nest, trail, levels = S.frame, S.nest, S.trail, S.c_levels

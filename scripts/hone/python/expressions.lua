@@ -645,22 +645,30 @@ local function evaluate_keywords(f, keywords)
   return kw
 end
 
----@return function function(frame, self) -> args, kw: `self` (may be nil) goes first
+---A table for the arguments of a call: the callee's frame, where it is a Python function.
+local function new_arguments(fn)
+  local code = type(fn) == "table" and (fn.code or fn.func and fn.func.code)
+  if code then return core.new_frame(code) end
+  return { n = 0 }
+end
+
+---@return function function(frame, fn, self) -> args, kw for calling `fn`: `self` (may be nil) goes first
 local function argument_builder(node, scope)
   local positional, stars, keywords = compile_arguments(node, scope)
   local n = #positional
   if #keywords == 0 and not stars.any then
-    return function(f, self)
-      local args, at = { n = n }, 0
+    return function(f, fn, self)
+      local args, at = new_arguments(fn), 0
       if self ~= nil then
-        args[1], args.n, at = self, n + 1, 1
+        args[1], at = self, 1
       end
+      args.n = n + at
       for i = 1, n do args[at + i] = positional[i](f) end
       return args
     end
   end
-  return function(f, self)
-    local args = fill(f, positional, stars, {})
+  return function(f, fn, self)
+    local args = fill(f, positional, stars, new_arguments(fn))
     if self ~= nil then
       table.move(args, 1, args.n, 2)
       args[1], args.n = self, args.n + 1
@@ -683,7 +691,7 @@ function kinds.call(node, scope)
       local obj = value(f)
       f.line = line
       local fn, self = method(obj, name)
-      local args, kw = arguments(f, self)
+      local args, kw = arguments(f, fn, self)
       f.line = line
       return call(fn, args, kw)
     end
@@ -691,7 +699,7 @@ function kinds.call(node, scope)
   local fn = expression(callee, scope)
   return function(f)
     local target = fn(f)
-    local args, kw = arguments(f)
+    local args, kw = arguments(f, target)
     f.line = line
     return call(target, args, kw)
   end

@@ -98,6 +98,7 @@ local function compile_body(code)
   else
     code.body = compile.block(body, scope)
   end
+  code.slots = (scope.count + 3) // 4 * 4
   return code.body
 end
 

@@ -68,29 +68,50 @@ local function is_never_run(node)
   return true
 end
 
+---List a statement under a name.
+local function list_under(module, statement, index, name)
+  if statement.names[name] then return end
+  statement.names[name] = true
+  statement.order[#statement.order + 1] = name
+  local own = module.pending[name]
+  if not own then
+    own = {}
+    module.pending[name] = own
+  end
+  own[#own + 1] = index
+end
+
+---The top level of a module in its order: nodes, and definitions that are not parsed yet.
+local function statements_of(tree)
+  local definitions = tree.definitions
+  if not definitions then return tree.root end
+  local all, i = {}, 1
+  for _, node in ipairs(tree.root) do
+    while definitions[i] and definitions[i].line < node.line do
+      all[#all + 1], i = definitions[i], i + 1
+    end
+    all[#all + 1] = node
+  end
+  return table.move(definitions, i, #definitions, #all + 1, all)
+end
+
 ---List a module's statements under the names they bind.
-local function scan(module, root)
-  local pending, list = module.pending, module.list
+local function scan(module, tree)
+  local list = module.list
   local expand = module.unit.expand
   local deep = module.unit.text:find("\n[^\n#]*:=") ~= nil and module.unit.text:find("\n%S[^\n]*:=") ~= nil
-  for _, node in ipairs(root) do
+  for _, node in ipairs(statements_of(tree)) do
     local kind = node.type
-    if kind == "import_from_statement" and node[#node].type == "wildcard_import" then
+    if not kind then
+      local statement = { definition = node, names = {}, order = {} }
+      list[#list + 1] = statement
+      list_under(module, statement, #list, node.name)
+    elseif kind == "import_from_statement" and node[#node].type == "wildcard_import" then
       table.insert(module.stars, { compile.module_name(node.module_name) })
     elseif kind ~= "comment" and not is_never_run(node) then
       local statement = { node = node, names = {}, order = {} }
       local index = #list + 1
-      local function found(name)
-        if statement.names[name] then return end
-        statement.names[name] = true
-        statement.order[#statement.order + 1] = name
-        local own = pending[name]
-        if not own then
-          own = {}
-          pending[name] = own
-        end
-        own[#own + 1] = index
-      end
+      local function found(name) list_under(module, statement, index, name) end
       scopes.collect(node, expand, found, deep)
       if kind ~= "function_definition" and kind ~= "class_definition" and kind ~= "decorated_definition" then
         collect_changes(node, expand, found)
@@ -102,6 +123,19 @@ end
 
 -- ---- running statements -------------------------------------------------------------------------
 
+local function scope_of(module, tree)
+  local unit = { module = module, file = module.file, expand = tree.expand, text = tree.text }
+  return scopes.new("module", nil, unit), unit
+end
+
+---A statement's node and its scope; definitions are parsed here, each as a tree of its own.
+local function node_of(module, statement)
+  if statement.node then return statement.node, module.scope end
+  local tree, message = source.definition(module.tree, statement.definition)
+  if not tree then error(core.exception(types.SyntaxError, { message }), 0) end
+  return tree.root[1], (scope_of(module, tree))
+end
+
 local function run_one(module, index)
   local statement = module.list[index]
   if statement.done then return end
@@ -111,15 +145,18 @@ local function run_one(module, index)
       if earlier < index then run_one(module, earlier) end
     end
   end
-  local run = compile.statement(statement.node, module.scope)
   local before = module.running
   module.running = index
-  module.frame.line = statement.node.line
-  local ok, e = core.protected(run, module.frame)
+  local line = (statement.node or statement.definition).line
+  module.frame.line = line
+  local ok, e = core.protected(function()
+    local node, scope = node_of(module, statement)
+    compile.statement(node, scope)(module.frame)
+  end)
   module.running = before
   if ok then return end
-  local failed = unknown.report("failed statement", ("%s:%d: %s: %s"):format(core.short_file(module.file),
-    statement.node.line, e.cls.name, core.exception_message(e)))
+  local failed = unknown.report("failed statement", ("%s:%d: %s: %s"):format(core.short_file(module.file), line,
+    e.cls.name, core.exception_message(e)))
   for name in pairs(statement.names) do
     if module.ns[name] == nil then module.ns[name] = failed end
   end
@@ -331,21 +368,20 @@ local function new_module(name, fields)
   return module
 end
 
-local function load_file(name, found)
+local function load_file(name, found, whole)
   local world = S.world
   local module = new_module(name, { file = found.file, folder = found.folder, is_package = found.is_package })
   world.modules[name] = module
   if not found.file then return module end -- a folder without __init__.py
-  local tree, message = source.read(found.file, world)
+  local tree, message = source.read(found.file, world, whole)
   if not tree then
     world.modules[name] = nil
     error(core.exception(types.SyntaxError, { message }), 0)
   end
   module.tree = tree -- keeps it for other worlds
-  module.unit = { module = module, file = found.file, expand = tree.expand, text = tree.text }
-  module.scope = scopes.new("module", nil, module.unit)
+  module.scope, module.unit = scope_of(module, tree)
   module.frame = { code = { name = "<module>", qualname = "<module>", file = found.file, module = module }, line = 1 }
-  scan(module, tree.root)
+  scan(module, tree)
   return module
 end
 
@@ -354,8 +390,7 @@ function modules.from_text(text, name)
   local tree, message = source.parse(text, name)
   if not tree then error(core.exception(types.SyntaxError, { message }), 0) end
   local module = new_module("__main__", { file = name })
-  module.unit = { module = module, file = name, expand = tree.expand, text = tree.text }
-  module.scope = scopes.new("module", nil, module.unit)
+  module.scope, module.unit = scope_of(module, tree)
   module.frame = { code = { name = "<module>", qualname = "<module>", file = name, module = module }, line = 1 }
   module.root = tree.root
   return module
@@ -370,8 +405,9 @@ end
 
 ---Load a module by its absolute name.
 ---@param quiet boolean? nil instead of ModuleNotFoundError
+---@param whole boolean? parse the whole file, so that any syntax error in it is one
 ---@return table? module value, or an unknown for what is outside the packages
-function modules.load(name, quiet)
+function modules.load(name, quiet, whole)
   local world = S.world
   local module = world.modules[name]
   if module then return module.value end
@@ -383,7 +419,7 @@ function modules.load(name, quiet)
       core.raise("ModuleNotFoundError", "No module named '%s'", name)
     end
     local found = source.find(world.packages[root], name:sub(#root + 2))
-    if found then return load_file(name, found).value end
+    if found then return load_file(name, found, whole).value end
     world.modules[name] = false
     if quiet then return nil end
     core.raise("ModuleNotFoundError", "No module named '%s'", name)

@@ -58,7 +58,7 @@ local function bind(v, owner, self, class)
 end
 
 local function is_data_descriptor(v)
-  if type(v) ~= "table" then return false end
+  if type(v) ~= "table" or v.cls == FUNCTION then return false end
   return v.cls == types.property or v.data_descriptor
     or (v.cls and not v.cls.builtin and not v.mro and not v.unknown and lookup(v.cls, "__set__") ~= nil)
 end
@@ -206,7 +206,13 @@ local function instance_attribute(obj, name)
   end
 end
 
+local function wrapped_function(v, name)
+  if name == "__func__" or name == "__wrapped__" then return v.func end
+end
+
 local BY_CLASS = {
+  [types.staticmethod] = wrapped_function,
+  [types.classmethod] = wrapped_function,
   [FUNCTION] = function_attribute,
   [BUILTIN] = function_attribute,
   [METHOD] = method_attribute,

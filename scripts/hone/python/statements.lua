@@ -37,14 +37,21 @@ function compile.block(node, scope)
       list[n], lines[n] = compile.statement(child, scope), child.line
     end
   end
-  return function(f)
-    for i = 1, n do
+  local function run(f, from)
+    for i = from, n do
+      if f.pending and branch.needs_guard(f) then
+        return branch.guard(f, function() return run(f, i) end)
+      end
       f.line = lines[i]
-      S.steps = S.steps + 1
-      if S.steps > S.check_at then core.check_bounds() end
       local signal = list[i](f)
       if signal then return signal end
     end
+  end
+  return function(f)
+    local steps = S.steps + n
+    S.steps = steps
+    if steps > S.check_at then core.check_bounds() end
+    return run(f, 1)
   end
 end
 

@@ -103,7 +103,7 @@ stdlib["math"] = function()
     prod = core.builtin("prod", function(a, kw)
       local list = items.collect(a[1])
       if not list then return unknown.new("math.prod()") end
-      local v = kw and kw.map.start or 1
+      local v = plain(kw and kw.map.start or 1)
       for i = 1, list.n do v = ops.binary("*", v, list[i]) end
       return v
     end, true),

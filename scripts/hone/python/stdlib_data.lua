@@ -77,42 +77,51 @@ local function field_default(entry)
   if attrs.default_factory ~= MISSING then return core.call(attrs.default_factory, { n = 0 }) end
 end
 
+---What a call gives for each field, by name.
+local function given_values(made, shape, args, kw)
+  local given = {}
+  for i, name in ipairs(shape.positional) do given[name] = args[i + 1] end
+  if args.n - 1 > #shape.positional and not args.fuzzy then
+    core.raise("TypeError", "%s.__init__() takes %d positional arguments but %d were given", made.name,
+      #shape.positional + 1, args.n)
+  end
+  for _, name in ipairs(kw or {}) do
+    if not shape.known[name] then
+      core.raise("TypeError", "%s.__init__() got an unexpected keyword argument '%s'", made.name, name)
+    end
+    given[name] = kw.map[name]
+  end
+  return given
+end
+
 local function initialise(made, fields)
+  local shape = { positional = {}, known = {} }
+  for _, entry in ipairs(fields) do
+    if entry.field.attrs.init then
+      shape.known[entry.name] = true
+      if not entry.kw_only then table.insert(shape.positional, entry.name) end
+    end
+  end
   return core.builtin("__init__", function(args, kw)
-    local self, given, place = args[1], {}, 1
-    for _, entry in ipairs(fields) do
-      if entry.field.attrs.init and not entry.kw_only then
-        place = place + 1
-        given[entry.name] = args[place]
-      end
-    end
-    if args.n > place and not args.fuzzy then
-      core.raise("TypeError", "%s.__init__() takes %d positional arguments but %d were given", made.name, place, args.n)
-    end
-    local known = {}
-    for _, entry in ipairs(fields) do known[entry.name] = entry.field.attrs.init end
-    for _, name in ipairs(kw or {}) do
-      if not known[name] then
-        core.raise("TypeError", "%s.__init__() got an unexpected keyword argument '%s'", made.name, name)
-      end
-      given[name] = kw.map[name]
-    end
+    local self = args[1]
+    local given = given_values(made, shape, args, kw)
+    local set = (made.frozen or not core.lookup_own(self.cls, "__setattr__")) and object.store or object.setattr
     local post = { self, n = 1 }
     for _, entry in ipairs(fields) do
       local v = given[entry.name]
       if v == nil then v = field_default(entry) end
       if v == nil and (args.fuzzy or kw and kw.fuzzy) then v = unknown.new(made.name .. "." .. entry.name) end
-      if v == nil and entry.field.attrs.init then
+      if v == nil and shape.known[entry.name] then
         core.raise("TypeError", "%s.__init__() missing 1 required positional argument: '%s'", made.name, entry.name)
       end
       if entry.init_only then
         post.n = post.n + 1
         post[post.n] = v
       elseif v ~= nil then
-        if made.frozen then object.store(self, entry.name, v) else object.setattr(self, entry.name, v) end
+        set(self, entry.name, v)
       end
     end
-    local hook = core.lookup_own(made, "__post_init__")
+    local hook = core.lookup_own(self.cls, "__post_init__")
     if hook then core.call(hook, post) end
   end, true)
 end

@@ -122,7 +122,7 @@ function Found:add_layer(layer, settings, known, layers)
   elseif #op_types > 0 then
     for _, op in ipairs(op_types) do
       local kernels, why = op.kernels(layer, settings)
-      if not kernels then add_remark(self.review, layer, why) end
+      if why then add_remark(self.review, layer, why) end
       for _, kernel in ipairs(kernels or {}) do
         self:add_kernel(op.op_type, kernel, layer)
       end
@@ -142,7 +142,7 @@ end
 
 ---The kernels of a walked model.
 ---@param walked hone.sglang.Walked
----@param settings { page_sizes: integer[], gemm_dtype: string }
+---@param settings { page_sizes: integer[], gemm_dtype: string, quantization: string? }
 ---@return hone.sglang.Kernels
 function M.collect(walked, settings)
   local found = { kernels = {}, by_identity = {}, noted = {}, review = {}, unused = {} }

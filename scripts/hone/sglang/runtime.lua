@@ -58,7 +58,7 @@ end
 -- ---- the server's settings -----------------------------------------------------------------------
 
 -- An object whose attributes are the server's settings at their defaults, groups of settings included.
--- A setting that the server works out for itself ("auto") is not known.
+-- A setting that the server may work out for itself when it starts ("auto", None) is not known.
 local function settings_object(package, sizes)
   local settings = require "hone.sglang.settings"
   local declared, object
@@ -68,9 +68,8 @@ local function settings_object(package, sizes)
     declared = declared or settings.read(package)
     if declared.groups[name] then return object end
     value = declared.defaults[name]
-    if value == settings.NONE then return python.none() end
     if value == nil and (name:find("^enable_") or name:find("^disable_")) then return false end
-    if value == nil or value == "auto" then return python.unknown("settings." .. name) end
+    if value == nil or value == settings.NONE or value == "auto" then return python.unknown("settings." .. name) end
     return value
   end
   object = python.object { name = "Settings", find = find }

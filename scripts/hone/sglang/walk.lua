@@ -26,6 +26,19 @@ local function class_that_asked(place)
   return owner and owner:match("[^.]*$") or place.name
 end
 
+-- transformers 5 gathers what configs say of rotary embeddings under one name.
+local function rope_parameters(data)
+  local json = require "hone.json"
+  if data.rope_theta == nil or data.rope_parameters ~= nil then return nil end
+  local gathered = json.object { { "rope_theta", data.rope_theta }, { "rope_type", "default" } }
+  if json.is_object(data.rope_scaling) then
+    for name, value in pairs(data.rope_scaling) do
+      gathered[name == "type" and "rope_type" or name] = value
+    end
+  end
+  return gathered
+end
+
 -- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
 local function config_object(world, data, path)
   local json = require "hone.json"
@@ -34,6 +47,7 @@ local function config_object(world, data, path)
     local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
     fields[name] = nested and config_object(world, value, path) or value
   end
+  fields.rope_parameters = fields.rope_parameters or rope_parameters(data)
   for _, default in ipairs(CONFIG_DEFAULTS) do
     if fields[default[1]] == nil then fields[default[1]] = default[2] == nil and json.null or default[2] end
   end
