@@ -21,12 +21,24 @@ local python = {}
 ---@alias hone.python.Value any a Python value
 ---@alias hone.python.Site { file: string, path: string, line: integer, function: string, class?: string }
 
+--- The bounds of an evaluation: beyond them it ends with one line that names the place.
+---@class hone.python.Limits
+---@field steps? integer statements, calls and iterations: 5000000 unless given
+---@field seconds? number 30 unless given
+---@field kilobytes? integer of memory: 2 GiB unless given
+---@field depth? integer of nested calls, beyond which RecursionError is raised: 900 unless given
+---@field branches? integer unknown branches run both ways: 20000 unless given
+---@field nested_branches? integer of these, one inside the other: 8 unless given
+---@field c_levels? integer nested protected calls and generators: 130 unless given
+
+--- Overrides are functions (world, args, kwargs, site) that replace Python functions and classes (where
+--- one returns nil the Python runs after all), or values that replace module variables.
 ---@class hone.python.Options
 ---@field packages table<string, string> top-level package names to their folders
 ---@field externals? table<string, hone.python.Value> values for dotted names outside: ["torch.float16"] = ...
----@field overrides? table<string, any> by qualified name: functions (world, args, kwargs, site) that replace Python functions and classes (returning nil runs the Python after all), or values that replace module variables
+---@field overrides? table<string, any> replacements by qualified name, see above
 ---@field missing? string[] packages and modules whose import raises ModuleNotFoundError
----@field limits? { steps?: integer, seconds?: number, kilobytes?: integer, depth?: integer, branches?: integer, nested_branches?: integer, c_levels?: integer }
+---@field limits? hone.python.Limits
 ---@field print? fun(text: string) receives what print() writes; it is dropped unless given
 
 --- Make a world. Overrides and hooks may be added until they are needed: both tables stay live, but a
@@ -90,17 +102,28 @@ function python.traced(value, name) end
 ---@return hone.python.Value
 function python.unknown(origin, reason) end
 
+--- What `python.object` is made of.
+---@class hone.python.ObjectOptions
+---@field name string of its class
+---@field fields table<string, any>
+---@field on_missing? fun(name: string): string
+---@field open? boolean
+---@field find? fun(name: string): hone.python.Value?
+---@field trace? boolean
+---@field methods? table<string, function>
+
 --- An object with fields, such as a config. `getattr` and `hasattr` go by what is there; numbers are
 --- traced under their fields' names unless `trace` is false; nested tables become dicts and lists.
 --- `on_missing(name)` gives the text of the AttributeError for a field that is not there; with `open`, such
---- a field is unknown instead. `methods` are functions (args, kw) without self.
----@param options { name: string, fields: table, on_missing?: fun(name: string): string, open?: boolean, trace?: boolean, methods?: table<string, function> }
+--- a field is unknown instead; `find(name)` may supply it (nil: it is missing). `methods` are functions
+--- (args, kw) without self.
+---@param options hone.python.ObjectOptions
 ---@return hone.python.Value
 function python.object(options) end
 
 --- A Python function written in Lua.
 ---@param name string
----@param fn fun(args: table, kwargs: table<string, hone.python.Value>): hone.python.Value args is a list with `n`
+---@param fn fun(args: table, kwargs: table): hone.python.Value args is a list with `n`
 ---@return hone.python.Value
 function python.fn(name, fn) end
 
@@ -108,8 +131,19 @@ function python.fn(name, fn) end
 ---@param name string dotted name
 ---@param base? hone.python.Value class, object unless given
 ---@param methods? table<string, fun(args: table, kwargs: table): hone.python.Value> args[1] is self
+---@param open? boolean what its instances lack is unknown, instead of an AttributeError
 ---@return hone.python.Value
-function python.class(name, base, methods) end
+function python.class(name, base, methods, open) end
+
+--- An instance of a class, made without its constructor.
+---@param class hone.python.Value
+---@return hone.python.Value
+function python.instance(class) end
+
+--- A tuple.
+---@param list hone.python.Value[] taken over
+---@return hone.python.Value
+function python.tuple(list) end
 
 --- Convert decoded JSON to Python: objects to dicts, arrays to lists, null to None.
 ---@param v any
@@ -127,10 +161,28 @@ function python.to_lua(v) end
 ---@return hone.python.Value
 function python.none() end
 
+--- What was met. Files that were read count once each.
+---@class hone.python.Report
+---@field unknown table<string, { kind: string, what?: string, count: integer, first: string }>
+---@field files { path: string, bytes: integer }[]
+---@field steps integer
+---@field branches integer unknown branches run both ways
+---@field branch_lines table<string, table<integer, integer>> these by file and line
+---@field dropped integer ways dropped because they raised
+---@field merges integer lists whose length differed between two ways
+---@field unexplored integer branches beyond the bounds, of which one way was run
+
+--- Hooks go by qualified class name and count for subclasses too. `construct` hooks are called after
+--- __init__, under "*" for every class: (instance, arguments by name, site, names in order). `call` hooks
+--- are called in place of forward: (instance, args, kwargs, site); where one returns nil forward runs.
+---@class hone.python.Hooks
+---@field construct table<string, function>
+---@field call table<string, function>
+
 --- A world: modules, hooks and the report of one evaluation.
 ---@class hone.python.World
----@field report { unknown: table<string, { kind: string, what?: string, count: integer, first: string }>, files: { path: string, bytes: integer }[], steps: integer, branches: integer, branch_lines: table<string, table<integer, integer>>, merges: integer, dropped: integer, unexplored: integer } what was met: unknowns by kind, files read, branches explored (and at which lines), branches dropped because they raised, branches left unexplored beyond the bounds
----@field hooks { construct: table<string, fun(instance: hone.python.Value, arguments: table<string, hone.python.Value>, site: hone.python.Site, names: string[])>, call: table<string, fun(instance: hone.python.Value, args: table, kwargs: table, site: hone.python.Site): hone.python.Value?> } by qualified class name, subclasses included: `construct` is called after __init__ ("*" for every class), `call` in place of forward (returning nil runs it after all)
+---@field report hone.python.Report
+---@field hooks hone.python.Hooks
 ---@field externals table<string, hone.python.Value>
 ---@field overrides table<string, any>
 ---@field limits table<string, number>
@@ -262,5 +314,14 @@ function World:is_instance(v, name) end
 ---@param v hone.python.Value
 ---@return { name: string, value: hone.python.Value }[]
 function World:attributes(v) end
+
+--- The items that a list or tuple holds, or an instance that is one, such as a ModuleList.
+---@param v hone.python.Value
+---@return hone.python.Value[] none for other values
+function World:list_items(v) end
+
+--- What was met and is not known, most frequent first.
+---@return { kind: string, what?: string, count: integer, first: string }[]
+function World:unknown_constructs() end
 
 return python

@@ -12,14 +12,17 @@ end
 
 local function alternatives(v)
   local list = {}
-  for i, alt in ipairs(python.alternatives(v)) do list[i] = python.value(alt) end
+  for i, alt in ipairs(python.alternatives(v)) do
+    list[i] = python.value(alt)
+  end
   table.sort(list, function(a, b) return tostring(a) < tostring(b) end)
   return list
 end
 
 describe("an unknown", function()
   it("comes of what is outside the packages, and keeps its dotted name", function()
-    local get, world = run "import torch.nn.functional as F\nfrom triton import language as tl\nx = F.silu(1) + 2\n"
+    local get, world =
+      run "import torch.nn.functional as F\nfrom triton import language as tl\nx = F.silu(1) + 2\n"
     assert.is_true(python.is_unknown(get "F"))
     assert.equal("<unknown torch.nn.functional>", world:repr(get "F"))
     assert.equal("<unknown triton.language>", world:repr(get "tl"))
@@ -41,7 +44,9 @@ t[0] = 5
 t.attr = 7
 h = t.attr
 ]]
-    for _, name in ipairs { "a", "b", "c", "d", "f", "g" } do assert.is_true(python.is_unknown(get(name)), name) end
+    for _, name in ipairs { "a", "b", "c", "d", "f", "g" } do
+      assert.is_true(python.is_unknown(get(name)), name)
+    end
     assert.equal(7, get "h")
   end)
 
@@ -90,18 +95,26 @@ else:
     seen = [o.x, list(l), dict(d), len(s), hasattr(o, "only")]
 ]]
     local seen = run and get "seen"
-    assert.same({ "[]", "['before', [1], {'a': 1}, 1, False]" }, (function()
-      local _, world = run ""
-      local list = {}
-      for i, alt in ipairs(python.alternatives(seen)) do list[i] = world:repr(alt) end
-      table.sort(list, function(a, b) return #a < #b end)
-      if #list == 1 then table.insert(list, 1, "[]") end
-      return list
-    end)())
-    assert.same({ "before", "first" }, alternatives(python.number and (function()
-      local _, world = run ""
-      return world:get(get "o", "x")
-    end)()))
+    assert.same(
+      { "[]", "['before', [1], {'a': 1}, 1, False]" },
+      (function()
+        local _, world = run ""
+        local list = {}
+        for i, alt in ipairs(python.alternatives(seen)) do
+          list[i] = world:repr(alt)
+        end
+        table.sort(list, function(a, b) return #a < #b end)
+        if #list == 1 then table.insert(list, 1, "[]") end
+        return list
+      end)()
+    )
+    assert.same(
+      { "before", "first" },
+      alternatives(python.number and (function()
+        local _, world = run ""
+        return world:get(get "o", "x")
+      end)())
+    )
   end)
 
   it("keeps the longer list, and every key of a dict", function()
@@ -252,9 +265,32 @@ while torch.more: n += 10
     assert.same({ 0, 1, 10, 11 }, alternatives(get "n"))
   end)
 
+  it("ends a loop that only an unknown can leave", function()
+    local get, world = run [[
+import torch
+def scan():
+    keys, rounds = [], 0
+    while True:
+        rounds += 1
+        cursor, more = torch.scan()
+        keys.extend(more)
+        if cursor == 0: break
+    return rounds
+def wait():
+    while True:
+        if torch.ready(): return "ready"
+x, y = scan(), wait()
+]]
+    assert.is_true(#alternatives(get "x") >= 2)
+    assert.equal("ready", get "y")
+    assert.is_true(world.report.steps < 200)
+  end)
+
   it("is bounded in nesting, and counted beyond", function()
     local text = { "import torch\nx = 0\n" }
-    for depth = 0, 14 do text[#text + 1] = (" "):rep(depth) .. "if torch.f" .. depth .. ":\n" end
+    for depth = 0, 14 do
+      text[#text + 1] = (" "):rep(depth) .. "if torch.f" .. depth .. ":\n"
+    end
     text[#text + 1] = (" "):rep(15) .. "x = 1\n"
     local _, world, message = run(table.concat(text))
     assert.is_nil(message)
@@ -278,8 +314,10 @@ except ImportError:
 end)
 
 describe("a traced number", function()
-  local config = python.object { name = "Config", fields = { num_attention_heads = 128, hidden_size = 4096, eps = 1e-5,
-    ratio = 0.5 } }
+  local config = python.object {
+    name = "Config",
+    fields = { num_attention_heads = 128, hidden_size = 4096, eps = 1e-5, ratio = 0.5 },
+  }
   local function evaluate(text)
     local world = python.abstract { packages = {} }
     local module = assert(world:run(text, "program.py"))
@@ -302,10 +340,16 @@ describe("a traced number", function()
   end)
 
   it("remembers max, min and int", function()
-    assert.equal("max(1, num_attention_heads 128 / 1024) = 1",
-      python.explain(evaluate "def f(config, tp):\n    return max(1, config.num_attention_heads // 1024)\n"))
-    assert.equal("int(ratio 0.5 * num_attention_heads 128) = 64",
-      python.explain(evaluate "def f(config, tp):\n    return int(config.ratio * config.num_attention_heads)\n"))
+    assert.equal(
+      "max(1, num_attention_heads 128 / 1024) = 1",
+      python.explain(evaluate "def f(config, tp):\n    return max(1, config.num_attention_heads // 1024)\n")
+    )
+    assert.equal(
+      "int(ratio 0.5 * num_attention_heads 128) = 64",
+      python.explain(
+        evaluate "def f(config, tp):\n    return int(config.ratio * config.num_attention_heads)\n"
+      )
+    )
   end)
 
   it("is an int everywhere else", function()
@@ -317,29 +361,38 @@ def f(config, tp):
             "abcdefghi"[tp], tp is None, hash(tp) == hash(8), sorted([tp, 3]), str(tp), tp < 9, bool(tp)]
 ]]
     local world = python.abstract { packages = {} }
-    assert.equal("['eight', 8, True, True, True, '8', '008', 7, 'i', False, True, [3, 8], '8', True, True]", world:repr(v))
+    assert.equal(
+      "['eight', 8, True, True, True, '8', '008', 7, 'i', False, True, [3, 8], '8', True, True]",
+      world:repr(v)
+    )
   end)
 
-  it("is a literal's opposite: literals have no history", function()
-    assert.is_nil(python.explain(5))
-  end)
+  it("is a literal's opposite: literals have no history", function() assert.is_nil(python.explain(5)) end)
 end)
 
 describe("a config object", function()
   it("says which field is missing, and where it was asked for", function()
     local world = python.abstract { packages = {} }
-    local config = python.object { name = "Config", fields = { a = 1 }, on_missing = function(name)
-      return ("config has no field '%s' (config.json)"):format(name)
-    end }
-    local module = world:run([[
+    local config = python.object {
+      name = "Config",
+      fields = { a = 1 },
+      on_missing = function(name) return ("config has no field '%s' (config.json)"):format(name) end,
+    }
+    local module = world:run(
+      [[
 class Layer:
     def __init__(self, config):
         self.present = getattr(config, "b", 7), hasattr(config, "a"), hasattr(config, "b")
         self.size = config.hidden_size
-]], "models/llama.py")
+]],
+      "models/llama.py"
+    )
     local v, message, exception = world:call(world:get(module, "Layer"), { config })
     assert.is_nil(v)
-    assert.equal("AttributeError: config has no field 'hidden_size' (config.json) at models/llama.py:4", message)
+    assert.equal(
+      "AttributeError: config has no field 'hidden_size' (config.json) at models/llama.py:4",
+      message
+    )
     assert.equal("Layer.__init__", exception.stack[1].name)
     assert.equal(4, exception.stack[1].line)
   end)
@@ -362,29 +415,58 @@ describe("evaluation is bounded:", function()
     return message
   end
 
-  it("an endless loop names its line", function()
-    assert.equal("evaluation of program.py stopped after 100000 steps at program.py:3",
-      stopped("x = 0\nwhile True:\n    x += 1\n", { steps = 100000 }):gsub("program.py:[23]$", "program.py:3"))
-  end)
+  it(
+    "an endless loop names its line",
+    function()
+      assert.equal(
+        "evaluation of program.py stopped after 100000 steps at program.py:3",
+        stopped("x = 0\nwhile True:\n    x += 1\n", { steps = 100000 }):gsub(
+          "program.py:[23]$",
+          "program.py:3"
+        )
+      )
+    end
+  )
 
-  it("an endless generator", function()
-    assert.matches("stopped after 100000 steps", stopped([[
+  it(
+    "an endless generator",
+    function()
+      assert.matches(
+        "stopped after 100000 steps",
+        stopped(
+          [[
 import itertools
 total = sum(itertools.count())
-]], { steps = 100000 }))
-  end)
+]],
+          { steps = 100000 }
+        )
+      )
+    end
+  )
 
-  it("deep recursion raises RecursionError, as in Python", function()
-    assert.matches("^RecursionError: maximum recursion depth exceeded", stopped "def f(n): return f(n + 1)\nf(0)\n")
-  end)
+  it(
+    "deep recursion raises RecursionError, as in Python",
+    function()
+      assert.matches(
+        "^RecursionError: maximum recursion depth exceeded",
+        stopped "def f(n): return f(n + 1)\nf(0)\n"
+      )
+    end
+  )
 
   it("deep recursion through Lua's own calls never overflows the C stack", function()
-    assert.matches("RecursionError", stopped [[
+    assert.matches(
+      "RecursionError",
+      stopped [[
 class A:
     def __getattr__(self, name): return getattr(self, name + "x", 1) if hasattr(self, name + "y") else 2
 A().z
-]])
-    assert.matches("RecursionError", stopped "def f(n):\n    try:\n        return f(n + 1)\n    finally:\n        pass\nf(0)\n")
+]]
+    )
+    assert.matches(
+      "RecursionError",
+      stopped "def f(n):\n    try:\n        return f(n + 1)\n    finally:\n        pass\nf(0)\n"
+    )
     assert.matches("RecursionError", stopped "def f(n):\n    yield from f(n + 1)\nlist(f(0))\n")
     assert.matches("RecursionError", stopped "def f(n): return max([1], key=lambda x: f(n + 1))\nf(0)\n")
   end)
@@ -400,10 +482,18 @@ A().z
     assert.matches("stopped after", stopped("x = 'a'\nwhile True: x = x + x\n", { steps = 300000 }))
   end)
 
-  it("an exponential comprehension", function()
-    assert.matches("stopped after", stopped(
-      "x = [0 for a in range(999) for b in range(999) for c in range(999) for d in range(999)]\n", { steps = 300000 }))
-  end)
+  it(
+    "an exponential comprehension",
+    function()
+      assert.matches(
+        "stopped after",
+        stopped(
+          "x = [0 for a in range(999) for b in range(999) for c in range(999) for d in range(999)]\n",
+          { steps = 300000 }
+        )
+      )
+    end
+  )
 
   it("recursion on unknown conditions", function()
     local _, world, message = run [[
@@ -422,7 +512,9 @@ except RecursionError:
 
   it("an integer too large for 64 bits becomes unknown, and is counted", function()
     local get, world = run "x = 2 ** 200\ny = 9223372036854775807 + 1\nz = 1 << 70\n"
-    for _, name in ipairs { "x", "y", "z" } do assert.is_true(python.is_unknown(get(name))) end
+    for _, name in ipairs { "x", "y", "z" } do
+      assert.is_true(python.is_unknown(get(name)))
+    end
     assert.equal(3, world.report.unknown["integer overflow"].count)
   end)
 end)

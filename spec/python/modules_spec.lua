@@ -23,7 +23,9 @@ end
 
 local function read_files(world)
   local names = {}
-  for _, file in ipairs(world.report.files) do names[fs.basename(file.path)] = true end
+  for _, file in ipairs(world.report.files) do
+    names[fs.basename(file.path)] = true
+  end
   return names
 end
 
@@ -36,7 +38,13 @@ describe("modules", function()
   it("are read only when something in them is needed", function()
     local world = world_of {
       ["__init__.py"] = "",
-      ["a.py"] = "from pkg.b import f\nfrom pkg.never import g\nimport pkg.c\nx = f(2)\ndef h(): return g()\n",
+      ["a.py"] = [[
+from pkg.b import f
+from pkg.never import g
+import pkg.c
+x = f(2)
+def h(): return g()
+]],
       ["b.py"] = "from .c import *\ndef f(n): return n * FACTOR\nraise RuntimeError('not needed')\n",
       ["c.py"] = "FACTOR = 21\n_hidden = 1\n",
       ["never.py"] = "this is not python at all (",
@@ -113,9 +121,18 @@ two = Field()
   it("know relative imports, star imports with __all__ and a module's __getattr__", function()
     local world = world_of {
       ["__init__.py"] = "",
-      ["sub/__init__.py"] = "from .inner import *\nfrom ..top import VALUE as V\ndef __getattr__(name): return name + '!'\n",
+      ["sub/__init__.py"] = [[
+from .inner import *
+from ..top import VALUE as V
+def __getattr__(name): return name + '!'
+]],
       ["sub/inner.py"] = "__all__ = ['shown']\nshown, hidden = 1, 2\n",
-      ["top.py"] = "VALUE = 5\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pkg.nowhere import X\n",
+      ["top.py"] = [[
+VALUE = 5
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from pkg.nowhere import X
+]],
     }
     local sub = assert(world:import("pkg.sub"))
     assert.equal(1, world:get(sub, "shown"))
@@ -139,20 +156,32 @@ describe("overrides", function()
 
   local FILES = {
     ["__init__.py"] = "from .state import size\n",
-    ["state.py"] = "import torch\nLIMIT = torch.limit()\ndef size(): return torch.size()\nclass Group:\n    def width(self): return 1\n",
-    ["model.py"] = "from pkg import size as how_many\nfrom pkg.state import LIMIT, Group\ndef f(): return how_many(), LIMIT, Group().width()\n",
+    ["state.py"] = [[
+import torch
+LIMIT = torch.limit()
+def size(): return torch.size()
+class Group:
+    def width(self): return 1
+]],
+    ["model.py"] = [[
+from pkg import size as how_many
+from pkg.state import LIMIT, Group
+def f(): return how_many(), LIMIT, Group().width()
+]],
   }
 
   it("replace functions, methods and variables wherever they are imported", function()
     local asked
-    local world = world_of(FILES, { overrides = {
-      ["pkg.state.size"] = function(_, _, _, site)
-        asked = site
-        return python.traced(4, "TP")
-      end,
-      ["pkg.state.LIMIT"] = 9,
-      ["pkg.state.Group.width"] = function() return 2 end,
-    } })
+    local world = world_of(FILES, {
+      overrides = {
+        ["pkg.state.size"] = function(_, _, _, site)
+          asked = site
+          return python.traced(4, "TP")
+        end,
+        ["pkg.state.LIMIT"] = 9,
+        ["pkg.state.Group.width"] = function() return 2 end,
+      },
+    })
     local v = assert(world:call(world:get(world:import("pkg.model"), "f")))
     assert.equal("(4, 9, 2)", world:repr(v))
     assert.equal("model.py", fs.basename(asked.file))
@@ -205,7 +234,9 @@ class Model(nn.Module):
     assert.is_true(world:is_instance(model, "torch.nn.Module"))
     assert.is_true(world:is_instance(model, "m.Model"))
     local names = {}
-    for i, entry in ipairs(world:attributes(model)) do names[i] = entry.name end
+    for i, entry in ipairs(world:attributes(model)) do
+      names[i] = entry.name
+    end
     assert.same({ "layers", "last", "cache", "names" }, names)
   end)
 
@@ -213,12 +244,26 @@ class Model(nn.Module):
     local world = world_of(FILES)
     local seen = {}
     world.hooks.construct["pkg.m.Norm"] = function(instance, arguments, site)
-      seen[#seen + 1] = ("%s size=%s eps=%s line=%d"):format(world:class_name(instance), arguments.size,
-        tostring(arguments.eps), site.line)
+      seen[#seen + 1] = ("%s size=%s eps=%s line=%d"):format(
+        world:class_name(instance),
+        arguments.size,
+        tostring(arguments.eps),
+        site.line
+      )
     end
     local module = assert(world:import("pkg.m"))
     assert(world:call(world:get(module, "Model"), { 1 }))
     assert.same({ "Norm size=0 eps=1e-06 line=16", "SubNorm size=7 eps=nil line=17" }, seen)
+  end)
+
+  it("tells hooks of layers of torch itself", function()
+    local world =
+      world_of { ["__init__.py"] = "", ["m.py"] = "from torch import nn\ngate = nn.Linear(4, 8)\n" }
+    local seen
+    world.hooks.construct["torch.nn.Module"] = function(instance) seen = world:class_name(instance) end
+    local gate = assert(world:get(world:import("pkg.m"), "gate"))
+    assert.equal("Linear", seen)
+    assert.equal(8, world:get(gate, "out_features"))
   end)
 
   it("lets hooks stand in for calls, through the instance or through forward", function()

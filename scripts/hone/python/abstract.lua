@@ -11,7 +11,6 @@ require "hone.python.functions"
 require "hone.python.patterns"
 local builtins = require "hone.python.builtins"
 local stdlib = require "hone.python.stdlib"
-require "hone.python.stdlib_data"
 local modules = require "hone.python.modules"
 local externals = require "hone.python.externals"
 
@@ -34,32 +33,64 @@ World.__index = World
 
 local function copy_of(map)
   local copy = {}
-  for k, v in pairs(map or {}) do copy[k] = v end
+  for k, v in pairs(map or {}) do
+    copy[k] = v
+  end
   return copy
 end
 
 local function missing_set(list)
   local set = {}
   for k, v in pairs(list or {}) do
-    if type(k) == "number" then set[v] = true else set[k] = v end
+    if type(k) == "number" then
+      set[v] = true
+    else
+      set[k] = v
+    end
   end
   return set
 end
 
 function abstract.new(options)
   local known = externals.torch()
-  for name, v in pairs(options.externals or {}) do known[name] = v end
+  for name, v in pairs(options.externals or {}) do
+    known[name] = v
+  end
   local inner = {
-    packages = copy_of(options.packages), externals = known, overrides = options.overrides or {},
-    missing = missing_set(options.missing), limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
-    modules = {}, unknown_roots = {}, stdlib = stdlib, roots = {}, print = options.print,
+    packages = copy_of(options.packages),
+    externals = known,
+    overrides = options.overrides or {},
+    missing = missing_set(options.missing),
+    limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
+    modules = {},
+    unknown_roots = {},
+    stdlib = stdlib,
+    roots = {},
+    print = options.print,
     hooks = { construct = {}, call = {} },
-    report = { unknown = {}, files = {}, branch_lines = {}, steps = 0, branches = 0, merges = 0, dropped = 0, unexplored = 0 },
+    report = {
+      unknown = {},
+      files = {},
+      branch_lines = {},
+      steps = 0,
+      branches = 0,
+      merges = 0,
+      dropped = 0,
+      unexplored = 0,
+    },
   }
-  for _, path in pairs(inner.packages) do inner.roots[#inner.roots + 1] = path end
+  for _, path in pairs(inner.packages) do
+    inner.roots[#inner.roots + 1] = path
+  end
   table.sort(inner.roots, function(a, b) return #a > #b end)
-  local world = setmetatable({ inner = inner, report = inner.report, hooks = inner.hooks, externals = known,
-    overrides = inner.overrides, limits = inner.limits }, World)
+  local world = setmetatable({
+    inner = inner,
+    report = inner.report,
+    hooks = inner.hooks,
+    externals = known,
+    overrides = inner.overrides,
+    limits = inner.limits,
+  }, World)
   inner.public = world
   return world
 end
@@ -81,17 +112,28 @@ end
 local function enter(world, fn, ...)
   if S.world == world.inner then return true, fn(...) end
   local saved = {}
-  for k, v in pairs(S) do saved[k] = v end
+  for k, v in pairs(S) do
+    saved[k] = v
+  end
   local inner = world.inner
   if not inner.builtins then inner.builtins = builtins.table() end
   S.world, S.frame, S.trail, S.nest, S.c_levels = inner, nil, nil, 0, 0
   S.steps, S.check_at, S.started, S.kilobytes = inner.report.steps, 0, os.clock(), collectgarbage("count")
+  -- An evaluation is short and keeps most of what it makes: collecting in between only costs time.
+  -- core.check_bounds turns collecting on again when much is used.
+  local collecting = collectgarbage("isrunning")
+  collectgarbage("stop")
   local function restore(ok, v, ...)
     inner.report.steps = S.steps
     if type(v) == "string" and not ok and v ~= "interrupted" then v = core.from_lua_error(v) end
     local message = not ok and message_of(v)
-    for k in pairs(S) do S[k] = nil end
-    for k, old in pairs(saved) do S[k] = old end
+    for k in pairs(S) do
+      S[k] = nil
+    end
+    for k, old in pairs(saved) do
+      S[k] = old
+    end
+    if collecting then collectgarbage("restart") end
     if ok then return true, v, ... end
     if not message then error(v, 0) end -- interrupted
     return false, message, core.is_exception(v) and v or nil
@@ -108,7 +150,9 @@ end
 local function arguments(args, kwargs)
   args = table.move(args or {}, 1, #(args or {}), 1, { n = #(args or {}) })
   local names = {}
-  for name in pairs(kwargs or {}) do names[#names + 1] = name end
+  for name in pairs(kwargs or {}) do
+    names[#names + 1] = name
+  end
   if #names == 0 then return args, nil end
   table.sort(names)
   names.map = copy_of(kwargs)
@@ -141,7 +185,9 @@ function World:call(fn, args, kwargs)
 end
 
 function World:call_method(value, name, args, kwargs)
-  return result(enter(self, function() return core.call(object.getattr(value, name), arguments(args, kwargs)) end))
+  return result(
+    enter(self, function() return core.call(object.getattr(value, name), arguments(args, kwargs)) end)
+  )
 end
 
 function World:set(value, name, v)
@@ -170,15 +216,11 @@ function World:repr(value)
 end
 
 ---Run `fn` inside the world; its Python exceptions come back as nil and a message.
-function World:try(fn, ...)
-  return result(enter(self, fn, ...))
-end
+function World:try(fn, ...) return result(enter(self, fn, ...)) end
 
-function World:raise(class, message)
-  core.raise(class, "%s", message)
-end
+function World.raise(_, class, message) core.raise(class, "%s", message) end
 
-function World:stack()
+function World.stack(_)
   local list = {}
   for i, place in ipairs(core.stack(core.trace(100))) do
     place.path = place.file
@@ -194,19 +236,21 @@ local function class_behind(v)
   return core.class_of(v)
 end
 
-function World:class_name(v) return class_behind(v).name end
-function World:qualname(v) return class_behind(v).qualname or class_behind(v).name end
+function World.class_name(_, v) return class_behind(v).name end
+function World.qualname(_, v) return class_behind(v).qualname or class_behind(v).name end
 
-function World:mro(v)
+function World.mro(_, v)
   local list = {}
-  for i, class in ipairs((core.is_class(v) and v or core.class_of(v)).mro) do list[i] = class.qualname end
+  for i, class in ipairs((core.is_class(v) and v or core.class_of(v)).mro) do
+    list[i] = class.qualname
+  end
   return list
 end
 
-function World:is_class(v) return core.is_class(v) end
+function World.is_class(_, v) return core.is_class(v) end
 
 ---Whether `v` is an instance of a class with that qualified name, or one that ends in it.
-function World:is_instance(v, name)
+function World.is_instance(_, v, name)
   if unknown.is(v) or core.is_class(v) then return false end
   for _, class in ipairs(core.class_of(v).mro) do
     if class.qualname == name or class.qualname:sub(-#name - 1) == "." .. name then return true end
@@ -215,7 +259,7 @@ function World:is_instance(v, name)
 end
 
 ---The attributes of an instance, in the order of their first assignment: { { name, value } }.
-function World:attributes(v)
+function World.attributes(_, v)
   local list = {}
   if type(v) ~= "table" then return list end
   for _, name in ipairs(v.names or {}) do
@@ -226,14 +270,16 @@ function World:attributes(v)
 end
 
 ---The items of a list or tuple (or of an instance that is one, such as a ModuleList); none for other values.
-function World:list_items(v)
+function World.list_items(_, v)
   return type(v) == "table" and not v.vals and v.n and table.move(v, 1, v.n, 1, {}) or {}
 end
 
 ---What was met and is not known, most frequent first: { { kind, what, count, first } }.
 function World:unknown_constructs()
   local list = {}
-  for _, entry in pairs(self.report.unknown) do list[#list + 1] = entry end
+  for _, entry in pairs(self.report.unknown) do
+    list[#list + 1] = entry
+  end
   table.sort(list, function(a, b)
     if a.count ~= b.count then return a.count > b.count end
     return a.first < b.first
@@ -241,9 +287,7 @@ function World:unknown_constructs()
   return list
 end
 
-function World:attribute(v, name)
-  return type(v) == "table" and v.attrs and v.attrs[name] or nil
-end
+function World.attribute(_, v, name) return type(v) == "table" and v.attrs and v.attrs[name] or nil end
 
 -- ---- values in and out --------------------------------------------------------------------------
 
@@ -252,7 +296,9 @@ local MISSING_NUMBERS = { boolean = true, string = true }
 ---The keys of a table: in their own order when it keeps one (hone.json's objects), else sorted.
 local function ordered_names(map)
   local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
+  for name in pairs(map) do
+    names[#names + 1] = name
+  end
   if not getmetatable(map) then table.sort(names) end
   return names
 end
@@ -268,7 +314,9 @@ function abstract.from_lua(v, trace)
   local json = require "hone.json"
   if json.is_array(v) or #v > 0 then
     local list = {}
-    for i, item in ipairs(v) do list[i] = abstract.from_lua(item, trace and ("%s[%d]"):format(trace, i - 1)) end
+    for i, item in ipairs(v) do
+      list[i] = abstract.from_lua(item, trace and ("%s[%d]"):format(trace, i - 1))
+    end
     return core.list(list)
   end
   local d = dict.new()
@@ -287,12 +335,16 @@ function abstract.to_lua(v)
   if v == None then return json.null end
   if v.vals then
     local map = json.object()
-    for k, item in dict.each(v) do map[tostring(unknown.plain(k))] = item == true and true or abstract.to_lua(item) end
+    for k, item in dict.each(v) do
+      map[tostring(unknown.plain(k))] = item == true and true or abstract.to_lua(item)
+    end
     return map
   end
   if v.n then
     local list = {}
-    for i = 1, v.n do list[i] = abstract.to_lua(v[i]) end
+    for i = 1, v.n do
+      list[i] = abstract.to_lua(v[i])
+    end
     return json.array(list)
   end
   if v.attrs and v.attrs.value ~= nil and v.cls.singleton then return abstract.to_lua(v.attrs.value) end
@@ -300,7 +352,7 @@ function abstract.to_lua(v)
 end
 
 ---An object with the given fields, such as a config: getattr and hasattr go by what is there.
----@param options { name: string, fields: table, on_missing?: function, open?: boolean, trace?: boolean, methods?: table, find?: function }
+---@param options table see the stub
 function abstract.object(options)
   local class = core.make_class(options.name or "Object", { types.object })
   class.module, class.qualname, class.open = "?", options.name or "Object", options.open
@@ -332,7 +384,9 @@ function abstract.class(name, base, methods, open)
   local class = core.make_class(name:match("[^.]*$"), { base or types.object })
   class.qualname, class.module = name, name:match("^(.*)%.") or "?"
   class.builtin, class.open = true, open
-  for method, fn in pairs(methods or {}) do class.dict[method] = abstract.fn(method, fn) end
+  for method, fn in pairs(methods or {}) do
+    class.dict[method] = abstract.fn(method, fn)
+  end
   return class
 end
 

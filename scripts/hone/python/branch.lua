@@ -38,7 +38,9 @@ local function writes_of(trail)
 end
 
 local function undo(trail)
-  for i = trail.n - 2, 1, -3 do trail[i][trail[i + 1]] = trail[i + 2] end
+  for i = trail.n - 2, 1, -3 do
+    trail[i][trail[i + 1]] = trail[i + 2]
+  end
   if trail.classes then core.class_changed() end
 end
 
@@ -68,7 +70,9 @@ local function merge_writes(writes_a, writes_b, seen_a, skip)
     local also = seen_a[w.t] and seen_a[w.t][w.k]
     if not also then core.put(w.t, w.k, merged(w.t, w.k, w.old, w.t[w.k], touched)) end
   end
-  for t in pairs(touched) do dict.recount(t) end
+  for t in pairs(touched) do
+    dict.recount(t)
+  end
 end
 
 local function note_all(outer, trail)
@@ -87,7 +91,9 @@ local function run_way(way, frame, keep)
   local waiting = frame.pending and #frame.pending or 0
   local ok, signal, value = core.protected(way)
   if not ok and not keep then -- what it left waiting goes with it
-    for i = #(frame.pending or {}), waiting + 1, -1 do frame.pending[i] = nil end
+    for i = #(frame.pending or {}), waiting + 1, -1 do
+      frame.pending[i] = nil
+    end
   end
   if ok and signal == branch.RETURN then value = frame.ret end
   return { ok = ok, signal = signal, value = value, trail = trail, error = not ok and signal }
@@ -95,7 +101,9 @@ end
 
 local function redo(a, outer)
   S.trail = outer
-  for _, w in ipairs(a.writes) do core.put(w.t, w.k, w.new) end
+  for _, w in ipairs(a.writes) do
+    core.put(w.t, w.k, w.new)
+  end
   return a.signal, a.value
 end
 
@@ -117,8 +125,12 @@ end
 ---Keep a way for the end of what it leaves. Of a loop's iteration the locals are merged as a whole there.
 local function wait(frame, way, undone)
   frame.pending = frame.pending or {}
-  table.insert(frame.pending, { signal = way.signal, value = way.value, writes = way.writes,
-    slots = way.signal ~= branch.RETURN and locals_of(frame, way, undone) or nil })
+  table.insert(frame.pending, {
+    signal = way.signal,
+    value = way.value,
+    writes = way.writes,
+    slots = way.signal ~= branch.RETURN and locals_of(frame, way, undone) or nil,
+  })
 end
 
 local function budget_is_spent()
@@ -134,7 +146,9 @@ end
 local function count()
   local report, f = S.world.report, S.frame
   report.branches = report.branches + 1
-  while f and not f.code do f = f.back end
+  while f and not f.code do
+    f = f.back
+  end
   local line = f and f.line or 0
   local lines = f and report.branch_lines[f.code.file]
   if not lines then
@@ -209,8 +223,12 @@ local function take_pending(frame)
       rest[#rest + 1] = entry
     elseif not taken then
       taken, value = true, entry.value
-      for _, w in ipairs(entry.writes) do core.put(w.t, w.k, w.new) end
-      for slot, v in pairs(entry.slots or {}) do core.put(frame, slot, v) end
+      for _, w in ipairs(entry.writes) do
+        core.put(w.t, w.k, w.new)
+      end
+      for slot, v in pairs(entry.slots or {}) do
+        core.put(frame, slot, v)
+      end
     else
       value = unknown.join(value, entry.value)
       merge_writes(entry.writes, nil, nil, frame)
@@ -221,11 +239,20 @@ local function take_pending(frame)
   return closest
 end
 
+---End a loop that only ways that wait have left: as they did.
+function branch.leave_loop(frame)
+  for _, entry in ipairs(frame.pending) do
+    if entry.signal == branch.BREAK then return branch.BREAK end
+  end
+  return take_pending(frame)
+end
+
 local MOST_GUARDS = 6 -- in one frame, one inside the other: each is a protected call
 
 ---Whether ways wait that no guard knows of yet.
 function branch.needs_guard(frame)
-  return #frame.pending > (frame.guarded or 0) and (frame.guards or 0) < MOST_GUARDS
+  return #frame.pending > (frame.guarded or 0)
+    and (frame.guards or 0) < MOST_GUARDS
     and S.c_levels < S.world.limits.c_levels - 10
 end
 

@@ -7,6 +7,7 @@ local ops = require "hone.python.ops"
 local items = require "hone.python.items"
 local format = require "hone.python.format"
 local containers = require "hone.python.containers"
+local constructors = require "hone.python.constructors"
 require "hone.python.strings"
 
 local types, None = core.types, core.None
@@ -15,275 +16,8 @@ local plain, is_unknown = unknown.plain, unknown.is
 local class_of, lookup = core.class_of, core.lookup
 local builtins = {}
 
-local function keyword(args, kw, place, name, default)
-  local v = args[place]
-  if v == nil and kw then v = kw.map[name] end
-  if v == nil then return default end
-  return v
-end
+local keyword, converted, truncate = constructors.keyword, constructors.converted, constructors.truncate
 builtins.keyword = keyword
-
--- ---- constructors -------------------------------------------------------------------------------
-
----An int or str of a subclass carries its class along.
-local function boxed(class, base, value)
-  if class == base or is_unknown(value) then return value end
-  return { cls = class, boxed = true, value = plain(value), attrs = {}, names = {} }
-end
-
-local function parse_integer(text, base)
-  local digits = text:match("^%s*(.-)%s*$"):gsub("_", "")
-  local sign, rest = digits:match("^([-+]?)(.*)$")
-  if base == 0 or base == 16 or base == 2 or base == 8 then
-    local prefix = rest:sub(1, 2):lower()
-    local implied = prefix == "0x" and 16 or prefix == "0b" and 2 or prefix == "0o" and 8
-    if implied and (base == 0 or base == implied) then rest, base = rest:sub(3), implied end
-    if base == 0 then base = 10 end
-  end
-  local value = rest:match("^%w+$") and tonumber(rest, base)
-  if not value then
-    core.raise("ValueError", "invalid literal for int() with base %d: %s", base, format.repr(text))
-  end
-  if #rest > 18 and base == 10 and ("%d"):format(value) ~= rest:gsub("^0+", "") then
-    return unknown.report("integer overflow")
-  end
-  return sign == "-" and -value or value
-end
-
-local function truncate(x)
-  if x ~= x then core.raise("ValueError", "cannot convert float NaN to integer") end
-  if x == math.huge or x == -math.huge then
-    core.raise("OverflowError", "cannot convert float infinity to integer")
-  end
-  return math.tointeger(x < 0 and math.ceil(x) or math.floor(x)) or unknown.report("integer overflow")
-end
-
----Convert through one dunder or another; the result of `convert` on plain values keeps its history.
-local function converted(name, v, convert)
-  if is_unknown(v) then
-    if v.alts then return unknown.map(v, function(alt) return converted(name, alt, convert) end) end
-    return unknown.new(name .. "()")
-  end
-  local result = convert(plain(v))
-  if type(v) == "table" and v.how and math.type(result) then
-    if result == v.value and math.type(result) == math.type(v.value) then return v end
-    return unknown.traced(result, { call = name, v })
-  end
-  return result
-end
-
-local function to_number(name, dunders, from_plain)
-  return function(v)
-    if type(v) == "table" and not v.boxed and not v.unknown then
-      for _, dunder in ipairs(dunders) do
-        local own = lookup(v.cls, dunder)
-        if own then return core.call(own, { v, n = 1 }) end
-      end
-      if v.cls.open then return unknown.new(name .. "()") end
-    end
-    return converted(name, v, from_plain)
-  end
-end
-
-local function not_a_number(name, v)
-  core.raise("TypeError", "%s() argument must be a string or a real number, not '%s'", name, class_of(v).name)
-end
-
-local to_int = to_number("int", { "__int__", "__index__", "__trunc__" }, function(v)
-  if math.type(v) == "integer" then return v end
-  if math.type(v) == "float" then return truncate(v) end
-  if type(v) == "boolean" then return v and 1 or 0 end
-  if type(v) == "string" then return parse_integer(v, 10) end
-  not_a_number("int", v)
-end)
-
-local SPECIAL_FLOATS = { inf = math.huge, infinity = math.huge, nan = 0 / 0 }
-
-local to_float = to_number("float", { "__float__", "__index__" }, function(v)
-  if math.type(v) then return v * 1.0 end
-  if type(v) == "boolean" then return v and 1.0 or 0.0 end
-  if type(v) == "string" then
-    local text = v:match("^%s*(.-)%s*$"):gsub("_", "")
-    local sign, word = text:match("^([-+]?)(%a+)$")
-    local special = word and SPECIAL_FLOATS[word:lower()]
-    if special then return sign == "-" and -special or special end
-    local value = not text:lower():find("x", 1, true) and tonumber(text)
-    if not value then core.raise("ValueError", "could not convert string to float: %s", format.repr(v)) end
-    return value * 1.0
-  end
-  not_a_number("float", v)
-end)
-
-function types.int.construct(class, args, kw)
-  local v, base = keyword(args, kw, 1, "x", 0), keyword(args, kw, 2, "base")
-  if base ~= nil and not is_unknown(v) then return boxed(class, types.int, parse_integer(plain(v), plain(base))) end
-  return boxed(class, types.int, to_int(v))
-end
-
-function types.float.construct(class, args) return boxed(class, types.float, to_float(args[1] or 0.0)) end
-
-function types.str.construct(class, args)
-  local v = args[1]
-  if v == nil then return boxed(class, types.str, "") end
-  if is_unknown(v) then
-    if v.alts then
-      return unknown.map(v, function(alt) return types.str.construct(class, { alt, n = 1 }) end)
-    end
-    return unknown.new("str(" .. v.origin .. ")")
-  end
-  return boxed(class, types.str, format.str(v))
-end
-
-function types.bool.construct(_, args)
-  if args[1] == nil then return false end
-  local t = object.truth(args[1])
-  if t == nil then return unknown.new("bool()") end
-  return t
-end
-
-local function sequence_constructor(base)
-  return function(class, args)
-    if lookup(class, "__init__") and not core.lookup(class, "__init__").fn and base == types.list then
-      return { cls = class, n = 0, attrs = {}, names = {} } -- its __init__ will fill it
-    end
-    if args[1] == nil then return { cls = class, n = 0 } end
-    local list = items.collect(args[1])
-    if not list then
-      local lost = unknown.new(base.name .. " of unknown length")
-      lost.element = args[1].element
-      return lost
-    end
-    list.cls = class
-    return list
-  end
-end
-types.list.construct = sequence_constructor(types.list)
-types.tuple.construct = sequence_constructor(types.tuple)
-
-function types.dict.construct(class, args, kw)
-  local d = dict.new(class)
-  if class ~= types.dict then
-    local init = lookup(class, "__init__")
-    if init and not init.fn then return d end
-  end
-  containers.update({ d, args[1], n = args.n + 1 }, kw)
-  return d
-end
-
-local function set_constructor(class, args)
-  if args[1] == nil then return dict.new(class) end
-  local set = containers.as_set(args[1])
-  if not set then return unknown.new("a set of unknown size") end
-  set = dict.copy(set, class)
-  set.cls = class
-  return set
-end
-types.set.construct = set_constructor
-types.frozenset.construct = set_constructor
-
-function types.range.construct(_, args)
-  local bounds = {}
-  for i = 1, args.n do
-    bounds[i] = core.index(args[i])
-    if bounds[i] == nil then
-      local lost = unknown.new("range(" .. args[i].origin .. ")")
-      lost.element = unknown.new("an index below " .. args[i].origin)
-      return lost
-    end
-  end
-  local start, stop, step = bounds[1], bounds[2], bounds[3] or 1
-  if not stop then start, stop = 0, start end
-  if step == 0 then core.raise("ValueError", "range() arg 3 must not be zero") end
-  return { cls = types.range, start = start, stop = stop, step = step }
-end
-core.methods(types.range, { __len__ = function(args) return object.range_length(args[1]) end })
-
-function types.slice.construct(_, args)
-  local start, stop, step = args[1], args[2], args[3]
-  if stop == nil then start, stop = None, start end
-  return { cls = types.slice, start = start, stop = stop, step = step or None }
-end
-
-function types.property.construct(_, args, kw)
-  return { cls = types.property, fget = keyword(args, kw, 1, "fget", None), fset = keyword(args, kw, 2, "fset", None) }
-end
-types.staticmethod.construct = function(class, args) return { cls = class, func = args[1] } end
-types.classmethod.construct = types.staticmethod.construct
-
-function types.object.construct(class) return { cls = class, attrs = {}, names = {} } end
-
-function types.bytes.construct(_, args)
-  local v = args[1]
-  return { cls = types.bytes, data = type(v) == "table" and v.data or type(v) == "string" and v or "" }
-end
-
-function types.BaseException.construct(class, args)
-  local copy = table.move(args, 1, args.n, 1, {})
-  local e = { cls = class, attrs = { args = core.tuple(copy, args.n) }, names = { "args", args = true }, trace = {} }
-  if core.is_subclass(class, types.StopIteration) then e.attrs.value = args[1] or None end
-  return e
-end
-core.methods(types.BaseException, {
-  __init__ = function(args)
-    local copy = table.move(args, 2, args.n, 1, {})
-    core.put(args[1].attrs, "args", core.tuple(copy, args.n - 1))
-  end,
-  with_traceback = function(args) return args[1] end,
-  add_note = function() end,
-}, true)
-
----type(v), or type(name, bases, namespace).
-function types.type.abstract_call(class, args, kw)
-  if args.n == 1 and class == types.type then
-    if is_unknown(args[1]) then
-      if args[1].alts then return unknown.map(args[1], class_of) end
-      return unknown.new("type(" .. args[1].origin .. ")")
-    end
-    return class_of(args[1])
-  end
-  local name, bases, ns = args[1], args[2], args[3]
-  local list, map = {}, {}
-  for i = 1, bases.n do list[i] = is_unknown(bases[i]) and object.unknown_class(bases[i]) or bases[i] end
-  if #list == 0 then list[1] = types.object end
-  local made = core.make_class(plain(name), list, map, class)
-  for k, v in dict.each(ns) do core.define(made, plain(k), v) end
-  made.module, made.qualname = "?", made.name
-  if made.finish then made.finish(made, kw or { map = {} }) end
-  return made
-end
-
-core.methods(types.type, {
-  mro = function(args) return core.list(table.move(args[1].mro, 1, #args[1].mro, 1, {})) end,
-  __new__ = function(args, kw)
-    table.remove(args, 1)
-    args.n = args.n - 1
-    return types.type.abstract_call(types.type, args, kw)
-  end,
-  __call__ = function(args, kw)
-    local class = table.remove(args, 1)
-    args.n = args.n - 1
-    local construct = class.cls
-    class.cls = types.type
-    local v = core.call(class, args, kw)
-    class.cls = construct
-    return v
-  end,
-}, true)
-
--- ---- super --------------------------------------------------------------------------------------
-
-function types.super.construct(_, args)
-  if args[1] ~= nil then return { cls = types.super, class = args[1], self = args[2] } end
-  local f = S.frame
-  while f do
-    local fn = f.fn
-    if fn and fn.cell and fn.cell.class and fn.code.params and fn.code.params.count > 0 then
-      return { cls = types.super, class = fn.cell.class, self = f[1] }
-    end
-    f = f.up
-  end
-  core.raise("RuntimeError", "super(): no arguments")
-end
 
 -- ---- functions ----------------------------------------------------------------------------------
 
@@ -292,11 +26,15 @@ builtins.raw, builtins.checked = raw, checked
 
 function raw.print(args, kw)
   local parts = {}
-  for i = 1, args.n do parts[i] = format.str(args[i]) end
+  for i = 1, args.n do
+    parts[i] = format.str(args[i])
+  end
   local separator = plain(kw and kw.map.sep or " ")
   local ending = plain(kw and kw.map["end"] or "\n")
   if separator == None then separator = " " end
-  if S.world.print then S.world.print(table.concat(parts, separator) .. (ending == None and "\n" or ending)) end
+  if S.world.print then
+    S.world.print(table.concat(parts, separator) .. (ending == None and "\n" or ending))
+  end
 end
 
 function raw.isinstance(args)
@@ -354,7 +92,9 @@ function raw.len(args)
   if type(v) == "string" then return utf8.len(v) or #v end
   if type(v) == "table" then
     if v.unknown then
-      if v.alts then return unknown.map(v, function(alt) return raw.len { alt, n = 1 } end) end
+      if v.alts then
+        return unknown.map(v, function(alt) return raw.len { alt, n = 1 } end)
+      end
       return unknown.new("len(" .. v.origin .. ")")
     end
     local own = lookup(v.cls, "__len__")
@@ -393,7 +133,9 @@ local function extreme(symbol, name)
       local k = key and key ~= None and core.call(key, { v, n = 1 }) or v
       local better = best == nil or object.truth(ops.order(symbol, k, best_key))
       if better == nil then return unknown.new(name .. "()") end
-      if better then best, best_key = v, k end
+      if better then
+        best, best_key = v, k
+      end
     end
     if traced and math.type(best) then
       return unknown.traced(best, { call = name, table.unpack(list, 1, math.min(list.n, 4)) })
@@ -408,7 +150,9 @@ function raw.sum(args, kw)
   local list = items.collect(args[1])
   if not list then return unknown.new("sum()") end
   local total = keyword(args, kw, 2, "start", 0)
-  for i = 1, list.n do total = ops.binary("+", total, list[i]) end
+  for i = 1, list.n do
+    total = ops.binary("+", total, list[i])
+  end
   return total
 end
 
@@ -488,7 +232,9 @@ function raw.iter(args)
     end)
   end
   if is_unknown(v) then return v end
-  if type(v) == "table" and (v.cls == types.generator or v.next or lookup(v.cls, "__next__")) then return v end
+  if type(v) == "table" and (v.cls == types.generator or v.next or lookup(v.cls, "__next__")) then
+    return v
+  end
   local own = type(v) == "table" and not v.cls.builtin and not v.mro and lookup(v.cls, "__iter__")
   if own then return core.call(own, { v, n = 1 }) end
   local next_item = core.iterate(v)
@@ -499,8 +245,10 @@ function raw.next(args)
   local it = args[1]
   if is_unknown(it) then return it.element or unknown.new("next()") end
   local v
-  if it.next then v = it.next()
-  elseif it.cls == types.generator then v = core.resume(it)
+  if it.next then
+    v = it.next()
+  elseif it.cls == types.generator then
+    v = core.resume(it)
   else
     local own = lookup(it.cls, "__next__")
     if not own then core.raise("TypeError", "'%s' object is not an iterator", it.cls.name) end
@@ -547,7 +295,9 @@ lazily("zip", function(sources, kw, n)
     if not each[i] then
       local lost = unknown.new("zip()")
       local parts = {}
-      for j = 1, n do parts[j] = unknown.new("an item") end
+      for j = 1, n do
+        parts[j] = unknown.new("an item")
+      end
       lost.element = core.tuple(parts)
       return lost
     end
@@ -559,7 +309,9 @@ lazily("zip", function(sources, kw, n)
     for i = 1, n do
       local v = each[i]()
       if v == nil then
-        if strict and i > 1 then core.raise("ValueError", "zip() argument %d is shorter than argument 1", i) end
+        if strict and i > 1 then
+          core.raise("ValueError", "zip() argument %d is shorter than argument 1", i)
+        end
         return nil
       end
       list[i] = v
@@ -614,7 +366,8 @@ end
 
 function raw.sorted(args, kw)
   local list = items.collect(args[1])
-  local sorted = list and containers.sorted(list, kw and kw.map.key, kw and kw.map.reverse and object.truth(kw.map.reverse))
+  local sorted = list
+    and containers.sorted(list, kw and kw.map.key, kw and kw.map.reverse and object.truth(kw.map.reverse))
   if not sorted then
     local lost = unknown.new("sorted()")
     lost.element = type(args[1]) == "table" and args[1].element or nil
@@ -642,10 +395,14 @@ function raw.dir(args)
     end
   end
   if type(v) == "table" and v.cls == types.module then
-    for k in dict.each(v.module:vars()) do add { k } end
+    for k in dict.each(v.module:vars()) do
+      add { k }
+    end
   else
     add(type(v) == "table" and v.names or {})
-    for _, class in ipairs((core.is_class(v) and v or class_of(v)).mro) do add(class.keys) end
+    for _, class in ipairs((core.is_class(v) and v or class_of(v)).mro) do
+      add(class.keys)
+    end
   end
   table.sort(list)
   return core.list(list)
@@ -696,13 +453,17 @@ core.methods(globals_class, {
   keys = function(args) return core.list(args[1].of:names()) end,
   items = function(args) return core.call_method(args[1].of:vars(), "items") end,
   update = function(args)
-    for k, v in dict.each(args[2]) do args[1].of:set(plain(k), v) end
+    for k, v in dict.each(args[2]) do
+      args[1].of:set(plain(k), v)
+    end
   end,
 }, true)
 
 function raw.globals()
   local f = S.frame
-  while f and not (f.code and f.code.module) do f = f.back end
+  while f and not (f.code and f.code.module) do
+    f = f.back
+  end
   return { cls = globals_class, of = f.code.module }
 end
 function raw.locals() return unknown.report("built-in", "locals()") end
@@ -713,8 +474,18 @@ function checked.bin(args) return (args[1] < 0 and "-" or "") .. format.format(m
 function checked.hex(args) return (args[1] < 0 and "-" or "") .. format.format(math.abs(args[1]), "#x") end
 function checked.oct(args) return (args[1] < 0 and "-" or "") .. format.format(math.abs(args[1]), "#o") end
 
-for _, name in ipairs { "open", "input", "exec", "eval", "compile", "__import__", "memoryview", "bytearray",
-  "breakpoint", "help" } do
+for _, name in ipairs {
+  "open",
+  "input",
+  "exec",
+  "eval",
+  "compile",
+  "__import__",
+  "memoryview",
+  "bytearray",
+  "breakpoint",
+  "help",
+} do
   raw[name] = function() return unknown.report("built-in", name .. "()") end
 end
 
@@ -769,7 +540,9 @@ core.methods(types.iterator, {
 core.methods(types.int, {
   bit_length = function(args)
     local n, v = 0, math.abs(args[1])
-    while v > 0 do n, v = n + 1, v >> 1 end
+    while v > 0 do
+      n, v = n + 1, v >> 1
+    end
     return n
   end,
   conjugate = function(args) return args[1] end,
@@ -780,25 +553,49 @@ core.methods(types.float, {
 
 for _, class in ipairs { types.int, types.float } do
   for name, value in pairs { real = function(v) return v end, imag = function() return 0 end } do
-    class.dict[name] = { cls = types.property, fget = core.builtin(name, function(args) return value(args[1]) end) }
+    class.dict[name] =
+      { cls = types.property, fget = core.builtin(name, function(args) return value(args[1]) end) }
   end
 end
 types.int.dict.numerator = types.int.dict.real
 
 ---The table of built-in names.
 function builtins.table()
-  local names = { None = None, True = true, False = false, NotImplemented = core.NotImplemented,
-    Ellipsis = core.Ellipsis, __debug__ = true, __name__ = nil }
+  local names = {
+    None = None,
+    True = true,
+    False = false,
+    NotImplemented = core.NotImplemented,
+    Ellipsis = core.Ellipsis,
+    __debug__ = true,
+    __name__ = nil,
+  }
   for name, class in pairs(types) do
     if class.name == name and not name:find("_") then names[name] = class end
   end
-  for _, name in ipairs { "unknown", "module", "method", "iterator", "generator", "ellipsis", "function",
-    "mappingproxy", "NoneType", "defaultdict", "OrderedDict", "NotImplementedType" } do
+  for _, name in ipairs {
+    "unknown",
+    "module",
+    "method",
+    "iterator",
+    "generator",
+    "ellipsis",
+    "function",
+    "mappingproxy",
+    "NoneType",
+    "defaultdict",
+    "OrderedDict",
+    "NotImplementedType",
+  } do
     names[name] = nil
   end
   names.IOError, names.EnvironmentError = types.OSError, types.OSError
-  for name, fn in pairs(raw) do names[name] = core.builtin(name, fn, true) end
-  for name, fn in pairs(checked) do names[name] = core.builtin(name, fn) end
+  for name, fn in pairs(raw) do
+    names[name] = core.builtin(name, fn, true)
+  end
+  for name, fn in pairs(checked) do
+    names[name] = core.builtin(name, fn)
+  end
   return names
 end
 

@@ -18,7 +18,9 @@ local FUNCTION, BUILTIN, METHOD = types["function"], types.builtin_function_or_m
 -- ---- binding arguments --------------------------------------------------------------------------
 
 local function quoted(names)
-  for i, name in ipairs(names) do names[i] = "'" .. name .. "'" end
+  for i, name in ipairs(names) do
+    names[i] = "'" .. name .. "'"
+  end
   if #names == 1 then return names[1] end
   local last = table.remove(names)
   return table.concat(names, ", ") .. (#names > 1 and "," or "") .. " and " .. last
@@ -37,8 +39,15 @@ local function missing_arguments(fn, params, frame)
     end
   end
   local plural = #names > 1 and "s" or ""
-  core.raise("TypeError", "%s() missing %d required %s argument%s: %s", fn.local_name or fn.name, #names, kind, plural,
-    quoted(names))
+  core.raise(
+    "TypeError",
+    "%s() missing %d required %s argument%s: %s",
+    fn.local_name or fn.name,
+    #names,
+    kind,
+    plural,
+    quoted(names)
+  )
 end
 
 local function too_many(fn, params, given, kw)
@@ -53,11 +62,22 @@ local function too_many(fn, params, given, kw)
   if defaults > 0 then takes = ("from %d to %d"):format(params.count - defaults, params.count) end
   local what = tostring(given)
   if keyword_only > 0 then
-    what = ("%d positional argument%s (and %d keyword-only argument%s)"):format(given, given == 1 and "" or "s",
-      keyword_only, keyword_only == 1 and "" or "s")
+    what = ("%d positional argument%s (and %d keyword-only argument%s)"):format(
+      given,
+      given == 1 and "" or "s",
+      keyword_only,
+      keyword_only == 1 and "" or "s"
+    )
   end
-  core.raise("TypeError", "%s() takes %s positional argument%s but %s %s given", fn.local_name or fn.name, takes,
-    params.count == 1 and defaults == 0 and "" or "s", what, given == 1 and keyword_only == 0 and "was" or "were")
+  core.raise(
+    "TypeError",
+    "%s() takes %s positional argument%s but %s %s given",
+    fn.local_name or fn.name,
+    takes,
+    params.count == 1 and defaults == 0 and "" or "s",
+    what,
+    given == 1 and keyword_only == 0 and "was" or "were"
+  )
 end
 
 local function bind_keywords(fn, params, frame, kw)
@@ -94,11 +114,16 @@ local function bind(fn, args, kw)
     else
       extra = table.move(args, count + 1, given, 1, {})
     end
-    for i = count + 1, given do args[i] = nil end
+    for i = count + 1, given do
+      args[i] = nil
+    end
   end
   if params.vararg then
-    if args.fuzzy then frame[params.vararg] = unknown.new("*" .. params.names[params.vararg])
-    else frame[params.vararg] = core.tuple(extra or {}, extra and given - count or 0) end
+    if args.fuzzy then
+      frame[params.vararg] = unknown.new("*" .. params.names[params.vararg])
+    else
+      frame[params.vararg] = core.tuple(extra or {}, extra and given - count or 0)
+    end
   end
   if kw then
     bind_keywords(fn, params, frame, kw)
@@ -125,8 +150,12 @@ function call.bound_arguments(fn, args, kw)
   local copy = table.move(args, 1, args.n, 1, { n = args.n, fuzzy = args.fuzzy })
   if fn.cls ~= FUNCTION then
     local map = {}
-    for k, v in pairs(kw and kw.map or {}) do map[k] = v end
-    for i = 2, args.n do map[i - 1] = args[i] end
+    for k, v in pairs(kw and kw.map or {}) do
+      map[k] = v
+    end
+    for i = 2, args.n do
+      map[i - 1] = args[i]
+    end
     return map, {}
   end
   local params = fn.code.params
@@ -144,11 +173,18 @@ end
 ---Where the call being made stands in the source.
 function call.site()
   local f = S.frame
-  while f and not f.code do f = f.back end
+  while f and not f.code do
+    f = f.back
+  end
   if not f then return { file = "?", line = 0 } end
   local owner = f.fn and f.fn.cell and f.fn.cell.class
-  return { file = core.short_file(f.code.file), path = f.code.file, line = f.line, ["function"] = f.code.name,
-    class = owner and owner.qualname }
+  return {
+    file = core.short_file(f.code.file),
+    path = f.code.file,
+    line = f.line,
+    ["function"] = f.code.name,
+    class = owner and owner.qualname,
+  }
 end
 
 ---Run a bound frame to its end: the value returned.
@@ -157,9 +193,7 @@ local function run(fn, code, frame)
   frame.up, frame.fn, frame.code, frame.back, frame.line = fn.up, fn, code, back, code.line
   local depth = (back and back.depth or 0) + 1
   frame.depth = depth
-  if depth > S.world.limits.depth then
-    core.raise("RecursionError", "maximum recursion depth exceeded")
-  end
+  if depth > S.world.limits.depth then core.raise("RecursionError", "maximum recursion depth exceeded") end
   S.steps = S.steps + 1
   if S.steps > S.check_at then core.check_bounds() end
   S.frame = frame
@@ -172,7 +206,7 @@ local function run(fn, code, frame)
   return result
 end
 
-local function forward_hook(fn, args, kw)
+local function forward_hook(args, kw)
   local self = args[1]
   local hooks = S.world.hooks.call
   if type(self) ~= "table" or not self.cls or self.mro then return nil end
@@ -191,7 +225,7 @@ local function call_function(fn, args, kw)
     if v ~= nil then return v end
   end
   if fn.name == "forward" and args.n > 0 and next(S.world.hooks.call) then
-    local v = forward_hook(fn, args, kw)
+    local v = forward_hook(args, kw)
     if v ~= nil then return v end
   end
   local code = fn.code
@@ -242,12 +276,16 @@ local function run_construct_hooks(instance, class, init, args, kw)
   for _, base in ipairs(class.mro) do
     local hook = hooks[base.qualname]
     if hook then
-      if not bound then bound, names = call.bound_arguments(init, args, kw) end
+      if not bound then
+        bound, names = call.bound_arguments(init, args, kw)
+      end
       hook(instance, bound, call.site(), names)
     end
   end
   if hooks["*"] then
-    if not bound then bound, names = call.bound_arguments(init, args, kw) end
+    if not bound then
+      bound, names = call.bound_arguments(init, args, kw)
+    end
     hooks["*"](instance, bound, call.site(), names)
   end
 end
@@ -290,8 +328,13 @@ local function initialise(instance, class, args, kw)
   local kept = hooked and table.move(full, 1, full.n, 1, { n = full.n, fuzzy = full.fuzzy })
   if not owner.builtin then
     core.call(init, full, kw)
-  elseif owner == types.object and (args.n > 0 or kw) and not native_constructor(class) == types.object.construct
-    and not core.lookup_own(class, "__new__") and not class.open then
+  elseif
+    owner == types.object
+    and (args.n > 0 or kw)
+    and native_constructor(class) == types.object.construct
+    and not core.lookup_own(class, "__new__")
+    and not class.open
+  then
     core.raise("TypeError", "%s() takes no arguments", class.name)
   end
   if hooked then run_construct_hooks(instance, class, init, kept, kw) end
@@ -310,13 +353,18 @@ local function call_class(class, args, kw)
   end
   if class.abstract_call then return class.abstract_call(class, args, kw) end
   local instance = make_instance(class, args, kw)
-  if type(instance) ~= "table" or instance.unknown or instance.mro or not instance.cls
-    or not core.is_subclass(instance.cls, class) then
+  if
+    type(instance) ~= "table"
+    or instance.unknown
+    or instance.mro
+    or not instance.cls
+    or not core.is_subclass(instance.cls, class)
+  then
     return instance
   end
   if not class.builtin then
     initialise(instance, instance.cls, args, kw)
-  elseif class.reads_as_foreign and wants_hooks(class) then -- a layer of torch itself
+  elseif class.is_external and wants_hooks(class) then -- a layer of torch itself
     local full = table.move(args, 1, args.n, 2, { instance, n = args.n + 1, fuzzy = args.fuzzy })
     run_construct_hooks(instance, class, lookup(class, "__init__"), full, kw)
   end
@@ -400,7 +448,9 @@ function core.resume(generator, sent, thrown)
   if generator.done then return nil end
   if generator.running then core.raise("ValueError", "generator already executing") end
   local levels = S.c_levels
-  if levels >= S.world.limits.c_levels then core.raise("RecursionError", "maximum recursion depth exceeded") end
+  if levels >= S.world.limits.c_levels then
+    core.raise("RecursionError", "maximum recursion depth exceeded")
+  end
   local frame, trail, nest = S.frame, S.trail, S.nest
   if generator.started then
     generator.frame.back = frame
@@ -432,7 +482,9 @@ function core.yield(v)
   if not coroutine.isyieldable() then return unknown.report("yield outside a generator") end
   local trail, nest = S.trail, S.nest
   local sent, thrown = coroutine.yield(v)
-  if trail then S.trail, S.nest = trail, nest end
+  if trail then
+    S.trail, S.nest = trail, nest
+  end
   if thrown then error(thrown, 0) end
   if sent == nil then return None end
   return sent

@@ -72,7 +72,9 @@ function containers.sorted(list, key, reverse)
     sorted = merge_sort(pairs_, n, less)
   end
   local result = { n = n }
-  for i = 1, n do result[i] = sorted[i][2] end
+  for i = 1, n do
+    result[i] = sorted[i][2]
+  end
   return result
 end
 
@@ -95,7 +97,9 @@ end
 local function index_of(args)
   local at, unclear = position(args)
   if unclear then return unknown.new("index()") end
-  if not at then core.raise("ValueError", "%s is not in list", require("hone.python.format").repr(args[2])) end
+  if not at then
+    core.raise("ValueError", "%s is not in list", require("hone.python.format").repr(args[2]))
+  end
   return at - 1
 end
 
@@ -109,14 +113,14 @@ local function count_of(args)
   return n
 end
 
-local function length(args)
-  return args[1].n
-end
+local function length(args) return args[1].n end
 
 local function extend(args)
   local more = items.collect(args[2])
   if not more then return None end -- how many more is not known
-  for i = 1, more.n do append(args[1], more[i]) end
+  for i = 1, more.n do
+    append(args[1], more[i])
+  end
 end
 
 core.methods(types.list, {
@@ -131,11 +135,16 @@ core.methods(types.list, {
   pop = pop,
   remove = function(args)
     local at = position(args)
-    if at then items.remove(args[1], at) return end
+    if at then
+      items.remove(args[1], at)
+      return
+    end
     if not unknown.is(args[2]) then core.raise("ValueError", "list.remove(x): x not in list") end
   end,
   clear = function(args)
-    for i = 1, args[1].n do put(args[1], i, nil) end
+    for i = 1, args[1].n do
+      put(args[1], i, nil)
+    end
     put(args[1], "n", 0)
   end,
   copy = function(args) return core.list(table.move(args[1], 1, args[1].n, 1, {}), args[1].n) end,
@@ -151,7 +160,9 @@ core.methods(types.list, {
     local list = args[1]
     local reverse = kw and kw.map.reverse and object.truth(kw.map.reverse)
     local sorted = containers.sorted(list, kw and kw.map.key, reverse)
-    for i = 1, sorted and list.n or 0 do put(list, i, sorted[i]) end
+    for i = 1, sorted and list.n or 0 do
+      put(list, i, sorted[i])
+    end
   end,
   index = index_of,
   count = count_of,
@@ -162,7 +173,9 @@ core.methods(types.list, {
   __init__ = function(args)
     local list = args[1]
     if args[2] ~= nil then
-      for i = 1, list.n do put(list, i, nil) end
+      for i = 1, list.n do
+        put(list, i, nil)
+      end
       put(list, "n", 0)
       extend(args)
     end
@@ -173,9 +186,7 @@ core.methods(types.tuple, { index = index_of, count = count_of, __len__ = length
 
 -- ---- dicts --------------------------------------------------------------------------------------
 
-local function view(class, d, each)
-  return { cls = class, source = d, each = each }
-end
+local function view(class, d, each) return { cls = class, source = d, each = each } end
 
 local function keys_of(d)
   return function()
@@ -210,10 +221,14 @@ local function update(args, kw)
     if unknown.is(other) then
       put(d, "fuzzy", true)
     elseif other.vals and not ops.is_set(other) then
-      for k, v in dict.each(other) do dict.set(d, k, v) end
+      for k, v in dict.each(other) do
+        dict.set(d, k, v)
+      end
       if other.fuzzy then put(d, "fuzzy", true) end
     elseif type(other) == "table" and other.attrs and core.lookup(other.cls, "keys") then
-      for k in core.iterate(core.call_method(other, "keys")) do dict.set(d, k, core.getitem(other, k)) end
+      for k in core.iterate(core.call_method(other, "keys")) do
+        dict.set(d, k, core.getitem(other, k))
+      end
     else
       local next_item = core.iterate(other)
       if not next_item then
@@ -226,7 +241,9 @@ local function update(args, kw)
       end
     end
   end
-  for _, name in ipairs(kw or {}) do dict.set(d, name, kw.map[name]) end
+  for _, name in ipairs(kw or {}) do
+    dict.set(d, name, kw.map[name])
+  end
 end
 containers.update = update
 
@@ -264,7 +281,11 @@ core.methods(types.dict, {
   popitem = function(args, kw)
     local first = kw and kw.map.last == false or args[2] == false
     local k, v
-    if first then k, v = dict.each(args[1])() else k, v = dict.last(args[1]) end
+    if first then
+      k, v = dict.each(args[1])()
+    else
+      k, v = dict.last(args[1])
+    end
     if k == nil then error(core.exception(types.KeyError, { "popitem(): dictionary is empty" }), 0) end
     dict.remove(args[1], k)
     return core.tuple({ k, v }, 2)
@@ -292,13 +313,18 @@ core.methods(types.dict, {
   end,
 }, true)
 
-types.dict.dict.fromkeys = { cls = types.classmethod, func = core.builtin("fromkeys", function(args)
-  local list = items.collect(args[2])
-  if not list then return unknown.new("dict.fromkeys()") end
-  local d = dict.new()
-  for i = 1, list.n do dict.set(d, list[i], args[3] == nil and None or args[3]) end
-  return d
-end, true) }
+types.dict.dict.fromkeys = {
+  cls = types.classmethod,
+  func = core.builtin("fromkeys", function(args)
+    local list = items.collect(args[2])
+    if not list then return unknown.new("dict.fromkeys()") end
+    local d = dict.new()
+    for i = 1, list.n do
+      dict.set(d, list[i], args[3] == nil and None or args[3])
+    end
+    return d
+  end, true),
+}
 
 for _, name in ipairs { "dict_keys", "dict_values", "dict_items" } do
   core.methods(types[name], { __len__ = function(args) return args[1].source.count end }, true)
@@ -311,7 +337,9 @@ local function as_set(v)
   local list = items.collect(v)
   if not list then return nil end
   local set = dict.new(types.set)
-  for i = 1, list.n do dict.set(set, list[i], true) end
+  for i = 1, list.n do
+    dict.set(set, list[i], true)
+  end
   return set
 end
 containers.as_set = as_set
@@ -346,8 +374,12 @@ local function changed(symbol)
 end
 
 local reading = {
-  union = combined("|"), intersection = combined("&"), difference = combined("-"),
-  symmetric_difference = combined("^"), issubset = compared("<="), issuperset = compared(">="),
+  union = combined("|"),
+  intersection = combined("&"),
+  difference = combined("-"),
+  symmetric_difference = combined("^"),
+  issubset = compared("<="),
+  issuperset = compared(">="),
   isdisjoint = function(args)
     local other = as_set(args[2])
     if not other then return unknown.new("set") end
@@ -373,7 +405,9 @@ core.methods(types.set, {
     return k
   end,
   clear = function(args) dict.clear(args[1]) end,
-  update = changed("|"), intersection_update = changed("&"), difference_update = changed("-"),
+  update = changed("|"),
+  intersection_update = changed("&"),
+  difference_update = changed("-"),
   symmetric_difference_update = changed("^"),
 }, true)
 

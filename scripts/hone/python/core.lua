@@ -71,7 +71,10 @@ local function merge_mro(sequences)
             if other[i] == candidate then blocked = true end
           end
         end
-        if not blocked then head = candidate break end
+        if not blocked then
+          head = candidate
+          break
+        end
       end
     end
     if not remaining then return result end
@@ -132,10 +135,36 @@ function core.builtin_class(name, base, dict)
 end
 
 for _, name in ipairs {
-  "NoneType", "ellipsis", "NotImplementedType", "int", "float", "complex", "str", "bytes", "list", "tuple",
-  "dict", "set", "frozenset", "range", "slice", "function", "builtin_function_or_method", "method", "module",
-  "generator", "iterator", "property", "classmethod", "staticmethod", "super", "unknown", "dict_keys",
-  "dict_values", "dict_items", "mappingproxy",
+  "NoneType",
+  "ellipsis",
+  "NotImplementedType",
+  "int",
+  "float",
+  "complex",
+  "str",
+  "bytes",
+  "list",
+  "tuple",
+  "dict",
+  "set",
+  "frozenset",
+  "range",
+  "slice",
+  "function",
+  "builtin_function_or_method",
+  "method",
+  "module",
+  "generator",
+  "iterator",
+  "property",
+  "classmethod",
+  "staticmethod",
+  "super",
+  "unknown",
+  "dict_keys",
+  "dict_values",
+  "dict_items",
+  "mappingproxy",
 } do
   types[name] = core.builtin_class(name)
 end
@@ -178,21 +207,18 @@ end
 ---Look `name` up along the method resolution order.
 ---@return any value, table? class that defines it
 function core.lookup(class, name)
-  local found = class.found
-  if not found or class.found_epoch ~= epoch then
-    found = { owner = {} }
-    class.found, class.found_epoch = found, epoch
-    found.value = {}
+  if class.found_epoch ~= epoch then
+    class.found, class.owners, class.found_epoch = {}, {}, epoch
   end
-  local v = found.value[name]
+  local v = class.found[name]
   if v == nil then
     local owner
     v, owner = search(class, name)
     if v == nil then v = ABSENT end
-    found.value[name], found.owner[name] = v, owner
+    class.found[name], class.owners[name] = v, owner
   end
   if v == ABSENT then return nil end
-  return v, found.owner[name]
+  return v, class.owners[name]
 end
 
 ---Like lookup, but only what a class written in Python defines.
@@ -244,32 +270,60 @@ end
 
 ---Add methods to a built-in class: names to Lua functions.
 function core.methods(class, functions, raw)
-  for name, fn in pairs(functions) do class.dict[name] = core.builtin(name, fn, raw) end
+  for name, fn in pairs(functions) do
+    class.dict[name] = core.builtin(name, fn, raw)
+  end
 end
 
 -- ---- exceptions ---------------------------------------------------------------------------------
 
-local function exception(name, base)
-  types[name] = core.builtin_class(name, base and types[base])
-end
+local function exception(name, base) types[name] = core.builtin_class(name, base and types[base]) end
 exception("BaseException")
 for _, pair in ipairs {
-  { "Exception", "BaseException" }, { "SystemExit", "BaseException" }, { "KeyboardInterrupt", "BaseException" },
-  { "GeneratorExit", "BaseException" }, { "ArithmeticError", "Exception" },
-  { "ZeroDivisionError", "ArithmeticError" }, { "OverflowError", "ArithmeticError" },
-  { "FloatingPointError", "ArithmeticError" }, { "AssertionError", "Exception" },
-  { "AttributeError", "Exception" }, { "BufferError", "Exception" }, { "EOFError", "Exception" },
-  { "ImportError", "Exception" }, { "ModuleNotFoundError", "ImportError" }, { "LookupError", "Exception" },
-  { "IndexError", "LookupError" }, { "KeyError", "LookupError" }, { "MemoryError", "Exception" },
-  { "NameError", "Exception" }, { "UnboundLocalError", "NameError" }, { "OSError", "Exception" },
-  { "FileNotFoundError", "OSError" }, { "FileExistsError", "OSError" }, { "PermissionError", "OSError" },
-  { "ConnectionError", "OSError" }, { "TimeoutError", "OSError" }, { "IsADirectoryError", "OSError" },
-  { "RuntimeError", "Exception" }, { "NotImplementedError", "RuntimeError" },
-  { "RecursionError", "RuntimeError" }, { "StopIteration", "Exception" }, { "StopAsyncIteration", "Exception" },
-  { "SyntaxError", "Exception" }, { "SystemError", "Exception" }, { "TypeError", "Exception" },
-  { "ValueError", "Exception" }, { "UnicodeError", "ValueError" }, { "UnicodeDecodeError", "UnicodeError" },
-  { "Warning", "Exception" }, { "UserWarning", "Warning" }, { "DeprecationWarning", "Warning" },
-  { "RuntimeWarning", "Warning" }, { "FutureWarning", "Warning" }, { "ImportWarning", "Warning" },
+  { "Exception", "BaseException" },
+  { "SystemExit", "BaseException" },
+  { "KeyboardInterrupt", "BaseException" },
+  { "GeneratorExit", "BaseException" },
+  { "ArithmeticError", "Exception" },
+  { "ZeroDivisionError", "ArithmeticError" },
+  { "OverflowError", "ArithmeticError" },
+  { "FloatingPointError", "ArithmeticError" },
+  { "AssertionError", "Exception" },
+  { "AttributeError", "Exception" },
+  { "BufferError", "Exception" },
+  { "EOFError", "Exception" },
+  { "ImportError", "Exception" },
+  { "ModuleNotFoundError", "ImportError" },
+  { "LookupError", "Exception" },
+  { "IndexError", "LookupError" },
+  { "KeyError", "LookupError" },
+  { "MemoryError", "Exception" },
+  { "NameError", "Exception" },
+  { "UnboundLocalError", "NameError" },
+  { "OSError", "Exception" },
+  { "FileNotFoundError", "OSError" },
+  { "FileExistsError", "OSError" },
+  { "PermissionError", "OSError" },
+  { "ConnectionError", "OSError" },
+  { "TimeoutError", "OSError" },
+  { "IsADirectoryError", "OSError" },
+  { "RuntimeError", "Exception" },
+  { "NotImplementedError", "RuntimeError" },
+  { "RecursionError", "RuntimeError" },
+  { "StopIteration", "Exception" },
+  { "StopAsyncIteration", "Exception" },
+  { "SyntaxError", "Exception" },
+  { "SystemError", "Exception" },
+  { "TypeError", "Exception" },
+  { "ValueError", "Exception" },
+  { "UnicodeError", "ValueError" },
+  { "UnicodeDecodeError", "UnicodeError" },
+  { "Warning", "Exception" },
+  { "UserWarning", "Warning" },
+  { "DeprecationWarning", "Warning" },
+  { "RuntimeWarning", "Warning" },
+  { "FutureWarning", "Warning" },
+  { "ImportWarning", "Warning" },
 } do
   exception(pair[1], pair[2])
 end
@@ -297,7 +351,8 @@ function core.stack(trace)
   local list = {}
   for i = 1, #trace, 2 do
     local code = trace[i]
-    list[#list + 1] = { file = code.file, line = trace[i + 1], name = code.qualname, ["function"] = code.name }
+    list[#list + 1] =
+      { file = code.file, line = trace[i + 1], name = code.qualname, ["function"] = code.name }
   end
   return list
 end
@@ -329,7 +384,9 @@ function core.is_exception(e) return type(e) == "table" and e.cls ~= nil and e.t
 
 local function place()
   local f = S.frame
-  while f and not f.code do f = f.back end
+  while f and not f.code do
+    f = f.back
+  end
   if not f then return "?" end
   return ("%s:%d"):format(core.short_file(f.code.file), f.line or 0), f.code
 end
@@ -345,25 +402,31 @@ function core.short_file(file)
 end
 
 ---End the evaluation: no Python `except` catches this.
-function core.abort(message, ...)
-  error({ abort = message:format(...) }, 0)
-end
+function core.abort(message, ...) error({ abort = message:format(...) }, 0) end
 
 function core.stop(what)
   local where, code = place()
-  core.abort("evaluation of %s stopped after %s at %s", code and core.short_file(code.file) or "?", what, where)
+  core.abort(
+    "evaluation of %s stopped after %s at %s",
+    code and core.short_file(code.file) or "?",
+    what,
+    where
+  )
 end
+
+local MUCH = 256 * 1024 -- kilobytes of memory from which on garbage is collected
 
 ---Look at the limits; called when S.steps passes S.check_at.
 function core.check_bounds()
   local limits = S.world.limits
   if S.steps > limits.steps then core.stop(("%d steps"):format(limits.steps)) end
   if os.clock() - S.started > limits.seconds then core.stop(("%g seconds"):format(limits.seconds)) end
-  if collectgarbage("count") > limits.kilobytes + S.kilobytes then
+  local used = collectgarbage("count") - S.kilobytes
+  if used > MUCH then collectgarbage("restart") end
+  if used > limits.kilobytes then
     collectgarbage()
-    if collectgarbage("count") > limits.kilobytes + S.kilobytes then
-      core.stop(("%d MB of memory"):format(limits.kilobytes // 1024))
-    end
+    used = collectgarbage("count") - S.kilobytes
+    if used > limits.kilobytes then core.stop(("%d MB of memory"):format(limits.kilobytes // 1024)) end
   end
   S.check_at = math.min(S.steps + 4096, limits.steps)
 end
@@ -390,7 +453,8 @@ end
 
 -- A call's arguments become its frame: { n, [1..n] } and what run() sets. A table that grows to hold this
 -- is rehashed several times, so one of the right size is made at once, by a constructor for that size.
-local FRAME = "return { %sn = 0, up = false, fn = false, code = false, back = false, line = 0, depth = 0, ret = nil }"
+local FRAME =
+  "return { %sn = 0, up = false, fn = false, code = false, back = false, line = 0, depth = 0, ret = nil }"
 local constructors = {}
 
 local function constructor(size)

@@ -19,16 +19,22 @@ local function tuple_key(v, id_of)
   for i = 1, v.n do
     local k = id_of(v[i])
     local t = type(k)
-    if t == "string" then parts[i] = ("s%d:%s"):format(#k, k)
-    elseif t == "number" then parts[i] = ("n%.17g"):format(k)
-    else parts[i] = ("o%d"):format(core.id(k)) end
+    if t == "string" then
+      parts[i] = ("s%d:%s"):format(#k, k)
+    elseif t == "number" then
+      parts[i] = ("n%.17g"):format(k)
+    else
+      parts[i] = ("o%d"):format(core.id(k))
+    end
   end
   return "\1(" .. table.concat(parts, ",") .. ")"
 end
 
 local function set_key(v)
   local parts = {}
-  for k in pairs(v.vals) do parts[#parts + 1] = tuple_key({ k, n = 1 }, function(x) return x end) end
+  for k in pairs(v.vals) do
+    parts[#parts + 1] = tuple_key({ k, n = 1 }, function(x) return x end)
+  end
   table.sort(parts)
   return "\1{" .. table.concat(parts, ",") .. "}"
 end
@@ -44,9 +50,7 @@ local function key_of(v)
   local class = v.cls
   if class == types.tuple or class.tuple_like then return tuple_key(v, key_of) end
   if class == types.frozenset then return set_key(v) end
-  if v.vals or class == types.list then
-    core.raise("TypeError", "unhashable type: '%s'", class.name)
-  end
+  if v.vals or class == types.list then core.raise("TypeError", "unhashable type: '%s'", class.name) end
   if class.hash_key then return class.hash_key(v) end
   if not class.builtin and v.attrs and not v.mro then
     local hash = core.lookup_own(class, "__hash__")
@@ -129,7 +133,9 @@ end
 
 function dict.copy(d, class)
   local result = dict.new(class or d.cls)
-  for k, v in dict.each(d) do dict.set(result, k, v) end
+  for k, v in dict.each(d) do
+    dict.set(result, k, v)
+  end
   result.fuzzy, result.factory = d.fuzzy, d.factory
   return result
 end
@@ -139,17 +145,23 @@ function dict.from(map, names)
   local d = dict.new()
   if not names then
     names = {}
-    for k in pairs(map) do names[#names + 1] = k end
+    for k in pairs(map) do
+      names[#names + 1] = k
+    end
     table.sort(names)
   end
-  for _, k in ipairs(names) do dict.set(d, k, map[k]) end
+  for _, k in ipairs(names) do
+    dict.set(d, k, map[k])
+  end
   return d
 end
 
 ---After branches were merged by key, count again.
 function dict.recount(d)
   local n = 0
-  for _ in pairs(d.vals) do n = n + 1 end
+  for _ in pairs(d.vals) do
+    n = n + 1
+  end
   d.count = n
 end
 

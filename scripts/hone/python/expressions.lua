@@ -8,7 +8,6 @@ local dict = require "hone.python.dict"
 local object = require "hone.python.object"
 local ops = require "hone.python.ops"
 local items = require "hone.python.items"
-local format = require "hone.python.format"
 local branch = require "hone.python.branch"
 
 local types, None = core.types, core.None
@@ -19,7 +18,7 @@ local compile = { kinds = {} }
 local kinds = compile.kinds
 
 ---What a node that is not understood evaluates to: an unknown, counted.
-local function not_understood(node)
+function compile.not_understood(node)
   local what = node.type
   return function(f)
     f.line = node.line
@@ -30,25 +29,32 @@ end
 ---@return fun(frame: table): any
 function compile.expression(node, scope)
   local kind = kinds[node.type]
-  if not kind then return not_understood(node) end
+  if not kind then return compile.not_understood(node) end
   return kind(node, scope)
 end
 local expression = compile.expression
 
-local function constant(value)
+function compile.constant(value)
   return function() return value end
 end
+local constant = compile.constant
 
 local function expressions(nodes, scope, from)
   local list = {}
-  for i = from or 1, #nodes do list[#list + 1] = expression(nodes[i], scope) end
+  for i = from or 1, #nodes do
+    list[#list + 1] = expression(nodes[i], scope)
+  end
   return list
 end
 
 -- ---- names --------------------------------------------------------------------------------------
 
 local function unbound(name)
-  core.raise("UnboundLocalError", "cannot access local variable '%s' where it is not associated with a value", name)
+  core.raise(
+    "UnboundLocalError",
+    "cannot access local variable '%s' where it is not associated with a value",
+    name
+  )
 end
 
 local function read_outer(hops, slot, name)
@@ -60,7 +66,9 @@ local function read_outer(hops, slot, name)
     end
   end
   return function(f)
-    for _ = 1, hops do f = f.up end
+    for _ = 1, hops do
+      f = f.up
+    end
     local v = f[slot]
     if v == nil then core.raise("NameError", "cannot access free variable '%s'", name) end
     return v
@@ -79,12 +87,16 @@ end
 local function read_class_name(name, scope)
   local where, a, b = scope.parent:resolve(name)
   local outside
-  if where == "local" then outside = read_outer(1, a, name)
-  elseif where == "outer" then outside = read_outer(a + 1, b, name)
+  if where == "local" then
+    outside = read_outer(1, a, name)
+  elseif where == "outer" then
+    outside = read_outer(a + 1, b, name)
   elseif where == "class" then
     local from = read_class_name(name, scope.parent)
     outside = function(f) return from(f.up) end
-  else outside = read_global(name, scope.unit.module) end
+  else
+    outside = read_global(name, scope.unit.module)
+  end
   return function(f)
     local v = f.ns[name]
     if v ~= nil then return v end
@@ -93,7 +105,9 @@ local function read_class_name(name, scope)
 end
 
 local function read_own_class(f)
-  while f and not (f.cell and f.cell.class) do f = f.up end
+  while f and not (f.cell and f.cell.class) do
+    f = f.up
+  end
   if not f then core.raise("NameError", "name '__class__' is not defined") end
   return f.cell.class
 end
@@ -107,9 +121,13 @@ function kinds.identifier(node, scope)
       if v == nil then unbound(name) end
       return v
     end
-  elseif where == "outer" then return read_outer(a, b, name)
-  elseif where == "class" then return read_class_name(name, scope)
-  elseif name == "__class__" then return read_own_class end
+  elseif where == "outer" then
+    return read_outer(a, b, name)
+  elseif where == "class" then
+    return read_class_name(name, scope)
+  elseif name == "__class__" then
+    return read_own_class
+  end
   return read_global(name, scope.unit.module)
 end
 
@@ -123,7 +141,9 @@ function compile.store_name(name, scope)
     end
   elseif where == "outer" then
     return function(f, v)
-      for _ = 1, a do f = f.up end
+      for _ = 1, a do
+        f = f.up
+      end
       core.put(f, b, v)
     end
   elseif where == "class" then
@@ -135,167 +155,6 @@ function compile.store_name(name, scope)
   end
   local module = scope.unit.module
   return function(_, v) module:store(name, v) end
-end
-
--- ---- literals -----------------------------------------------------------------------------------
-
-kinds["true"] = function() return constant(true) end
-kinds["false"] = function() return constant(false) end
-kinds.none = function() return constant(None) end
-kinds.ellipsis = function() return constant(core.Ellipsis) end
-
-function kinds.integer(node)
-  local text = node.text:gsub("_", ""):lower()
-  if text:find("j", 1, true) then return not_understood(node) end
-  local value
-  if text:match("^0x") then
-    value = #text <= 17 and math.tointeger(tonumber(text))
-  elseif text:match("^0[bo]") then
-    value = #text <= (text:match("^0b") and 65 or 22) and tonumber(text:sub(3), text:match("^0b") and 2 or 8)
-  else
-    value = math.tointeger(tonumber(text))
-    if value and ("%d"):format(value) ~= text:gsub("^0+(%d)", "%1") then value = nil end
-  end
-  if not value or value < 0 then
-    return function() return unknown.report("integer overflow") end
-  end
-  return constant(value)
-end
-
-function kinds.float(node)
-  local text = node.text:gsub("_", "")
-  if text:find("[jJ]") then return not_understood(node) end
-  return constant(tonumber(text) * 1.0)
-end
-
-local SIMPLE_ESCAPES = { n = "\n", t = "\t", r = "\r", ["\\"] = "\\", ["'"] = "'", ['"'] = '"', a = "\a", b = "\b",
-  f = "\f", v = "\v", ["\n"] = "" }
-
-local function unescape(text)
-  if not text:find("\\", 1, true) then return text end
-  local out, i = {}, 1
-  while i <= #text do
-    local at = text:find("\\", i, true)
-    if not at then
-      out[#out + 1] = text:sub(i)
-      break
-    end
-    out[#out + 1] = text:sub(i, at - 1)
-    local c = text:sub(at + 1, at + 1)
-    local code, taken
-    if SIMPLE_ESCAPES[c] then
-      out[#out + 1], taken = SIMPLE_ESCAPES[c], 1
-    elseif c == "x" then code, taken = text:match("^%x%x", at + 2), 3
-    elseif c == "u" then code, taken = text:match("^%x%x%x%x", at + 2), 5
-    elseif c == "U" then code, taken = text:match("^%x%x%x%x%x%x%x%x", at + 2), 9
-    elseif c:match("[0-7]") then
-      local octal = text:match("^[0-7][0-7]?[0-7]?", at + 1)
-      code, taken = ("%x"):format(tonumber(octal, 8)), #octal
-    end
-    if code then out[#out + 1] = utf8.char(tonumber(code, 16)) end
-    if not taken then
-      out[#out + 1], taken = "\\", 0
-    end
-    i = at + 1 + taken
-  end
-  return table.concat(out)
-end
-
-local function conversion_and_spec(node, scope)
-  local conversion, spec
-  for _, child in ipairs(node) do
-    if child.type == "type_conversion" then conversion = child.text:sub(2) end
-    if child.type == "format_specifier" then spec = child end
-  end
-  if not spec then return conversion end
-  local parts, at = {}, spec.text and spec.text:sub(2) or ""
-  if #spec == 0 then return conversion, constant(at) end
-  -- The text between nested replacement fields is not a node: take it from the whole text.
-  local rest = at
-  for _, child in ipairs(spec) do
-    local value = (child.type == "interpolation" or child.type == "format_expression")
-      and compile.interpolation(child, scope)
-    local from, to = rest:find(child.text or "", 1, true)
-    if from and child.text then
-      parts[#parts + 1] = constant(rest:sub(1, from - 1))
-      rest = rest:sub(to + 1)
-    end
-    if value then parts[#parts + 1] = value end
-  end
-  parts[#parts + 1] = constant(rest)
-  return conversion, function(f)
-    local out = {}
-    for i, part in ipairs(parts) do out[i] = part(f) end
-    return table.concat(out)
-  end
-end
-
----The text before the value in f"{x = }", nil without the "=".
-local function debug_text(node)
-  local body = node.text:sub(2, -2)
-  for i = #node, 2, -1 do
-    local child = node[i]
-    if child.type == "type_conversion" or child.type == "format_specifier" then body = body:sub(1, -#child.text - 1) end
-  end
-  return body:match("^.*[^=!<>]=%s*$")
-end
-
----One {field} of an f-string: function(frame) -> Lua string.
-function compile.interpolation(node, scope)
-  local value = expression(node.expression or node[1], scope)
-  local conversion, spec = conversion_and_spec(node, scope)
-  local equals = debug_text(node)
-  if equals and not conversion and not spec then conversion = "r" end
-  return function(f)
-    local v = value(f)
-    if conversion then v = format.convert(v, conversion) end
-    local text = format.format(v, spec and spec(f) or "")
-    return equals and equals .. text or text
-  end
-end
-
----A string node: its constant text, or the parts of an f-string.
-local function string_parts(node, scope, parts)
-  local prefix = node[1].text:lower()
-  local raw, is_f = prefix:find("r", 1, true), prefix:find("f", 1, true)
-  for _, child in ipairs(node) do
-    if child.type == "string_content" then
-      local text = child.text
-      if not raw then text = unescape(text) end
-      if is_f then text = text:gsub("{{", "{"):gsub("}}", "}") end
-      parts[#parts + 1] = text
-    elseif child.type == "interpolation" then
-      parts[#parts + 1] = compile.interpolation(child, scope)
-    end
-  end
-  return prefix:find("b", 1, true) ~= nil
-end
-
-local function string_of(parts)
-  local fixed = true
-  for _, part in ipairs(parts) do
-    if type(part) ~= "string" then fixed = false end
-  end
-  if fixed then return constant(table.concat(parts)) end
-  return function(f)
-    local out = {}
-    for i, part in ipairs(parts) do out[i] = type(part) == "string" and part or part(f) end
-    return table.concat(out)
-  end
-end
-
-function kinds.string(node, scope)
-  local parts = {}
-  if string_parts(node, scope, parts) then
-    return constant { cls = types.bytes, data = table.concat(parts) }
-  end
-  return string_of(parts)
-end
-
-function kinds.concatenated_string(node, scope)
-  local parts = {}
-  for _, child in ipairs(node) do string_parts(child, scope, parts) end
-  return string_of(parts)
 end
 
 -- ---- displays -----------------------------------------------------------------------------------
@@ -340,7 +199,9 @@ local function display(nodes, scope, class, from)
   local n = #parts
   return function(f)
     local list = { cls = class, n = n }
-    for i = 1, n do list[i] = parts[i](f) end
+    for i = 1, n do
+      list[i] = parts[i](f)
+    end
     return list
   end
 end
@@ -360,7 +221,9 @@ function kinds.set(node, scope)
   return function(f)
     local set, values = dict.new(types.set), list(f)
     if values.unknown then return values end
-    for i = 1, values.n do dict.set(set, values[i], true) end
+    for i = 1, values.n do
+      dict.set(set, values[i], true)
+    end
     return set
   end
 end
@@ -371,7 +234,9 @@ local function update_from(d, other)
     return
   end
   if other.vals then
-    for k, v in dict.each(other) do dict.set(d, k, v) end
+    for k, v in dict.each(other) do
+      dict.set(d, k, v)
+    end
     d.fuzzy = d.fuzzy or other.fuzzy
     return
   end
@@ -391,8 +256,11 @@ function kinds.dictionary(node, scope)
     local d = dict.new()
     for i = 1, #parts do
       local part = parts[i]
-      if part.spread then update_from(d, part.spread(f))
-      else dict.set(d, part.key(f), part.value(f)) end
+      if part.spread then
+        update_from(d, part.spread(f))
+      else
+        dict.set(d, part.key(f), part.value(f))
+      end
     end
     return d
   end
@@ -491,7 +359,9 @@ COMPARE["<>"] = COMPARE["!="]
 function kinds.comparison_operator(node, scope)
   local operands = expressions(node, scope)
   local tests = {}
-  for i, symbol in ipairs(node.operators) do tests[i] = COMPARE[symbol] end
+  for i, symbol in ipairs(node.operators) do
+    tests[i] = COMPARE[symbol]
+  end
   if #tests == 1 then
     local left, right, test = operands[1], operands[2], tests[1]
     return function(f) return test(left(f), right(f)) end
@@ -504,7 +374,11 @@ function kinds.comparison_operator(node, scope)
       local one = test(a, b)
       local t = truth(one)
       if t == false then return one end
-      if t == nil then result = one elseif result == nil then result = nil end
+      if t == nil then
+        result = one
+      elseif result == nil then
+        result = nil
+      end
       if i == #tests then return result or one end
       a = b
     end
@@ -530,14 +404,20 @@ end
 function kinds.named_expression(node, scope)
   local value = expression(node.value, scope)
   local target = scope
-  while target.kind == "comprehension" do target = target.parent end
+  while target.kind == "comprehension" do
+    target = target.parent
+  end
   local hops, s = 0, scope
-  while s ~= target do hops, s = hops + 1, s.parent end
+  while s ~= target do
+    hops, s = hops + 1, s.parent
+  end
   local store = compile.store_name(node.name.text, target)
   return function(f)
     local v = value(f)
     local to = f
-    for _ = 1, hops do to = to.up end
+    for _ = 1, hops do
+      to = to.up
+    end
     store(to, v)
     return v
   end
@@ -549,8 +429,11 @@ function kinds.yield(node, scope)
   local from = false
   local value
   for _, child in ipairs(node) do
-    if child.type == "from" then from = true
-    elseif child.type ~= "yield" and child.type ~= "," then value = value or expression(child, scope) end
+    if child.type == "from" then
+      from = true
+    elseif child.type ~= "yield" and child.type ~= "," then
+      value = value or expression(child, scope)
+    end
   end
   if not from then
     return function(f) return core.yield(value and value(f) or None) end
@@ -559,7 +442,9 @@ function kinds.yield(node, scope)
     local source = value(f)
     local next_item = core.iterate(source)
     if not next_item then return unknown.new("yield from") end
-    for v in next_item do core.yield(v) end
+    for v in next_item do
+      core.yield(v)
+    end
     return source.result or None
   end
 end
@@ -600,9 +485,7 @@ end
 
 local function compile_arguments(node, scope)
   local positional, stars, keywords = {}, {}, {}
-  if node.type == "generator_expression" then
-    return { expression(node, scope) }, stars, keywords
-  end
+  if node.type == "generator_expression" then return { expression(node, scope) }, stars, keywords end
   for _, child in ipairs(node) do
     if child.type == "keyword_argument" then
       keywords[#keywords + 1] = { name = child.name.text, value = expression(child.value, scope) }
@@ -620,7 +503,9 @@ local function compile_arguments(node, scope)
 end
 
 local function add_keyword(kw, name, v)
-  if kw.map[name] ~= nil then core.raise("TypeError", "got multiple values for keyword argument '%s'", name) end
+  if kw.map[name] ~= nil then
+    core.raise("TypeError", "got multiple values for keyword argument '%s'", name)
+  end
   kw[#kw + 1] = name
   kw.map[name] = v
 end
@@ -637,7 +522,9 @@ local function evaluate_keywords(f, keywords)
         kw.fuzzy = true
       else
         if not d.vals then d = core.call(types.dict, { d, n = 1 }) end
-        for k, v in dict.each(d) do add_keyword(kw, unknown.plain(k), v) end
+        for k, v in dict.each(d) do
+          add_keyword(kw, unknown.plain(k), v)
+        end
         kw.fuzzy = kw.fuzzy or d.fuzzy
       end
     end
@@ -663,7 +550,9 @@ local function argument_builder(node, scope)
         args[1], at = self, 1
       end
       args.n = n + at
-      for i = 1, n do args[at + i] = positional[i](f) end
+      for i = 1, n do
+        args[at + i] = positional[i](f)
+      end
       return args
     end
   end
@@ -707,7 +596,8 @@ end
 
 -- ---- conditions ---------------------------------------------------------------------------------
 
-local HARMLESS_CALLS = { isinstance = true, hasattr = true, len = true, callable = true, issubclass = true, getattr = true }
+local HARMLESS_CALLS =
+  { isinstance = true, hasattr = true, len = true, callable = true, issubclass = true, getattr = true }
 
 ---The local slots that a condition without side effects reads; nil when it may have some.
 local function slots_read(node, scope, slots)
@@ -717,7 +607,9 @@ local function slots_read(node, scope, slots)
     return slots
   end
   if node.type == "call" then
-    if not (node["function"].type == "identifier" and HARMLESS_CALLS[node["function"].text]) then return nil end
+    if not (node["function"].type == "identifier" and HARMLESS_CALLS[node["function"].text]) then
+      return nil
+    end
   elseif node.type == "named_expression" or node.type == "await" or node.type == "yield" then
     return nil
   end
@@ -740,7 +632,9 @@ end
 
 local function join_all(list)
   local result = list[1]
-  for i = 2, #list do result = unknown.join(result, list[i]) end
+  for i = 2, #list do
+    result = unknown.join(result, list[i])
+  end
   return result
 end
 
@@ -761,8 +655,13 @@ function compile.narrow(f, test, first, second)
       f[slot] = v
       if #yes > 0 and #no > 0 and #yes + #no < 2 * #v.alts then
         local a, b = join_all(yes), join_all(no)
-        return function() core.put(f, slot, a) return first() end,
-          function() core.put(f, slot, b) return second() end
+        return function()
+          core.put(f, slot, a)
+          return first()
+        end, function()
+          core.put(f, slot, b)
+          return second()
+        end
       end
     end
   end

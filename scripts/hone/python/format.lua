@@ -22,7 +22,13 @@ local function float_repr(x)
   local e = tonumber(exponent)
   local all = first .. rest
   if e < -4 or e >= 16 then
-    return ("%s%s%se%s%02d"):format(sign, first, rest ~= "" and "." .. rest or "", e < 0 and "-" or "+", math.abs(e))
+    return ("%s%s%se%s%02d"):format(
+      sign,
+      first,
+      rest ~= "" and "." .. rest or "",
+      e < 0 and "-" or "+",
+      math.abs(e)
+    )
   end
   if e < 0 then return sign .. "0." .. ("0"):rep(-e - 1) .. all end
   if #all <= e + 1 then return sign .. all .. ("0"):rep(e + 1 - #all) .. ".0" end
@@ -73,7 +79,9 @@ end
 local function sequence_of(view)
   local next_item = core.iterate(view)
   local items = {}
-  for item in next_item do items[#items + 1] = item end
+  for item in next_item do
+    items[#items + 1] = item
+  end
   return core.list(items)
 end
 
@@ -103,15 +111,19 @@ local BUILTIN = {
   [types.slice] = function(v)
     return ("slice(%s, %s, %s)"):format(format.repr(v.start), format.repr(v.stop), format.repr(v.step))
   end,
-  [types.dict_keys] = function(v, seen) return "dict_keys(" .. format.repr(sequence_of(v), seen) .. ")" end,
-  [types.dict_values] = function(v, seen) return "dict_values(" .. format.repr(sequence_of(v), seen) .. ")" end,
-  [types.dict_items] = function(v, seen) return "dict_items(" .. format.repr(sequence_of(v), seen) .. ")" end,
   [types["function"]] = function(v) return ("<function %s>"):format(v.local_name or v.name) end,
   [types.builtin_function_or_method] = function(v) return ("<built-in function %s>"):format(v.name) end,
   [types.method] = function(v) return ("<bound method %s>"):format(v.func.local_name or v.func.name) end,
   [types.module] = function(v) return ("<module '%s'>"):format(v.module.name) end,
   [types.unknown] = function(v) return ("<unknown %s>"):format(v.origin) end,
 }
+
+for _, name in ipairs { "dict_keys", "dict_values", "dict_items" } do
+  BUILTIN[types[name]] = function(v, seen)
+    local list = format.repr(sequence_of(v), seen)
+    return ("%s(%s)"):format(name, list)
+  end
+end
 
 local function class_name(class)
   if class.module == "builtins" or class.builtin then return class.name end
@@ -122,7 +134,10 @@ local function instance_repr(v, seen)
   local class = v.cls
   if core.is_subclass(class, types.BaseException) then
     local args = v.attrs.args
-    return ("%s%s"):format(class.name, args.n == 1 and "(" .. format.repr(args[1], seen) .. ")" or joined(args, "(", ")", seen))
+    return ("%s%s"):format(
+      class.name,
+      args.n == 1 and "(" .. format.repr(args[1], seen) .. ")" or joined(args, "(", ")", seen)
+    )
   end
   for _, base in ipairs(class.mro) do
     if BUILTIN[base] then return BUILTIN[base](v, seen) end
@@ -191,7 +206,9 @@ local function group(digits, separator)
   local head = #digits % 3
   local parts = {}
   if head > 0 then parts[1] = digits:sub(1, head) end
-  for i = head + 1, #digits, 3 do parts[#parts + 1] = digits:sub(i, i + 2) end
+  for i = head + 1, #digits, 3 do
+    parts[#parts + 1] = digits:sub(i, i + 2)
+  end
   return table.concat(parts, separator)
 end
 
@@ -252,11 +269,21 @@ local function parse_spec(spec)
   local sign, alternate, zero, width, separator, precision, kind =
     rest:match("^([-+ ]?)(#?)(0?)(%d*)([,_]?)%.?(%d*)([a-zA-Z%%]?)$")
   if not sign then core.raise("ValueError", "Invalid format specifier '%s'", spec) end
-  if zero == "0" and align == "" then fill, align = "0", "=" end
+  if zero == "0" and align == "" then
+    fill, align = "0", "="
+  end
   width, precision = tonumber(width) or 0, tonumber(precision)
   if width > 1 << 20 or (precision or 0) > 90 then core.stop("a formatted text of more than 1 MB") end
-  return { fill = fill, align = align, sign = sign, alternate = alternate == "#", width = width,
-    separator = separator, precision = precision, kind = kind }
+  return {
+    fill = fill,
+    align = align,
+    sign = sign,
+    alternate = alternate == "#",
+    width = width,
+    separator = separator,
+    precision = precision,
+    kind = kind,
+  }
 end
 
 local function format_number(v, s)
@@ -308,11 +335,19 @@ local function field_value(name, args, kw, auto)
     v = kw and kw.map[first]
     if v == nil then core.raise("KeyError", first) end
   end
-  if v == nil then core.raise("IndexError", "Replacement index %s out of range for positional args tuple",
-    first == "" and auto.n - 1 or first) end
+  if v == nil then
+    core.raise(
+      "IndexError",
+      "Replacement index %s out of range for positional args tuple",
+      first == "" and auto.n - 1 or first
+    )
+  end
   for kind, key in rest:gmatch("([.%[])([^.%[%]]+)%]?") do
-    if kind == "." then v = object.getattr(v, key)
-    else v = core.getitem(v, math.tointeger(tonumber(key)) or key) end
+    if kind == "." then
+      v = object.getattr(v, key)
+    else
+      v = core.getitem(v, math.tointeger(tonumber(key)) or key)
+    end
   end
   return v
 end
@@ -366,10 +401,21 @@ local function percent_one(flags, width, precision, kind, v)
     v = math.type(v) == "integer" and v or math.tointeger(v < 0 and math.ceil(v) or math.floor(v)) or v
     kind = "d"
   end
-  local s = { fill = " ", align = ">", sign = flags:match("[+ ]") or "", alternate = flags:find("#", 1, true) ~= nil,
-    width = tonumber(width) or 0, separator = "", precision = kind ~= "d" and tonumber(precision) or nil, kind = kind }
-  if flags:find("-", 1, true) then s.align = "<"
-  elseif flags:find("0", 1, true) then s.fill, s.align = "0", "=" end
+  local s = {
+    fill = " ",
+    align = ">",
+    sign = flags:match("[+ ]") or "",
+    alternate = flags:find("#", 1, true) ~= nil,
+    width = tonumber(width) or 0,
+    separator = "",
+    precision = kind ~= "d" and tonumber(precision) or nil,
+    kind = kind,
+  }
+  if flags:find("-", 1, true) then
+    s.align = "<"
+  elseif flags:find("0", 1, true) then
+    s.fill, s.align = "0", "="
+  end
   return format_number(v, s)
 end
 
@@ -400,12 +446,17 @@ function format.percent(template, args)
       local spec, name, flags, width, precision, kind =
         template:match("^(%%(%b())([-+ #0]*)(%d*)%.?(%d*)[lh]?([a-zA-Z]))", i)
       if not spec then
-        spec, flags, width, precision, kind = template:match("^(%%([-+ #0]*)([%d*]*)%.?(%d*)[lh]?([a-zA-Z]))", i)
+        spec, flags, width, precision, kind =
+          template:match("^(%%([-+ #0]*)([%d*]*)%.?(%d*)[lh]?([a-zA-Z]))", i)
       end
       if not spec then core.raise("ValueError", "incomplete format") end
       if width == "*" then width = format.str(next_arg()) end
       local v
-      if name then v = core.getitem(args, name:sub(2, -2)) else v = next_arg() end
+      if name then
+        v = core.getitem(args, name:sub(2, -2))
+      else
+        v = next_arg()
+      end
       out[#out + 1] = percent_one(flags, width, precision, kind, v)
       i = i + #spec
     end

@@ -6,6 +6,7 @@ local object = require "hone.python.object"
 local branch = require "hone.python.branch"
 local compile = require "hone.python.expressions"
 local scopes = require "hone.python.scope"
+require "hone.python.literals"
 require "hone.python.statements"
 
 local types = core.types
@@ -18,7 +19,9 @@ local statements, kinds = compile.statements, compile.kinds
 local function parameter_parts(node)
   local kind = node.type
   if kind == "identifier" then return node.text end
-  if kind == "default_parameter" or kind == "typed_default_parameter" then return node.name.text, node.value end
+  if kind == "default_parameter" or kind == "typed_default_parameter" then
+    return node.name.text, node.value
+  end
   if kind == "typed_parameter" then return parameter_parts(node[1]) end
   if kind == "list_splat_pattern" then return node[1].text, nil, "vararg" end
   if kind == "dictionary_splat_pattern" then return node[1].text, nil, "kwarg" end
@@ -37,8 +40,10 @@ local function read_parameters(node)
   local after_star = false
   for _, child in ipairs(node or {}) do
     local splat = splat_kind(child)
-    if child.type == "keyword_separator" then after_star = true
-    elseif child.type == "positional_separator" then posonly = #positional
+    if child.type == "keyword_separator" then
+      after_star = true
+    elseif child.type == "positional_separator" then
+      posonly = #positional
     elseif splat == "vararg" then
       vararg, after_star = parameter_parts(child), true
     elseif splat == "kwarg" then
@@ -70,15 +75,22 @@ end
 
 ---Find the names that a function's body binds, and whether it is a generator.
 local function declare_names(scope, body, params)
-  for _, name in ipairs(params.names) do scope:bind(name) end
+  for _, name in ipairs(params.names) do
+    scope:bind(name)
+  end
   local generator = false
   local bound = {}
   local deep = body.from == nil or scopes.needs_depth(scope.unit.text:sub(body.from, body.to))
   scopes.collect(body, scope.unit.expand, function(name, how)
-    if how == "yield" then generator = true
-    elseif how == "global" then scope.globals[name] = true
-    elseif how == "nonlocal" then scope.nonlocals[name] = true
-    else bound[#bound + 1] = name end
+    if how == "yield" then
+      generator = true
+    elseif how == "global" then
+      scope.globals[name] = true
+    elseif how == "nonlocal" then
+      scope.nonlocals[name] = true
+    else
+      bound[#bound + 1] = name
+    end
   end, deep)
   for _, name in ipairs(bound) do
     if not scope.globals[name] and not scope.nonlocals[name] then scope:bind(name) end
@@ -106,17 +118,30 @@ end
 local function make_code(node, scope, name, local_name)
   local params, default_nodes = read_parameters(node.parameters)
   local defaults = {}
-  for slot, default in pairs(default_nodes) do defaults[slot] = compile.expression(default, scope) end
+  for slot, default in pairs(default_nodes) do
+    defaults[slot] = compile.expression(default, scope)
+  end
   return {
-    name = name, qualname = local_name, file = scope.unit.file, line = node.line, node = node.body, scope = scope,
-    module = scope.unit.module, params = params, compile = compile_body, is_lambda = node.type == "lambda",
-  }, defaults
+    name = name,
+    qualname = local_name,
+    file = scope.unit.file,
+    line = node.line,
+    node = node.body,
+    scope = scope,
+    module = scope.unit.module,
+    params = params,
+    compile = compile_body,
+    is_lambda = node.type == "lambda",
+  },
+    defaults
 end
 
 local function local_name(scope, name)
   if scope.kind == "module" then return name end
   if scope.kind == "class" then return scope.name .. "." .. name end
-  while scope.kind == "comprehension" do scope = scope.parent end
+  while scope.kind == "comprehension" do
+    scope = scope.parent
+  end
   return scope.name and scope.name .. ".<locals>." .. name or name
 end
 
@@ -125,12 +150,26 @@ local function function_maker(node, scope, name)
   local code, defaults = make_code(node, scope, name, where)
   local module = scope.unit.module
   local qualname = module.name .. "." .. where
+  local looked_up, override = false, nil -- once: many functions are made of one lambda
   return function(f)
     local values = {}
-    for slot, default in pairs(defaults) do values[slot] = default(f) end
+    for slot, default in pairs(defaults) do
+      values[slot] = default(f)
+    end
+    if not looked_up then
+      looked_up, override = true, S.world.overrides[qualname]
+    end
     return {
-      cls = types["function"], name = name, local_name = where, qualname = qualname, module = module.name,
-      code = code, up = f, defaults = values, cell = f and f.cell, override = S.world.overrides[qualname],
+      cls = types["function"],
+      name = name,
+      local_name = where,
+      qualname = qualname,
+      module = module.name,
+      code = code,
+      up = f,
+      defaults = values,
+      cell = f and f.cell,
+      override = override,
     }
   end
 end
@@ -199,7 +238,9 @@ local function evaluate_bases(f, arguments)
   if #bases == 0 then bases[1] = types.object end
   if not core.is_class(metaclass) then metaclass = nil end
   for _, base in ipairs(bases) do
-    if base.cls ~= types.type and (not metaclass or core.is_subclass(base.cls, metaclass)) then metaclass = base.cls end
+    if base.cls ~= types.type and (not metaclass or core.is_subclass(base.cls, metaclass)) then
+      metaclass = base.cls
+    end
   end
   return bases, metaclass, rest
 end
@@ -229,7 +270,11 @@ end
 local function finish_class(f, info, bases, metaclass, kw)
   local class = core.make_class(info.name, bases, f.ns, metaclass)
   if not class then
-    core.raise("TypeError", "Cannot create a consistent method resolution order (MRO) for bases of '%s'", info.name)
+    core.raise(
+      "TypeError",
+      "Cannot create a consistent method resolution order (MRO) for bases of '%s'",
+      info.name
+    )
   end
   class.keys, class.annotations, class.keywords = f.keys, f.annotations, kw.map
   class.module, class.local_name = info.module.name, info.local_name
@@ -249,7 +294,11 @@ local function finish_class(f, info, bases, metaclass, kw)
   if metaclass and not metaclass.builtin then
     local init, owner = core.lookup(metaclass, "__init__")
     if init and not owner.builtin then
-      core.call(init, { class, info.name, core.tuple(bases), object.vars(class), n = 4 }, #kw > 0 and kw or nil)
+      core.call(
+        init,
+        { class, info.name, core.tuple(bases), object.vars(class), n = 4 },
+        #kw > 0 and kw or nil
+      )
     end
   end
   return class
@@ -257,20 +306,40 @@ end
 
 function statements.class_definition(node, scope, decorators)
   local name = node.name.text
-  local info = { name = name, local_name = local_name(scope, name), module = scope.unit.module, line = node.line,
-    file = scope.unit.file }
+  local info = {
+    name = name,
+    local_name = local_name(scope, name),
+    module = scope.unit.module,
+    line = node.line,
+    file = scope.unit.file,
+  }
   local inner = scopes.new("class", scope)
   inner.name = info.local_name
   local arguments = compile.argument_builder(node.superclasses or {}, scope)
   local store = compile.store_name(name, scope)
-  local code = { name = name, qualname = info.local_name, file = scope.unit.file, line = node.line,
-    module = scope.unit.module }
+  local code = {
+    name = name,
+    qualname = info.local_name,
+    file = scope.unit.file,
+    line = node.line,
+    module = scope.unit.module,
+  }
   local body
   return function(f)
     local bases, metaclass, kw = evaluate_bases(f, arguments)
     body = body or compile.block(node.body, inner)
-    local frame = { up = f, back = S.frame, code = code, line = node.line, ns = {}, keys = {}, annotations = {},
-      bases = bases, cell = {}, depth = (S.frame and S.frame.depth or 0) + 1 }
+    local frame = {
+      up = f,
+      back = S.frame,
+      code = code,
+      line = node.line,
+      ns = {},
+      keys = {},
+      annotations = {},
+      bases = bases,
+      cell = {},
+      depth = (S.frame and S.frame.depth or 0) + 1,
+    }
     S.frame = frame
     body(frame)
     S.frame = frame.back
@@ -286,7 +355,10 @@ end
 local function nested_clauses(clauses, index, scope, emit)
   local clause = clauses[index]
   if not clause then
-    return function(f) emit(f) return true end
+    return function(f)
+      emit(f)
+      return true
+    end
   end
   if clause.type == "if_clause" then
     local inner = nested_clauses(clauses, index + 1, scope, emit)
@@ -348,8 +420,17 @@ local function comprehension(make, compile_add)
     local run = nested_clauses(clauses, 1, inner, function(f) add(f.result, f) end)
     return function(f)
       local source = first(f)
-      local frame = { up = f, first = source, result = make(), line = f.line, back = f.back, code = f.code, fn = f.fn,
-        cell = f.cell, ns = nil }
+      local frame = {
+        up = f,
+        first = source,
+        result = make(),
+        line = f.line,
+        back = f.back,
+        code = f.code,
+        fn = f.fn,
+        cell = f.cell,
+        ns = nil,
+      }
       local known = run(frame)
       local result = frame.result
       if known then return result end
@@ -383,15 +464,23 @@ function kinds.generator_expression(node, scope)
   local inner, clauses, first = comprehension_parts(node, scope)
   local value = compile.expression(node.body, inner)
   local run = nested_clauses(clauses, 1, inner, function(f) core.yield(value(f)) end)
-  local code = { name = "<genexpr>", qualname = "<genexpr>", file = scope.unit.file, line = node.line, generator = true,
-    body = run, module = scope.unit.module }
+  local code = {
+    name = "<genexpr>",
+    qualname = "<genexpr>",
+    file = scope.unit.file,
+    line = node.line,
+    generator = true,
+    body = run,
+    module = scope.unit.module,
+  }
   return function(f)
     local source = first(f)
     if unknown.is(source) then
       local lost = unknown.new("a generator of unknown length")
       local list = { cls = types.list, n = 0 }
       branch.explore(f, function()
-        local frame = { up = f, first = source, line = f.line, back = f.back, code = f.code, fn = f.fn, cell = f.cell }
+        local frame =
+          { up = f, first = source, line = f.line, back = f.back, code = f.code, fn = f.fn, cell = f.cell }
         local emit = nested_clauses(clauses, 1, inner, function(g) list[1] = value(g) end)
         emit(frame)
         return nil
@@ -399,7 +488,11 @@ function kinds.generator_expression(node, scope)
       lost.element = list[1]
       return lost
     end
-    return core.make_generator({ up = f, name = "<genexpr>", cell = f.cell, code = code }, code, { first = source })
+    return core.make_generator(
+      { up = f, name = "<genexpr>", cell = f.cell, code = code },
+      code,
+      { first = source }
+    )
   end
 end
 

@@ -102,7 +102,9 @@ function core.iterate(v)
   end
   if class == types.list or class == types.tuple then return iterate_sequence(v) end
   if class == types.range then return iterate_range(v) end
-  if class == types.generator then return function() return core.resume(v) end end
+  if class == types.generator then
+    return function() return core.resume(v) end
+  end
   if v.source then return v.each() end
   if class.builtin then
     if v.vals then return iterate_dict(v) end
@@ -139,15 +141,19 @@ end
 ---Unpack into exactly `count` values (or, with `star`, at least: the star-th gets the rest as a list).
 function items.unpack(v, count, star)
   if unknown.is(v) and v.alts then
-    local ok, tuple = core.protected(unknown.map, v, function(alt)
-      return core.tuple(items.unpack(alt, count, star), count)
-    end)
+    local ok, tuple = core.protected(
+      unknown.map,
+      v,
+      function(alt) return core.tuple(items.unpack(alt, count, star), count) end
+    )
     if ok and tuple.cls == types.tuple then return tuple end
   end
   local list = items.collect(v)
   if not list then
     list = {}
-    for i = 1, count do list[i] = unknown.new(("%s[%d]"):format(v.origin or "?", i - 1)) end
+    for i = 1, count do
+      list[i] = unknown.new(("%s[%d]"):format(v.origin or "?", i - 1))
+    end
     if star then list[star] = unknown.new("*" .. (v.origin or "?")) end
     return list
   end
@@ -169,9 +175,7 @@ function items.unpack(v, count, star)
 end
 
 ---An iterator object out of a Lua function that returns the next item.
-function items.iterator(next_item)
-  return { cls = types.iterator, next = next_item }
-end
+function items.iterator(next_item) return { cls = types.iterator, next = next_item } end
 
 -- ---- subscripts ---------------------------------------------------------------------------------
 
@@ -210,7 +214,9 @@ end
 local function some_item(v)
   if v.n == 0 or v.n > 8 then return unknown.new("[?]") end
   local result = v[1]
-  for i = 2, v.n do result = unknown.join(result, v[i]) end
+  for i = 2, v.n do
+    result = unknown.join(result, v[i])
+  end
   return result
 end
 
@@ -220,11 +226,18 @@ local function sequence_item(v, key, kind)
     if not first then return unknown.new("[:]") end
     core.charge(count)
     local result = { cls = kind == "list" and types.list or types.tuple, n = count }
-    for i = 0, count - 1 do result[i + 1] = v[first + i * step + 1] end
+    for i = 0, count - 1 do
+      result[i + 1] = v[first + i * step + 1]
+    end
     return result
   end
-  if type(plain(key)) ~= "number" and not unknown.is(key) and type(key) ~= "boolean" and not
-    (type(key) == "table" and lookup(key.cls, "__index__")) or math.type(plain(key)) == "float" then
+  if
+    type(plain(key)) ~= "number"
+      and not unknown.is(key)
+      and type(key) ~= "boolean"
+      and not (type(key) == "table" and lookup(key.cls, "__index__"))
+    or math.type(plain(key)) == "float"
+  then
     core.raise("TypeError", "%s indices must be integers or slices, not %s", kind, class_of(key).name)
   end
   local i = core.index(key)
@@ -248,7 +261,9 @@ local function string_item(s, key)
     if not first then return unknown.new("[:]") end
     if step == 1 and ascii then return s:sub(first + 1, first + count) end
     local parts = {}
-    for i = 0, count - 1 do parts[i + 1] = at(first + i * step) end
+    for i = 0, count - 1 do
+      parts[i + 1] = at(first + i * step)
+    end
     return table.concat(parts)
   end
   if type(key) == "string" then core.raise("TypeError", "string indices must be integers, not 'str'") end
@@ -297,7 +312,9 @@ local function range_item(r, key)
 end
 
 local function unknown_item(v, key)
-  if v.alts then return unknown.map(v, function(alt) return core.getitem(alt, key) end) end
+  if v.alts then
+    return unknown.map(v, function(alt) return core.getitem(alt, key) end)
+  end
   if v.items then
     local found = dict.get(v.items, key)
     if found ~= nil then return found end
@@ -308,7 +325,9 @@ end
 
 local function class_item(class, key)
   local meta, owner = lookup(class.cls, "__getitem__")
-  if meta and not (owner.builtin and owner == types.type) then return core.call(meta, { class, key, n = 2 }) end
+  if meta and not (owner.builtin and owner == types.type) then
+    return core.call(meta, { class, key, n = 2 })
+  end
   local own = lookup(class, "__class_getitem__")
   if own ~= nil then return core.call(object.bind(own, class, nil, class), { key, n = 1 }) end
   return class -- list[int], Generic[T]: the class itself
@@ -344,9 +363,16 @@ local function set_slice(list, slice, value)
   if not first or not new then return end
   if step ~= 1 then
     if new.n ~= count then
-      core.raise("ValueError", "attempt to assign sequence of size %d to extended slice of size %d", new.n, count)
+      core.raise(
+        "ValueError",
+        "attempt to assign sequence of size %d to extended slice of size %d",
+        new.n,
+        count
+      )
     end
-    for i = 1, count do core.put(list, first + (i - 1) * step + 1, new[i]) end
+    for i = 1, count do
+      core.put(list, first + (i - 1) * step + 1, new[i])
+    end
     return
   end
   local tail = table.move(list, first + count + 1, list.n, 1, {})
@@ -358,7 +384,9 @@ local function set_slice(list, slice, value)
       core.put(list, n, part[i])
     end
   end
-  for i = total + 1, list.n do core.put(list, i, nil) end
+  for i = total + 1, list.n do
+    core.put(list, i, nil)
+  end
   core.put(list, "n", total)
 end
 
@@ -366,7 +394,9 @@ local function set_list_item(list, key, value)
   if type(key) == "table" and key.cls == types.slice then return set_slice(list, key, value) end
   local i = core.index(key)
   if not i then -- somewhere: any item may have changed
-    for j = 1, math.min(list.n, 64) do core.put(list, j, unknown.join(list[j], value)) end
+    for j = 1, math.min(list.n, 64) do
+      core.put(list, j, unknown.join(list[j], value))
+    end
     return
   end
   if i < 0 then i = i + list.n end
@@ -411,7 +441,9 @@ local function delete_list_item(list, key)
     local first, count, step = slice_bounds(key, list.n)
     if not first then return end
     local gone = {}
-    for i = 0, count - 1 do gone[first + i * step + 1] = true end
+    for i = 0, count - 1 do
+      gone[first + i * step + 1] = true
+    end
     local n = 0
     for i = 1, list.n do
       if not gone[i] then
@@ -419,7 +451,9 @@ local function delete_list_item(list, key)
         core.put(list, n, list[i])
       end
     end
-    for i = n + 1, list.n do core.put(list, i, nil) end
+    for i = n + 1, list.n do
+      core.put(list, i, nil)
+    end
     core.put(list, "n", n)
     return
   end
@@ -434,7 +468,9 @@ end
 function items.remove(list, i)
   local v = list[i]
   core.charge((list.n - i) // 8)
-  for j = i, list.n - 1 do core.put(list, j, list[j + 1]) end
+  for j = i, list.n - 1 do
+    core.put(list, j, list[j + 1])
+  end
   core.put(list, list.n, nil)
   core.put(list, "n", list.n - 1)
   return v
@@ -443,7 +479,9 @@ end
 ---Put a value before Lua position `i` of a list.
 function items.insert(list, i, v)
   core.charge((list.n - i) // 8)
-  for j = list.n, i, -1 do core.put(list, j + 1, list[j]) end
+  for j = list.n, i, -1 do
+    core.put(list, j + 1, list[j])
+  end
   core.put(list, i, v)
   core.put(list, "n", list.n + 1)
 end

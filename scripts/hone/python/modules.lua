@@ -29,10 +29,15 @@ Module.__index = Module
 local function root_name(node)
   while node do
     if node.type == "identifier" then return node.text end
-    if node.type == "attribute" then node = node.object
-    elseif node.type == "subscript" then node = node.value
-    elseif node.type == "call" and node["function"].type == "attribute" then node = node["function"]
-    else return nil end
+    if node.type == "attribute" then
+      node = node.object
+    elseif node.type == "subscript" then
+      node = node.value
+    elseif node.type == "call" and node["function"].type == "attribute" then
+      node = node["function"]
+    else
+      return nil
+    end
   end
 end
 
@@ -50,7 +55,9 @@ local function collect_changes(node, expand, found)
     if name then found(name) end
   elseif scopes.HOLDS_STATEMENTS[kind] or kind == "for_statement" then
     if node.lazy then expand(node) end
-    for _, child in ipairs(node) do collect_changes(child, expand, found) end
+    for _, child in ipairs(node) do
+      collect_changes(child, expand, found)
+    end
   end
 end
 
@@ -155,8 +162,10 @@ local function run_one(module, index)
   end)
   module.running = before
   if ok then return end
-  local failed = unknown.report("failed statement", ("%s:%d: %s: %s"):format(core.short_file(module.file), line,
-    e.cls.name, core.exception_message(e)))
+  local failed = unknown.report(
+    "failed statement",
+    ("%s:%d: %s: %s"):format(core.short_file(module.file), line, e.cls.name, core.exception_message(e))
+  )
   for name in pairs(statement.names) do
     if module.ns[name] == nil then module.ns[name] = failed end
   end
@@ -287,15 +296,11 @@ function Module:attribute(name)
 end
 
 ---Bind a name while the module's own statements run.
-function Module:store(name, v)
-  core.put(self.ns, name, v)
-end
+function Module:store(name, v) core.put(self.ns, name, v) end
 
 ---Bind a name from outside, or by `global`: what waits for it is over.
 function Module:set(name, v)
-  if self.pending[name] and not self.pending[name].running then
-    force(self, name)
-  end
+  if self.pending[name] and not self.pending[name].running then force(self, name) end
   core.put(self.ns, name, v)
 end
 
@@ -309,9 +314,13 @@ function Module:names()
     end
   end
   for _, statement in ipairs(self.list) do
-    for _, name in ipairs(statement.order) do add(name) end
+    for _, name in ipairs(statement.order) do
+      add(name)
+    end
   end
-  for name in pairs(self.ns) do add(name) end
+  for name in pairs(self.ns) do
+    add(name)
+  end
   return list
 end
 
@@ -331,7 +340,9 @@ end
 function Module:absolute(name, level)
   if level == 0 then return name end
   local base = self.is_package and self.name or self.name:match("^(.*)%.") or ""
-  for _ = 2, level do base = base:match("^(.*)%.") or "" end
+  for _ = 2, level do
+    base = base:match("^(.*)%.") or ""
+  end
   return name == "" and base or base .. "." .. name
 end
 
@@ -340,9 +351,7 @@ local function check_missing(name)
   local part = ""
   for piece in name:gmatch("[^.]+") do
     part = part == "" and piece or part .. "." .. piece
-    if missing[part] then
-      core.raise("ModuleNotFoundError", "No module named '%s'", part)
-    end
+    if missing[part] then core.raise("ModuleNotFoundError", "No module named '%s'", part) end
   end
 end
 
@@ -356,7 +365,9 @@ local function external(name)
     if v == nil then v = unknown.new(root, "outside the packages") end
     world.unknown_roots[root] = v
   end
-  for piece in name:sub(#root + 1):gmatch("[^.]+") do v = object.getattr(v, piece) end
+  for piece in name:sub(#root + 1):gmatch("[^.]+") do
+    v = object.getattr(v, piece)
+  end
   return v
 end
 
@@ -380,7 +391,8 @@ local function load_file(name, found, whole)
   end
   module.tree = tree -- keeps it for other worlds
   module.scope, module.unit = scope_of(module, tree)
-  module.frame = { code = { name = "<module>", qualname = "<module>", file = found.file, module = module }, line = 1 }
+  module.frame =
+    { code = { name = "<module>", qualname = "<module>", file = found.file, module = module }, line = 1 }
   scan(module, tree)
   return module
 end
@@ -391,7 +403,8 @@ function modules.from_text(text, name)
   if not tree then error(core.exception(types.SyntaxError, { message }), 0) end
   local module = new_module("__main__", { file = name })
   module.scope, module.unit = scope_of(module, tree)
-  module.frame = { code = { name = "<module>", qualname = "<module>", file = name, module = module }, line = 1 }
+  module.frame =
+    { code = { name = "<module>", qualname = "<module>", file = name, module = module }, line = 1 }
   module.root = tree.root
   return module
 end
@@ -449,17 +462,13 @@ function Module:import_from(name, level, item)
   if from.cls ~= types.module then return object.getattr(from, item) end
   local module = from.module
   local v = module:find(item)
-  if v == nil and (module.is_package) then v = modules.load(absolute .. "." .. item, true) end
+  if v == nil and module.is_package then v = modules.load(absolute .. "." .. item, true) end
   if v == nil then v = module:attribute(item) end
-  if v == nil then
-    core.raise("ImportError", "cannot import name '%s' from '%s'", item, absolute)
-  end
+  if v == nil then core.raise("ImportError", "cannot import name '%s' from '%s'", item, absolute) end
   return v
 end
 
 ---`from name import *` where it is run: at the top of a module it is listed by scan instead.
-function Module:import_star(name, level)
-  table.insert(self.stars, { name, level })
-end
+function Module:import_star(name, level) table.insert(self.stars, { name, level }) end
 
 return modules

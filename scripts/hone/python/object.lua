@@ -32,9 +32,7 @@ local function unknown_attribute(v, name)
   return found
 end
 
-local function bound(func, self)
-  return { cls = METHOD, func = func, self = self }
-end
+local function bound(func, self) return { cls = METHOD, func = func, self = self } end
 
 ---Bind what a class holds to the instance it was asked through (`self` nil: asked through the class).
 local function bind(v, owner, self, class)
@@ -59,7 +57,8 @@ end
 
 local function is_data_descriptor(v)
   if type(v) ~= "table" or v.cls == FUNCTION then return false end
-  return v.cls == types.property or v.data_descriptor
+  return v.cls == types.property
+    or v.data_descriptor
     or (v.cls and not v.cls.builtin and not v.mro and not v.unknown and lookup(v.cls, "__set__") ~= nil)
 end
 
@@ -91,7 +90,9 @@ local CLASS_ATTRIBUTES = {
   __subclasses__ = function(c)
     return core.builtin("__subclasses__", function()
       local list = {}
-      for i, sub in ipairs(c.subclasses or {}) do list[i] = sub end
+      for i, sub in ipairs(c.subclasses or {}) do
+        list[i] = sub
+      end
       return core.list(list)
     end, true)
   end,
@@ -100,7 +101,9 @@ local CLASS_ATTRIBUTES = {
 ---A dict of annotations: names to unknowns that show the annotation's text.
 function object.annotations(list)
   local d = dict.new()
-  for _, entry in ipairs(list) do dict.set(d, entry.name, unknown.new(entry.text)) end
+  for _, entry in ipairs(list) do
+    dict.set(d, entry.name, unknown.new(entry.text))
+  end
   return d
 end
 
@@ -133,8 +136,14 @@ local function function_attribute(f, name)
   if name == "__dict__" then return names_dict(f.attrs or {}, f.names or {}) end
   if name == "__wrapped__" then return nil end
   if name == "__call__" then return f end
-  if name == "__code__" or name == "__globals__" or name == "__annotations__" or name == "__defaults__"
-    or name == "__kwdefaults__" or name == "__closure__" then
+  if
+    name == "__code__"
+    or name == "__globals__"
+    or name == "__annotations__"
+    or name == "__defaults__"
+    or name == "__kwdefaults__"
+    or name == "__closure__"
+  then
     return unknown.new(f.name .. "." .. name)
   end
   if name == "__get__" then
@@ -270,8 +279,11 @@ function object.method(obj, name)
   end
   if BY_CLASS[obj.cls] or obj.mro then return object.getattr(obj, name) end
   local v, owner = lookup(obj.cls, name)
-  if type(v) == "table" and not (obj.attrs and obj.attrs[name] ~= nil)
-    and (v.cls == FUNCTION or (v.cls == BUILTIN and owner.builtin)) then
+  if
+    type(v) == "table"
+    and not (obj.attrs and obj.attrs[name] ~= nil)
+    and (v.cls == FUNCTION or (v.cls == BUILTIN and owner.builtin))
+  then
     return v, obj
   end
   return object.getattr(obj, name)
@@ -374,13 +386,26 @@ function object.delattr(obj, name)
   if obj.names then
     obj.names[name] = nil
     for i, n in ipairs(obj.names) do
-      if n == name then table.remove(obj.names, i) break end
+      if n == name then
+        table.remove(obj.names, i)
+        break
+      end
     end
   end
 end
 
+---An attribute that is found without running any Python, nil when it takes more to tell.
+local function plain_attribute(obj, name)
+  if type(obj) ~= "table" or obj.unknown or obj.mro or BY_CLASS[obj.cls] then return nil end
+  local v = lookup(obj.cls, name)
+  if v == nil then return obj.attrs and obj.attrs[name] end
+  if type(v) ~= "table" then return (not obj.attrs or obj.attrs[name] == nil) and v or nil end
+end
+
 ---getattr with a default: nil when the attribute is missing, an AttributeError counts as missing.
 function object.try_getattr(obj, name)
+  local found = plain_attribute(obj, name)
+  if found ~= nil then return found end
   local ok, v = core.protected(object.find, obj, name)
   if ok then return v end
   if core.is_subclass(v.cls, types.AttributeError) then return nil end

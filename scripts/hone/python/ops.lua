@@ -14,9 +14,7 @@ local ops = {}
 
 local function overflow() return unknown.report("integer overflow") end
 
-local function divide_by_zero(what)
-  core.raise("ZeroDivisionError", what)
-end
+local function divide_by_zero(what) core.raise("ZeroDivisionError", what) end
 
 local function power(a, b)
   if mtype(a) == "integer" and mtype(b) == "integer" and b >= 0 then
@@ -44,8 +42,13 @@ end
 
 local function integers(a, b, symbol)
   if mtype(a) ~= "integer" or mtype(b) ~= "integer" then
-    core.raise("TypeError", "unsupported operand type(s) for %s: '%s' and '%s'", symbol, class_of(a).name,
-      class_of(b).name)
+    core.raise(
+      "TypeError",
+      "unsupported operand type(s) for %s: '%s' and '%s'",
+      symbol,
+      class_of(a).name,
+      class_of(b).name
+    )
   end
 end
 
@@ -68,33 +71,51 @@ local numeric = {
   end,
   ["/"] = function(a, b)
     if b == 0 then
-      divide_by_zero(mtype(a) == "integer" and mtype(b) == "integer" and "division by zero" or "float division by zero")
+      divide_by_zero(
+        mtype(a) == "integer" and mtype(b) == "integer" and "division by zero" or "float division by zero"
+      )
     end
     return a / b
   end,
   ["//"] = function(a, b)
     if b == 0 then
-      divide_by_zero(mtype(a) == "integer" and mtype(b) == "integer" and "integer division or modulo by zero"
-        or "float floor division by zero")
+      divide_by_zero(
+        mtype(a) == "integer" and mtype(b) == "integer" and "integer division or modulo by zero"
+          or "float floor division by zero"
+      )
     end
     return a // b
   end,
   ["%"] = function(a, b)
     if b == 0 then
-      divide_by_zero(mtype(a) == "integer" and mtype(b) == "integer" and "integer modulo by zero" or "float modulo")
+      divide_by_zero(
+        mtype(a) == "integer" and mtype(b) == "integer" and "integer modulo by zero" or "float modulo"
+      )
     end
     return a % b
   end,
   ["**"] = power,
-  ["<<"] = function(a, b) integers(a, b, "<<") return shift_left(a, b) end,
+  ["<<"] = function(a, b)
+    integers(a, b, "<<")
+    return shift_left(a, b)
+  end,
   [">>"] = function(a, b)
     integers(a, b, ">>")
     if b > 63 then return a < 0 and -1 or 0 end
     return a // (1 << math.min(b, 62)) // (b == 63 and 2 or 1)
   end,
-  ["&"] = function(a, b) integers(a, b, "&") return a & b end,
-  ["|"] = function(a, b) integers(a, b, "|") return a | b end,
-  ["^"] = function(a, b) integers(a, b, "^") return a ~ b end,
+  ["&"] = function(a, b)
+    integers(a, b, "&")
+    return a & b
+  end,
+  ["|"] = function(a, b)
+    integers(a, b, "|")
+    return a | b
+  end,
+  ["^"] = function(a, b)
+    integers(a, b, "^")
+    return a ~ b
+  end,
 }
 
 -- ---- sequences and sets -------------------------------------------------------------------------
@@ -114,8 +135,11 @@ local function repeated(seq, count)
   end
   local n = seq.n
   core.charge(n * math.max(count, 0))
-  local items = { cls = core.is_subclass(seq.cls, types.list) and types.list or types.tuple, n = n * math.max(count, 0) }
-  for i = 0, count - 1 do table.move(seq, 1, n, i * n + 1, items) end
+  local items =
+    { cls = core.is_subclass(seq.cls, types.list) and types.list or types.tuple, n = n * math.max(count, 0) }
+  for i = 0, count - 1 do
+    table.move(seq, 1, n, i * n + 1, items)
+  end
   return items
 end
 
@@ -141,8 +165,11 @@ local function set_operation(a, b, symbol)
 end
 
 local function is_set(v)
-  return type(v) == "table" and (v.cls == types.dict_keys
-    or v.vals ~= nil and (core.is_subclass(v.cls, types.set) or core.is_subclass(v.cls, types.frozenset)))
+  return type(v) == "table"
+    and (
+      v.cls == types.dict_keys
+      or v.vals ~= nil and (core.is_subclass(v.cls, types.set) or core.is_subclass(v.cls, types.frozenset))
+    )
 end
 ops.is_set = is_set
 
@@ -150,9 +177,13 @@ ops.is_set = is_set
 function ops.union(a, b)
   local parts = {}
   for i, side in ipairs { a, b } do
-    if side == None then parts[i] = types.NoneType
-    elseif core.is_class(side) or type(side) == "table" and (side.subscriptable or side.union) then parts[i] = side
-    else return nil end
+    if side == None then
+      parts[i] = types.NoneType
+    elseif core.is_class(side) or type(side) == "table" and (side.subscriptable or side.union) then
+      parts[i] = side
+    else
+      return nil
+    end
   end
   return { cls = types.object, union = core.tuple(parts), subscriptable = true }
 end
@@ -183,7 +214,9 @@ local function builtin_operation(symbol, a, b)
   elseif symbol == "|" and ta == "table" and tb == "table" then
     if a.vals and b.vals then
       local result = dict.copy(a)
-      for k, v in dict.each(b) do dict.set(result, k, v) end
+      for k, v in dict.each(b) do
+        dict.set(result, k, v)
+      end
       return result
     end
   end
@@ -191,8 +224,19 @@ local function builtin_operation(symbol, a, b)
 end
 
 local DUNDER = {
-  ["+"] = "add", ["-"] = "sub", ["*"] = "mul", ["/"] = "truediv", ["//"] = "floordiv", ["%"] = "mod",
-  ["**"] = "pow", ["<<"] = "lshift", [">>"] = "rshift", ["&"] = "and", ["|"] = "or", ["^"] = "xor", ["@"] = "matmul",
+  ["+"] = "add",
+  ["-"] = "sub",
+  ["*"] = "mul",
+  ["/"] = "truediv",
+  ["//"] = "floordiv",
+  ["%"] = "mod",
+  ["**"] = "pow",
+  ["<<"] = "lshift",
+  [">>"] = "rshift",
+  ["&"] = "and",
+  ["|"] = "or",
+  ["^"] = "xor",
+  ["@"] = "matmul",
 }
 
 local function user_operation(symbol, a, b)
@@ -236,7 +280,11 @@ local function general(symbol, a, b)
   local v = user_operation(symbol, a, b)
   if v ~= nil then return v end
   local pa, pb = plain(a), plain(b)
-  if type(pa) == "boolean" and type(pb) == "boolean" and (symbol == "&" or symbol == "|" or symbol == "^") then
+  if
+    type(pa) == "boolean"
+    and type(pb) == "boolean"
+    and (symbol == "&" or symbol == "|" or symbol == "^")
+  then
     if symbol == "&" then return pa and pb end
     if symbol == "|" then return pa or pb end
     return pa ~= pb
@@ -252,12 +300,23 @@ local function general(symbol, a, b)
   if v ~= nil then return v end
   if class_of(a).open or class_of(b).open then return unknown.new("(" .. symbol .. ")") end
   if symbol == "+" and type(pa) == "table" and pa.n then
-    core.raise("TypeError", 'can only concatenate %s (not "%s") to %s', pa.cls.name, class_of(b).name, pa.cls.name)
+    core.raise(
+      "TypeError",
+      'can only concatenate %s (not "%s") to %s',
+      pa.cls.name,
+      class_of(b).name,
+      pa.cls.name
+    )
   elseif symbol == "+" and type(pa) == "string" then
     core.raise("TypeError", 'can only concatenate str (not "%s") to str', class_of(b).name)
   end
-  core.raise("TypeError", "unsupported operand type(s) for %s: '%s' and '%s'",
-    symbol == "**" and "** or pow()" or symbol, class_of(a).name, class_of(b).name)
+  core.raise(
+    "TypeError",
+    "unsupported operand type(s) for %s: '%s' and '%s'",
+    symbol == "**" and "** or pow()" or symbol,
+    class_of(a).name,
+    class_of(b).name
+  )
 end
 
 ---a <symbol> b for any two values.
@@ -287,7 +346,9 @@ function ops.inplace(symbol, a, b)
     if is_set(a) and is_set(b) and class ~= types.frozenset then
       local result = set_operation(a, b, symbol)
       dict.clear(a)
-      for k in dict.each(result) do dict.set(a, k, true) end
+      for k in dict.each(result) do
+        dict.set(a, k, true)
+      end
       return a
     end
   end
@@ -302,17 +363,22 @@ end
 local UNARY = {
   ["-"] = { "__neg__", negate },
   ["+"] = { "__pos__", function(v) return v end },
-  ["~"] = { "__invert__", function(v)
-    integers(v, 0, "~")
-    return ~v
-  end },
+  ["~"] = {
+    "__invert__",
+    function(v)
+      integers(v, 0, "~")
+      return ~v
+    end,
+  },
 }
 
 function ops.unary(symbol, v)
   local name, fn = UNARY[symbol][1], UNARY[symbol][2]
   if mtype(v) then return fn(v) end
   if unknown.is(v) then
-    if v.alts then return unknown.map(v, function(alt) return ops.unary(symbol, alt) end) end
+    if v.alts then
+      return unknown.map(v, function(alt) return ops.unary(symbol, alt) end)
+    end
     return unknown.new("(" .. symbol .. ")")
   end
   local class = class_of(v)
@@ -321,7 +387,9 @@ function ops.unary(symbol, v)
   local n = number_of(plain(v))
   if n then
     local result = fn(n)
-    if type(v) == "table" and v.how and mtype(result) then return unknown.traced(result, { op = symbol, v }) end
+    if type(v) == "table" and v.how and mtype(result) then
+      return unknown.traced(result, { op = symbol, v })
+    end
     return result
   end
   if class.open then return unknown.new("(" .. symbol .. ")") end
@@ -362,7 +430,9 @@ local function unknown_equal(a, b)
   if rawequal(a, b) then return true end
   if unknown.is(a) and a.alts or unknown.is(b) and b.alts then
     local choice, other = a, b
-    if not (unknown.is(a) and a.alts) then choice, other = b, a end
+    if not (unknown.is(a) and a.alts) then
+      choice, other = b, a
+    end
     local first = ops.equal(choice.alts[1], other)
     for i = 2, #choice.alts do
       if ops.equal(choice.alts[i], other) ~= first then return nil end
@@ -377,8 +447,12 @@ function ops.equal(a, b)
   if rawequal(a, b) then return a == a end
   local ta, tb = type(a), type(b)
   if ta ~= "table" and tb ~= "table" then
-    if ta == "boolean" then a, ta = a and 1 or 0, "number" end
-    if tb == "boolean" then b, tb = b and 1 or 0, "number" end
+    if ta == "boolean" then
+      a, ta = a and 1 or 0, "number"
+    end
+    if tb == "boolean" then
+      b, tb = b and 1 or 0, "number"
+    end
     return ta == tb and a == b
   end
   if unknown.is(a) or unknown.is(b) then return unknown_equal(a, b) end
@@ -444,7 +518,9 @@ end
 ---a < b and the like: a bool or an unknown.
 function ops.order(symbol, a, b)
   local ta, tb = type(a), type(b)
-  if ta == "number" and tb == "number" or ta == "string" and tb == "string" then return compare_plain[symbol](a, b) end
+  if ta == "number" and tb == "number" or ta == "string" and tb == "string" then
+    return compare_plain[symbol](a, b)
+  end
   if unknown.is(a) or unknown.is(b) then
     if unknown.is(a) and a.alts then
       return unknown.map(a, function(alt) return ops.order(symbol, alt, b) end)
@@ -498,8 +574,12 @@ function ops.contains(haystack, needle)
     return haystack:find(needle, 1, true) ~= nil
   end
   local class = class_of(haystack)
-  local own = class.dict.__contains__ or not class.builtin and (lookup_own(class, "__contains__")
-    or not (type(haystack) == "table" and haystack.vals) and lookup(class, "__contains__"))
+  local own = class.dict.__contains__
+    or not class.builtin
+      and (lookup_own(class, "__contains__") or not (type(haystack) == "table" and haystack.vals) and lookup(
+        class,
+        "__contains__"
+      ))
   if own then return object.truth(core.call(own, { haystack, needle, n = 2 })) end
   if haystack.source and class == types.dict_keys then haystack = haystack.source end
   if type(haystack) == "table" and haystack.vals then
@@ -532,7 +612,9 @@ end
 function ops.set_of(v)
   if v.vals then return v end
   local set = dict.new(types.set)
-  for k in dict.each(v.source) do dict.set(set, k, true) end
+  for k in dict.each(v.source) do
+    dict.set(set, k, true)
+  end
   return set
 end
 
@@ -541,7 +623,9 @@ function ops.identical(a, b)
   if unknown.is(a) or unknown.is(b) then
     if unknown.is(a) and a.alts or unknown.is(b) and b.alts then
       local choice, other = a, b
-      if not (unknown.is(a) and a.alts) then choice, other = b, a end
+      if not (unknown.is(a) and a.alts) then
+        choice, other = b, a
+      end
       local first = ops.identical(choice.alts[1], other)
       for i = 2, #choice.alts do
         if ops.identical(choice.alts[i], other) ~= first then return nil end

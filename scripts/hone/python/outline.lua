@@ -7,8 +7,16 @@
 local outline = {}
 
 local SPACE, TAB, NEWLINE, RETURN, HASH = 32, 9, 10, 13, 35
-local CONTINUES = { [SPACE] = true, [TAB] = true, [NEWLINE] = true, [RETURN] = true, [HASH] = true,
-  [("]"):byte()] = true, [(")"):byte()] = true, [("}"):byte()] = true }
+local CONTINUES = {
+  [SPACE] = true,
+  [TAB] = true,
+  [NEWLINE] = true,
+  [RETURN] = true,
+  [HASH] = true,
+  [("]"):byte()] = true,
+  [(")"):byte()] = true,
+  [("}"):byte()] = true,
+}
 
 ---Where triple-quoted strings are: a list of { from, to }; nil when that is not certain.
 local function long_strings(text)
@@ -18,10 +26,14 @@ local function long_strings(text)
     local from = math.min(double or math.huge, single or math.huge)
     local quote = from == double and '"""' or "'''"
     local line = from
-    while line > 1 and text:byte(line - 1) ~= NEWLINE do line = line - 1 end
+    while line > 1 and text:byte(line - 1) ~= NEWLINE do
+      line = line - 1
+    end
     if text:sub(math.max(line, at), from - 1):find("[#'\"]") then return nil end
     local _, to = text:find(quote, from + 3, true)
-    if not to or text:sub(from, to):find("\\", 1, true) and text:sub(from, to):find('\\"', 1, true) then return nil end
+    if not to or text:sub(from, to):find("\\", 1, true) and text:sub(from, to):find('\\"', 1, true) then
+      return nil
+    end
     ranges[#ranges + 1] = { from, to }
     at = to + 1
     if double and double < at then double = text:find('"""', at, true) end
@@ -37,19 +49,22 @@ local function statement_starts(text, strings)
   while true do
     local c = byte(text, at)
     if c and not CONTINUES[c] then
-      while strings[i] and strings[i][2] < at do i = i + 1 end
+      while strings[i] and strings[i][2] < at do
+        i = i + 1
+      end
       if not (strings[i] and strings[i][1] < at) then starts[#starts + 1] = { at, line } end
     end
     local newline = find(text, "\n", at, true)
     if not newline then break end
     at, line = newline + 1, line + 1
   end
-  starts[#starts + 1] = { #text + 1, line + 1 }
+  starts[#starts + 1] = { #text + 1, line }
   return starts
 end
 
 local function definition_name(text, at)
-  return text:match("^def%s+([%w_]+)", at) or text:match("^class%s+([%w_]+)", at)
+  return text:match("^def%s+([%w_]+)", at)
+    or text:match("^class%s+([%w_]+)", at)
     or text:match("^async%s+def%s+([%w_]+)", at)
 end
 
@@ -64,7 +79,9 @@ function outline.of(text)
   local kept, i = 1, 1
   while i < #starts do
     local from, line = starts[i][1], starts[i][2]
-    while text:byte(starts[i][1]) == 64 and starts[i + 1] do i = i + 1 end -- @decorators
+    while text:byte(starts[i][1]) == 64 and starts[i + 1] do
+      i = i + 1
+    end -- @decorators
     local name = definition_name(text, starts[i][1])
     if name then
       local to, after = starts[i + 1][1] - 1, starts[i + 1][2]

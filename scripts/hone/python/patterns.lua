@@ -19,7 +19,9 @@ local function pattern(node, scope)
 end
 
 function patterns.case_pattern(node, scope)
-  if not node[1] then return function() return true end end -- _
+  if not node[1] then
+    return function() return true end
+  end -- _
   if node.text and node.text:match("^%-") then
     local value = compile.expression(node[1], scope)
     return function(f, v) return ops.equal(v, ops.unary("-", value(f))) end
@@ -30,12 +32,17 @@ end
 function patterns.dotted_name(node, scope)
   if #node == 1 then
     local store = compile.store_name(node.text, scope)
-    return function(f, v) store(f, v) return true end
+    return function(f, v)
+      store(f, v)
+      return true
+    end
   end
   local base = compile.expression(node[1], scope)
   return function(f, v)
     local value = base(f)
-    for i = 2, #node do value = object.getattr(value, node[i].text) end
+    for i = 2, #node do
+      value = object.getattr(value, node[i].text)
+    end
     return ops.equal(v, value)
   end
 end
@@ -46,7 +53,9 @@ end
 
 function patterns.union_pattern(node, scope)
   local parts = {}
-  for i, child in ipairs(node) do parts[i] = pattern(child, scope) end
+  for i, child in ipairs(node) do
+    parts[i] = pattern(child, scope)
+  end
   return function(f, v)
     local result = false
     for _, part in ipairs(parts) do
@@ -61,7 +70,9 @@ end
 function patterns.as_pattern(node, scope)
   local inner = pattern(node[1], scope)
   local name = node.alias or node[2]
-  while name[1] do name = name[1] end
+  while name[1] do
+    name = name[1]
+  end
   local store = compile.store_name(name.text, scope)
   return function(f, v)
     local fits = inner(f, v)
@@ -88,7 +99,10 @@ function patterns.list_pattern(node, scope)
       star = i
       local name = inner[1] and inner[1].text
       local store = name and name ~= "_" and compile.store_name(name, scope)
-      parts[i] = function(f, v) if store then store(f, v) end return true end
+      parts[i] = function(f, v)
+        if store then store(f, v) end
+        return true
+      end
     else
       parts[i] = pattern(child, scope)
     end
@@ -136,7 +150,8 @@ function patterns.dict_pattern(node, scope)
   end
 end
 
-local PLAIN_TYPES = { int = true, float = true, str = true, bool = true, list = true, tuple = true, dict = true }
+local PLAIN_TYPES =
+  { int = true, float = true, str = true, bool = true, list = true, tuple = true, dict = true }
 
 function patterns.class_pattern(node, scope)
   local class = compile.expression(node[1][1], scope)
@@ -151,7 +166,9 @@ function patterns.class_pattern(node, scope)
   end
   return function(f, v)
     local wanted = class(f)
-    for i = 2, #node[1] do wanted = object.getattr(wanted, node[1][i].text) end
+    for i = 2, #node[1] do
+      wanted = object.getattr(wanted, node[1][i].text)
+    end
     local fits = object.isinstance(v, wanted)
     if not fits then return fits end
     local parts, values = {}, {}
@@ -178,7 +195,8 @@ local function clauses_of(node, scope)
     for _, child in ipairs(clause) do
       if child.type == "case_pattern" then alternatives[#alternatives + 1] = child end
     end
-    local test = #alternatives > 1 and patterns.list_pattern(alternatives, scope) or pattern(alternatives[1], scope)
+    local test = #alternatives > 1 and patterns.list_pattern(alternatives, scope)
+      or pattern(alternatives[1], scope)
     list[#list + 1] = { test = test, guard = guard, body = compile.block(clause.consequence, scope) }
   end
   return list
@@ -191,8 +209,13 @@ local function run_from(f, clauses, i, v)
   if fits and clause.guard then fits = clause.guard(f) end
   if fits then return clause.body(f) end
   if fits == false then return run_from(f, clauses, i + 1, v) end
-  return (branch.explore(f, function() return (clause.body(f)) end,
-    function() return (run_from(f, clauses, i + 1, v)) end))
+  return (
+    branch.explore(
+      f,
+      function() return (clause.body(f)) end,
+      function() return (run_from(f, clauses, i + 1, v)) end
+    )
+  )
 end
 
 function compile.statements.match_statement(node, scope)

@@ -11,8 +11,15 @@ local Scope = {}
 Scope.__index = Scope
 
 function scope.new(kind, parent, unit)
-  return setmetatable({ kind = kind, parent = parent, unit = unit or parent.unit, slots = {}, count = 0,
-    globals = {}, nonlocals = {} }, Scope)
+  return setmetatable({
+    kind = kind,
+    parent = parent,
+    unit = unit or parent.unit,
+    slots = {},
+    count = 0,
+    globals = {},
+    nonlocals = {},
+  }, Scope)
 end
 
 ---Give a name a slot.
@@ -65,10 +72,21 @@ local function collect_target(node, found)
   local kind = node.type
   if kind == "identifier" then
     found(node.text, "bind")
-  elseif kind == "pattern_list" or kind == "tuple_pattern" or kind == "list_pattern" or kind == "tuple"
-    or kind == "list" or kind == "list_splat_pattern" or kind == "list_splat" or kind == "expression_list"
-    or kind == "parenthesized_expression" or kind == "as_pattern_target" then
-    for _, child in ipairs(node) do collect_target(child, found) end
+  elseif
+    kind == "pattern_list"
+    or kind == "tuple_pattern"
+    or kind == "list_pattern"
+    or kind == "tuple"
+    or kind == "list"
+    or kind == "list_splat_pattern"
+    or kind == "list_splat"
+    or kind == "expression_list"
+    or kind == "parenthesized_expression"
+    or kind == "as_pattern_target"
+  then
+    for _, child in ipairs(node) do
+      collect_target(child, found)
+    end
   end
 end
 scope.collect_target = collect_target
@@ -89,7 +107,9 @@ end
 
 local function collect_scope_names(kind)
   return function(node, _, found)
-    for _, child in ipairs(node) do found(child.text, kind) end
+    for _, child in ipairs(node) do
+      found(child.text, kind)
+    end
   end
 end
 
@@ -105,13 +125,19 @@ local function collect_pattern(node, found)
       if child.type == "identifier" and child.text ~= "_" then found(child.text, "bind") end
     end
   elseif kind == "class_pattern" then
-    for i = 2, #node do collect_pattern(node[i], found) end
+    for i = 2, #node do
+      collect_pattern(node[i], found)
+    end
     return
   elseif kind == "keyword_pattern" then
-    for i = 2, #node do collect_pattern(node[i], found) end
+    for i = 2, #node do
+      collect_pattern(node[i], found)
+    end
     return
   end
-  for _, child in ipairs(node) do collect_pattern(child, found) end
+  for _, child in ipairs(node) do
+    collect_pattern(child, found)
+  end
 end
 
 local COLLECT = {
@@ -133,7 +159,9 @@ local COLLECT = {
   end,
   for_statement = function(node, expand, found, deep)
     collect_target(node.left, found)
-    for i = 2, #node do collect(node[i], expand, found, deep) end
+    for i = 2, #node do
+      collect(node[i], expand, found, deep)
+    end
   end,
   named_expression = function(node, expand, found, deep)
     found(node.name.text, "bind")
@@ -144,21 +172,40 @@ local COLLECT = {
     if node.alias then collect_target(node.alias, found) end
   end,
   delete_statement = function(node, _, found)
-    for _, child in ipairs(node) do collect_target(child, found) end
+    for _, child in ipairs(node) do
+      collect_target(child, found)
+    end
   end,
   case_clause = function(node, expand, found, deep)
     for _, child in ipairs(node) do
-      if child.type == "case_pattern" then collect_pattern(child, found)
-      else collect(child, expand, found, deep) end
+      if child.type == "case_pattern" then
+        collect_pattern(child, found)
+      else
+        collect(child, expand, found, deep)
+      end
     end
   end,
 }
 
 -- What holds statements. Expressions are only looked into where the text has a walrus or a yield.
 local HOLDS_STATEMENTS = {}
-for _, kind in ipairs { "module", "block", "expression_statement", "if_statement", "elif_clause", "else_clause",
-  "while_statement", "try_statement", "except_clause", "except_group_clause", "finally_clause", "with_statement",
-  "with_clause", "with_item", "match_statement" } do
+for _, kind in ipairs {
+  "module",
+  "block",
+  "expression_statement",
+  "if_statement",
+  "elif_clause",
+  "else_clause",
+  "while_statement",
+  "try_statement",
+  "except_clause",
+  "except_group_clause",
+  "finally_clause",
+  "with_statement",
+  "with_clause",
+  "with_item",
+  "match_statement",
+} do
   HOLDS_STATEMENTS[kind] = true
 end
 scope.HOLDS_STATEMENTS = HOLDS_STATEMENTS
@@ -174,13 +221,16 @@ function collect(node, expand, found, deep)
   if not deep and not HOLDS_STATEMENTS[kind] then return end
   if node.lazy then expand(node) end
   if kind == "yield" then found("yield", "yield") end
-  for _, child in ipairs(node) do collect(child, expand, found, deep) end
+  for _, child in ipairs(node) do
+    collect(child, expand, found, deep)
+  end
 end
 scope.collect = collect
 
 ---Whether a text may hold what `collect` must look into expressions for.
 function scope.needs_depth(text)
-  return text:find(":=", 1, true) ~= nil or text:find("yield", 1, true) ~= nil
+  local walrus = text:find(":=", 1, true)
+  return walrus ~= nil or text:find("yield", 1, true) ~= nil
 end
 
 return scope

@@ -47,8 +47,12 @@ function source.parse(text, name)
   local root
   root, message = tree:to_table(nil, CONVERSION)
   if not root then return nil, ("%s: %s"):format(name, message) end
-  return { root = root, expand = function(node) return tree:expand(node, CONVERSION) end, tree = tree,
-    text = text }
+  return {
+    root = root,
+    expand = function(node) return tree:expand(node, CONVERSION) end,
+    tree = tree,
+    text = text,
+  }
 end
 
 local function read_text(path)
@@ -88,7 +92,8 @@ function source.definition(tree, definition)
       definition.tree = { root = { node }, expand = whole.expand, text = whole.text }
     end
   end
-  return definition.tree, ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+  return definition.tree,
+    ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
 end
 
 -- Trees by path, as long as some world uses them: worlds for other parallel sizes read the same files.

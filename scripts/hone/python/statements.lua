@@ -28,7 +28,9 @@ end
 
 ---A block, or the body of a clause.
 function compile.block(node, scope)
-  if not node then return function() end end
+  if not node then
+    return function() end
+  end
   if node.lazy then scope.unit.expand(node) end
   local list, lines, n = {}, {}, 0
   for _, child in ipairs(node) do
@@ -94,10 +96,13 @@ local function unpacking(node, scope)
   local n = #parts
   return function(f, v)
     local list = items.unpack(v, n, star)
-    for i = 1, n do parts[i](f, list[i]) end
+    for i = 1, n do
+      parts[i](f, list[i])
+    end
   end
 end
-for _, kind in ipairs { "pattern_list", "tuple_pattern", "list_pattern", "tuple", "list", "expression_list" } do
+local SEQUENCES = { "pattern_list", "tuple_pattern", "list_pattern", "tuple", "list", "expression_list" }
+for _, kind in ipairs(SEQUENCES) do
   targets[kind] = unpacking
 end
 
@@ -116,7 +121,9 @@ function statements.assignment(node, scope)
     right = right.right
   end
   local value = compile.expression(right, scope)
-  local entry = scope.kind == "class" and node.annotation and node.left.type == "identifier"
+  local entry = scope.kind == "class"
+    and node.annotation
+    and node.left.type == "identifier"
     and { name = node.left.text, text = node.annotation.text or "" }
   local store = stores[1]
   if #stores == 1 and not entry then
@@ -125,7 +132,9 @@ function statements.assignment(node, scope)
   return function(f)
     local v = value(f)
     if entry then table.insert(f.annotations, entry) end
-    for i = 1, #stores do stores[i](f, v) end
+    for i = 1, #stores do
+      stores[i](f, v)
+    end
   end
 end
 
@@ -157,7 +166,9 @@ function statements.expression_statement(node, scope)
     return function(f) value(f) end
   end
   if statements[inner.type] then return statements[inner.type](inner, scope) end
-  if inner.type == "string" or inner.type == "ellipsis" then return function() end end
+  if inner.type == "string" or inner.type == "ellipsis" then
+    return function() end
+  end
   local value = compile.expression(inner, scope)
   return function(f) value(f) end
 end
@@ -172,14 +183,22 @@ function statements.delete_statement(node, scope)
       return function(f) core.delitem(obj(f), key(f)) end
     elseif child.type == "identifier" then
       local where, slot = scope:resolve(child.text)
-      if where == "local" then return function(f) core.put(f, slot, nil) end end
-      if where == "class" then return function(f) core.put(f.ns, child.text, nil) end end
+      if where == "local" then
+        return function(f) core.put(f, slot, nil) end
+      end
+      if where == "class" then
+        return function(f) core.put(f.ns, child.text, nil) end
+      end
       return function() scope.unit.module:set(child.text, nil) end
     end
     local parts = {}
-    for i, part in ipairs(child) do parts[i] = deletion(part) end
+    for i, part in ipairs(child) do
+      parts[i] = deletion(part)
+    end
     return function(f)
-      for _, part in ipairs(parts) do part(f) end
+      for _, part in ipairs(parts) do
+        part(f)
+      end
     end
   end
   return deletion { type = "several", table.unpack(node) }
@@ -187,10 +206,18 @@ end
 
 -- ---- control flow -------------------------------------------------------------------------------
 
-function statements.pass_statement() return function() end end
-function statements.break_statement() return function() return BREAK end end
-function statements.continue_statement() return function() return CONTINUE end end
-function statements.global_statement() return function() end end
+function statements.pass_statement()
+  return function() end
+end
+function statements.break_statement()
+  return function() return BREAK end
+end
+function statements.continue_statement()
+  return function() return CONTINUE end
+end
+function statements.global_statement()
+  return function() end
+end
 statements.nonlocal_statement = statements.global_statement
 statements.future_import_statement = statements.global_statement
 statements.type_alias_statement = statements.global_statement
@@ -224,12 +251,16 @@ end
 function statements.if_statement(node, scope)
   local clauses, otherwise = {}, function() end
   for _, child in ipairs(node) do
-    if child.type == "elif_clause" then clauses[#clauses + 1] = child
-    elseif child.type == "else_clause" then otherwise = compile.block(child.body or child[1], scope) end
+    if child.type == "elif_clause" then
+      clauses[#clauses + 1] = child
+    elseif child.type == "else_clause" then
+      otherwise = compile.block(child.body or child[1], scope)
+    end
   end
   for i = #clauses, 1, -1 do
     local clause = clauses[i]
-    otherwise = conditional(compile.test(clause.condition, scope), compile.block(clause.consequence, scope), otherwise)
+    otherwise =
+      conditional(compile.test(clause.condition, scope), compile.block(clause.consequence, scope), otherwise)
   end
   return conditional(compile.test(node.condition, scope), compile.block(node.consequence, scope), otherwise)
 end
@@ -247,11 +278,13 @@ end
 
 ---A loop over what is not known runs once with an unknown item, or not at all.
 local function unknown_loop(f, source, store, body)
-  return (branch.explore(f, function()
-    store(f, source.element or unknown.new((source.origin or "?") .. "[i]"))
-    local signal = body(f)
-    return signal == RETURN and RETURN or nil
-  end, function() return nil end))
+  return (
+    branch.explore(f, function()
+      store(f, source.element or unknown.new((source.origin or "?") .. "[i]"))
+      local signal = body(f)
+      return signal == RETURN and RETURN or nil
+    end, function() return nil end)
+  )
 end
 
 function statements.for_statement(node, scope)
@@ -281,28 +314,45 @@ function statements.for_statement(node, scope)
   end
 end
 
+---A `while` that some way has left need not end for the others: how many more rounds they get.
+local MOST_ROUNDS = 2
+
+---One round of a while loop: how it ends, and whether the loop does.
+local function while_round(f, body, seen)
+  local signal = body(f)
+  if f.pending then branch.settle(f, CONTINUE) end
+  if signal == BREAK or signal == RETURN then return signal, true end
+  local ways = f.pending and #f.pending or 0
+  if ways > seen.ways then
+    seen.rounds, seen.ways = seen.rounds + 1, ways
+    if seen.rounds > MOST_ROUNDS then return branch.leave_loop(f), true end
+  end
+  return nil, false
+end
+
 function statements.while_statement(node, scope)
   local test, body = compile.test(node.condition, scope), compile.block(node.body, scope)
   local otherwise, line = else_block(node, scope), node.line
   return function(f)
+    local seen = { rounds = 0, ways = f.pending and #f.pending or 0 }
     while true do
       f.line = line
       tick()
       local t = test(f)
       if t == false then break end
       if t == nil then -- once, or not at all
-        return (branch.explore(f, function()
-          local signal = body(f)
-          return signal == RETURN and RETURN or nil
-        end, function() return nil end))
+        return (
+          branch.explore(f, function()
+            local signal = body(f)
+            return signal == RETURN and RETURN or nil
+          end, function() return nil end)
+        )
       end
-      local signal = body(f)
-      if f.pending then branch.settle(f, CONTINUE) end
-      if signal == BREAK then
+      local signal, ends = while_round(f, body, seen)
+      if ends then
+        if signal == RETURN then return RETURN end
         if f.pending then branch.settle(f, BREAK) end
         return nil
-      elseif signal == RETURN then
-        return RETURN
       end
     end
     if f.pending then branch.settle(f, BREAK) end
@@ -345,7 +395,9 @@ function statements.raise_statement(node, scope)
   return function(f)
     if not value then
       local handling = f
-      while handling and not handling.handling do handling = handling.back end
+      while handling and not handling.handling do
+        handling = handling.back
+      end
       if handling then error(handling.handling, 0) end
       core.raise("RuntimeError", "No active exception to reraise")
     end
@@ -443,7 +495,11 @@ local function enter(manager)
   if unknown.is(manager) or manager.cls and manager.cls.open then
     return unknown.new((manager.origin or "?") .. ".__enter__()")
   end
-  core.raise("TypeError", "'%s' object does not support the context manager protocol", core.class_of(manager).name)
+  core.raise(
+    "TypeError",
+    "'%s' object does not support the context manager protocol",
+    core.class_of(manager).name
+  )
 end
 
 ---@return boolean whether the exception was swallowed
@@ -487,13 +543,22 @@ function statements.with_statement(node, scope)
       if child.type == "with_item" then
         -- `with (a as b, c as d):` may be read as one tuple
         local value = child.value or child[1]
-        if value.type == "tuple" then gather { table.unpack(value) } else list[#list + 1] = child end
-      elseif child.type == "with_clause" then gather(child)
-      elseif child.type == "as_pattern" then list[#list + 1] = { value = child } end
+        if value.type == "tuple" then
+          gather { table.unpack(value) }
+        else
+          list[#list + 1] = child
+        end
+      elseif child.type == "with_clause" then
+        gather(child)
+      elseif child.type == "as_pattern" then
+        list[#list + 1] = { value = child }
+      end
     end
   end
   gather(node)
-  for i = #list, 1, -1 do run = with_item(list[i], scope, run) end
+  for i = #list, 1, -1 do
+    run = with_item(list[i], scope, run)
+  end
   return run
 end
 
@@ -504,8 +569,11 @@ function compile.module_name(node)
   if node.type ~= "relative_import" then return node.text, 0 end
   local level, name = 0, ""
   for _, child in ipairs(node) do
-    if child.type == "import_prefix" then level = #child.text
-    elseif child.type == "dotted_name" then name = child.text end
+    if child.type == "import_prefix" then
+      level = #child.text
+    elseif child.type == "dotted_name" then
+      name = child.text
+    end
   end
   return name, level
 end
@@ -514,12 +582,17 @@ function statements.import_statement(node, scope)
   local list = {}
   for i, child in ipairs(node) do
     local aliased = child.type == "aliased_import"
-    list[i] = { name = aliased and child.name.text or child.text, whole = aliased,
-      store = compile.store_name(scopes.imported_name(child), scope) }
+    list[i] = {
+      name = aliased and child.name.text or child.text,
+      whole = aliased,
+      store = compile.store_name(scopes.imported_name(child), scope),
+    }
   end
   local module = scope.unit.module
   return function(f)
-    for _, entry in ipairs(list) do entry.store(f, module:import(entry.name, entry.whole)) end
+    for _, entry in ipairs(list) do
+      entry.store(f, module:import(entry.name, entry.whole))
+    end
   end
 end
 
@@ -532,12 +605,16 @@ function statements.import_from_statement(node, scope)
       return function() module:import_star(name, level) end
     elseif child ~= node.module_name then
       local aliased = child.type == "aliased_import"
-      list[#list + 1] = { name = aliased and child.name.text or child.text,
-        store = compile.store_name(scopes.imported_name(child), scope) }
+      list[#list + 1] = {
+        name = aliased and child.name.text or child.text,
+        store = compile.store_name(scopes.imported_name(child), scope),
+      }
     end
   end
   return function(f)
-    for _, entry in ipairs(list) do entry.store(f, module:import_from(name, level, entry.name)) end
+    for _, entry in ipairs(list) do
+      entry.store(f, module:import_from(name, level, entry.name))
+    end
   end
 end
 

@@ -22,7 +22,9 @@ end
 local function strip_right(s, chars)
   if chars == "" then return s end
   local set, n = class_set(chars), #s
-  while n > 0 and s:find("^" .. set, n) do n = n - 1 end
+  while n > 0 and s:find("^" .. set, n) do
+    n = n - 1
+  end
   return s:sub(1, n)
 end
 
@@ -73,7 +75,9 @@ local function rsplit(s, separator, most)
     if #words <= most + 1 then return words end
     local tail = table.move(words, #words - most + 1, #words, 2, {})
     local head = s
-    for i = #words, #words - most + 1, -1 do head = strip_right(head):sub(1, -#words[i] - 1) end
+    for i = #words, #words - most + 1, -1 do
+      head = strip_right(head):sub(1, -#words[i] - 1)
+    end
     tail[1] = strip_left(strip_right(head))
     return tail
   end
@@ -251,7 +255,9 @@ local methods = {
 for name, fn in pairs(methods) do
   local inner = fn
   types.str.dict[name] = core.builtin(name, function(args, kw)
-    for i = 1, args.n do args[i] = plain(args[i]) end
+    for i = 1, args.n do
+      args[i] = plain(args[i])
+    end
     return inner(args, kw)
   end, name == "format")
 end
@@ -263,7 +269,12 @@ types.str.dict.join = core.builtin("join", function(args)
     local v = plain(list[i])
     if unknown.is(v) then return unknown.new("str.join()") end
     if type(v) ~= "string" then
-      core.raise("TypeError", "sequence item %d: expected str instance, %s found", i - 1, core.class_of(v).name)
+      core.raise(
+        "TypeError",
+        "sequence item %d: expected str instance, %s found",
+        i - 1,
+        core.class_of(v).name
+      )
     end
     list[i] = v
   end
@@ -273,7 +284,9 @@ end, true)
 
 core.methods(types.bytes, {
   decode = function(a) return a[1].data end,
-  hex = function(a) return (a[1].data:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end,
+  hex = function(a)
+    return (a[1].data:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+  end,
   __len__ = function(a) return #a[1].data end,
 })
 

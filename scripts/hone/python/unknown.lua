@@ -35,21 +35,30 @@ function unknown.is(v) return type(v) == "table" and v.unknown == true end
 local function same(a, b)
   if rawequal(a, b) then return true end
   local ta, tb = type(a), type(b)
-  if ta == "table" and a.boxed and not a.attrs then a, ta = a.value, type(a.value) end
-  if tb == "table" and b.boxed and not b.attrs then b, tb = b.value, type(b.value) end
+  if ta == "table" and a.boxed and not a.attrs then
+    a, ta = a.value, type(a.value)
+  end
+  if tb == "table" and b.boxed and not b.attrs then
+    b, tb = b.value, type(b.value)
+  end
   return ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
 end
 unknown.same = same
 
 local function add_alternatives(list, v)
   if type(v) == "table" and v.alts then
-    for _, alt in ipairs(v.alts) do add_alternatives(list, alt) end
+    for _, alt in ipairs(v.alts) do
+      add_alternatives(list, alt)
+    end
     return
   end
   for _, have in ipairs(list) do
     if same(have, v) then return end
   end
-  if #list >= MOST_ALTERNATIVES then list.more = true return end
+  if #list >= MOST_ALTERNATIVES then
+    list.more = true
+    return
+  end
   list[#list + 1] = v
 end
 
@@ -58,9 +67,17 @@ function unknown.join(a, b)
   if same(a, b) then return a end
   if a == nil then return b end
   if b == nil then return a end
-  if type(a) == "table" and type(b) == "table" and a.cls == types.tuple and b.cls == types.tuple and a.n == b.n then
+  if
+    type(a) == "table"
+    and type(b) == "table"
+    and a.cls == types.tuple
+    and b.cls == types.tuple
+    and a.n == b.n
+  then
     local items = {}
-    for i = 1, a.n do items[i] = unknown.join(a[i], b[i]) end
+    for i = 1, a.n do
+      items[i] = unknown.join(a[i], b[i])
+    end
     return core.tuple(items, a.n)
   end
   local alts = {}
@@ -129,7 +146,9 @@ local function formula(v, depth)
   if depth > 6 then return show_number(v.value), 9 end
   if how.call then
     local parts = {}
-    for i, arg in ipairs(how) do parts[i] = formula(arg, depth + 1) end
+    for i, arg in ipairs(how) do
+      parts[i] = formula(arg, depth + 1)
+    end
     return ("%s(%s)"):format(how.call, table.concat(parts, ", ")), 9
   end
   local rank = RANK[how.op] or 0
@@ -149,7 +168,7 @@ function unknown.explain(v)
   return ("%s = %s"):format(text, show_number(v.value))
 end
 
----The steps behind a number, sources first: { { value =, name =|op =, from = { values }, line = "file:line" } }.
+---The steps behind a number, sources first: { value =, name =|op =, from = { values }, line = "file:line" }.
 function unknown.chain(v)
   local steps, seen = {}, {}
   local function visit(x, depth)
@@ -160,7 +179,8 @@ function unknown.chain(v)
       visit(part, depth + 1)
       from[i] = unknown.plain(part)
     end
-    steps[#steps + 1] = { value = x.value, name = how.name, op = how.op or how.call, from = from, line = how.line }
+    steps[#steps + 1] =
+      { value = x.value, name = how.name, op = how.op or how.call, from = from, line = how.line }
   end
   visit(v, 0)
   return steps

@@ -59,13 +59,16 @@ end
 
 -- An object whose attributes are the server's settings at their defaults, groups of settings included.
 -- A setting that the server may work out for itself when it starts ("auto", None) is not known.
-local function settings_object(package, sizes)
+local function settings_object(package, sizes, files)
   local settings = require "hone.sglang.settings"
   local declared, object
   local function find(name)
     local value = parallel_value(name, sizes)
     if value ~= nil then return value end
-    declared = declared or settings.read(package)
+    if not declared then
+      declared = settings.read(package)
+      table.move(declared.files, 1, #declared.files, #files + 1, files)
+    end
     if declared.groups[name] then return object end
     value = declared.defaults[name]
     if value == nil and (name:find("^enable_") or name:find("^disable_")) then return false end
@@ -87,12 +90,13 @@ end
 ---Answers by the qualified names of SGLang's functions, for the evaluator.
 ---@param package string # SGLang's package folder
 ---@param parallel { tp: integer, ep: integer }
+---@param files { path: string, bytes: integer }[] # the sources that are read for it are added here
 ---@return table<string, function> overrides
-function M.overrides(package, parallel)
+function M.overrides(package, parallel, files)
   local tp, ep = python.traced(parallel.tp, "TP"), python.traced(parallel.ep, "EP")
   local moe_tp = math.max(1, parallel.tp // parallel.ep)
   local sizes = { tp = tp, ep = ep, moe_tp = parallel.ep == 1 and tp or moe_tp }
-  local settings = constant(settings_object(package, sizes))
+  local settings = constant(settings_object(package, sizes, files))
   local known = {
     ["sglang.srt.runtime_context.get_parallel"] = settings,
     ["sglang.srt.runtime_context.get_server_args"] = settings,

@@ -48,6 +48,7 @@ end
 
 local function read_file(path, found)
   local source = fs.read(path)
+  if source then found.files[#found.files + 1] = { path = path, bytes = #source } end
   local tree = source and syntax.parse(source, "python")
   local root = tree and tree:to_table(nil, { offsets = true })
   for _, class in ipairs(root and classes_of(root) or {}) do
@@ -65,9 +66,9 @@ end
 
 ---Read the defaults.
 ---@param package string # SGLang's package folder
----@return { defaults: table<string, any>, groups: table<string, boolean> } settings # groups of settings
+---@return { defaults: table<string, any>, groups: table<string, boolean>, files: table[] } settings
 function M.read(package)
-  local found = { defaults = {}, groups = {} }
+  local found = { defaults = {}, groups = {}, files = {} }
   local folder = fs.join(package, FIELDS_FOLDER)
   if fs.is_dir(folder) then
     for _, file in ipairs(fs.list(folder) or {}) do

@@ -206,7 +206,7 @@ local function is_other_forward(qualname)
 end
 
 function Walk:overrides()
-  local base = require("hone.sglang.runtime").overrides(self.package, self.parallel)
+  local base = require("hone.sglang.runtime").overrides(self.package, self.parallel, self.files)
   return setmetatable({}, {
     __index = function(_, qualname)
       if is_other_forward(qualname) then
@@ -286,6 +286,7 @@ function M.walk(options)
     package = options.package,
     parallel = { tp = options.tp, ep = options.ep },
     layers = {},
+    files = {},
   }, Walk)
   local world = python.abstract { packages = { sglang = options.package }, overrides = walk:overrides() }
   walk.world = world
@@ -317,7 +318,7 @@ function M.walk(options)
     layers = layers,
     warnings = warnings,
     unknown = world:unknown_constructs(),
-    files = world.report.files,
+    files = table.move(world.report.files, 1, #world.report.files, #walk.files + 1, walk.files),
     steps = world.report.steps,
   }
 end

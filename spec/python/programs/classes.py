@@ -52,6 +52,11 @@ for bad in (lambda: f(), lambda: f(1, 2, 3, 4, d=5), lambda: f(1, d=2, z=3), lam
         bad()
     except TypeError as e:
         print(e)
+class Bare: pass
+try:
+    Bare(1)
+except TypeError as e:
+    print(e)
 class Meta(type):
     def __call__(cls, *args):
         obj = super().__call__(*args)
