@@ -37,6 +37,7 @@ local python = {}
 ---@field packages table<string, string> top-level package names to their folders
 ---@field externals? table<string, hone.python.Value> values for dotted names outside: ["torch.float16"] = ...
 ---@field overrides? table<string, any> replacements by qualified name, see above
+---@field opaque? string[] modules and packages inside `packages` that are not read: taken for ones from outside
 ---@field missing? string[] packages and modules whose import raises ModuleNotFoundError
 ---@field limits? hone.python.Limits
 ---@field print? fun(text: string) receives what print() writes; it is dropped unless given

@@ -61,6 +61,7 @@ function abstract.new(options)
     externals = known,
     overrides = options.overrides or {},
     missing = missing_set(options.missing),
+    opaque = options.opaque or {},
     limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
     modules = {},
     unknown_roots = {},

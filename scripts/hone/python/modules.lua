@@ -346,6 +346,14 @@ function Module:absolute(name, level)
   return name == "" and base or base .. "." .. name
 end
 
+-- Whether a module of a package is to be taken for one from outside.
+local function is_opaque(name)
+  for _, prefix in ipairs(S.world.opaque) do
+    if name == prefix or name:sub(1, #prefix + 1) == prefix .. "." then return true end
+  end
+  return false
+end
+
 local function check_missing(name)
   local missing = S.world.missing
   local part = ""
@@ -426,7 +434,7 @@ function modules.load(name, quiet, whole)
   if module then return module.value end
   check_missing(name)
   local root = name:match("^[^.]+") or name
-  if world.packages[root] then
+  if world.packages[root] and not is_opaque(name) then
     if module == false then
       if quiet then return nil end
       core.raise("ModuleNotFoundError", "No module named '%s'", name)

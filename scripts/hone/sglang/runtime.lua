@@ -57,6 +57,15 @@ end
 
 -- ---- the server's settings -----------------------------------------------------------------------
 
+-- Settings whose None means off, and that the server never fills in by itself.
+local OFF = {
+  speculative_algorithm = true,
+  quantization = true,
+  lora_paths = true,
+  rl_on_policy_target = true,
+  moe_waterfill = true,
+}
+
 -- An object whose attributes are the server's settings at their defaults, groups of settings included.
 -- A setting that the server may work out for itself when it starts ("auto", None) is not known.
 local function settings_object(package, sizes, files)
@@ -71,7 +80,10 @@ local function settings_object(package, sizes, files)
     end
     if declared.groups[name] then return object end
     value = declared.defaults[name]
-    if value == nil and (name:find("^enable_") or name:find("^disable_")) then return false end
+    if value == settings.NONE and OFF[name] then return python.none() end
+    if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
+      return false
+    end
     if value == nil or value == settings.NONE or value == "auto" then return python.unknown("settings." .. name) end
     return value
   end
@@ -86,6 +98,22 @@ local PLATFORMS = { "cuda", "hip", "npu", "xpu", "cpu", "hpu", "musa", "mps", "t
 local function constant(value)
   return function() return value end
 end
+
+---Parts of SGLang that decide nothing about a model's layers: kernels' own sources, remote storage, the
+---scheduler, weight loading. They are taken for unknown instead of being read.
+M.OPAQUE = {
+  "sglang.kernels.jit",
+  "sglang.srt.batch_overlap",
+  "sglang.srt.compilation",
+  "sglang.srt.configs.model_config",
+  "sglang.srt.connector",
+  "sglang.srt.managers",
+  "sglang.srt.mem_cache",
+  "sglang.srt.model_loader",
+  "sglang.srt.utils.custom_op",
+  "sglang.srt.utils.hf_transformers",
+  "sglang.srt.utils.hf_transformers_utils",
+}
 
 ---Answers by the qualified names of SGLang's functions, for the evaluator.
 ---@param package string # SGLang's package folder

@@ -62,9 +62,9 @@ end
 -- ---- values that forward is given ------------------------------------------------------------------
 
 -- A tensor: nothing is known of it, but that it is one and not None.
-local function tensor()
+local function tensor_class()
   local methods = { __bool__ = function() return python.unknown("bool(tensor)") end }
-  return python.instance(python.class("torch.Tensor", nil, methods, true))
+  return python.class("torch.Tensor", nil, methods, true)
 end
 
 local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
@@ -74,7 +74,8 @@ local function forward_batch(world, mode)
   local module = world:import(BATCH_MODULE)
   local modes = module and world:get(module, "ForwardMode")
   local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
-  return python.object { name = "ForwardBatch", open = true, fields = { forward_mode = forward_mode } }
+  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none() }
+  return python.object { name = "ForwardBatch", open = true, fields = fields }
 end
 
 -- ---- layers, and what is noted of them ---------------------------------------------------------------
@@ -140,7 +141,6 @@ local Walk = {}
 Walk.__index = Walk
 
 function Walk:note_construction(instance, arguments, site)
-  if not self.world:is_instance(instance, "torch.nn.Module") then return end
   self.layers[instance] = setmetatable({
     world = self.world,
     instance = instance,
@@ -192,7 +192,7 @@ end
 
 function Walk:hook()
   local hooks = self.world.hooks
-  hooks.construct["*"] = function(instance, arguments, site) self:note_construction(instance, arguments, site) end
+  hooks.construct["torch.nn.Module"] = function(instance, arguments, site) self:note_construction(instance, arguments, site) end
   for class, about in pairs(require("hone.sglang.layers").known()) do
     hooks.call[class] = function(instance, args, kwargs, site)
       return self:note_call(about.returns, instance, args, kwargs, site)
@@ -222,22 +222,18 @@ end
 
 -- Give every layer its path in the model: the attributes that lead to it, list positions included.
 function Walk:name_layers(model)
-  local ordered, seen = {}, {}
+  local ordered = {}
   local function visit(value, path)
-    if type(value) ~= "table" or seen[value] or python.is_unknown(value) then return end
-    if not self.world:is_instance(value, "torch.nn.Module") then return end
-    seen[value] = true
     local layer = self.layers[value]
-    if layer then
-      layer.path = path
-      ordered[#ordered + 1] = layer
-    end
+    if not layer or layer.path then return end
+    layer.path = path
+    ordered[#ordered + 1] = layer
     local prefix = path == "" and "" or path .. "."
     for i, item in ipairs(self.world:list_items(value)) do
       visit(item, prefix .. (i - 1))
     end
     for _, attribute in ipairs(self.world:attributes(value)) do
-      visit(attribute.value, prefix .. attribute.name)
+      if type(attribute.value) == "table" then visit(attribute.value, prefix .. attribute.name) end
     end
   end
   visit(model, "")
@@ -270,6 +266,8 @@ local function refusal(message, exception)
   return (message:gsub("^AttributeError: config ", "config "))
 end
 
+local function always() return true end
+
 ---@class hone.sglang.Walked
 ---@field layers hone.sglang.Layer[] # in the order of the model's attributes
 ---@field warnings string[] # what could not be followed
@@ -277,21 +275,35 @@ end
 ---@field files { path: string, bytes: integer }[] # sources read
 ---@field steps integer # evaluated
 
+-- Collecting garbage between the steps of one walk only costs time; the evaluator collects when much is used.
+local function pause_collector()
+  if not collectgarbage("isrunning") then return nil end
+  collectgarbage("stop")
+  return setmetatable({}, { __close = function() collectgarbage("restart") end })
+end
+
 ---Walk a model.
 ---@param options { package: string, model: { module: string, class: string }, config: hone.ModelConfig, tp: integer, ep: integer, modes: string[] }
 ---@return hone.sglang.Walked? walked
 ---@return string? message
 function M.walk(options)
+  local paused <close> = pause_collector() -- luacheck: ignore
   local walk = setmetatable({
     package = options.package,
     parallel = { tp = options.tp, ep = options.ep },
     layers = {},
     files = {},
   }, Walk)
-  local world = python.abstract { packages = { sglang = options.package }, overrides = walk:overrides() }
+  local tensors = tensor_class()
+  walk.tensor = python.instance(tensors)
+  local world = python.abstract {
+    packages = { sglang = options.package },
+    opaque = require("hone.sglang.runtime").OPAQUE,
+    externals = { ["torch.cuda.is_available"] = python.fn("is_available", always) },
+    overrides = walk:overrides(),
+  }
   walk.world = world
   walk:hook()
-  walk.tensor = tensor()
 
   local module, message = world:import(options.model.module)
   local class = module and world:get(module, options.model.class)
