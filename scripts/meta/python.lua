@@ -97,6 +97,14 @@ function python.chain(v) end
 ---@return hone.python.Value
 function python.traced(value, name) end
 
+--- A traced number that tells when evaluation reads it: compares it, calculates with it, looks something up by
+--- it, prints it. Passing it on and storing it is not reading.
+---@param value integer|number
+---@param name string
+---@param on_read fun()
+---@return hone.python.Value
+function python.tracked(value, name, on_read) end
+
 --- A value about which nothing is known.
 ---@param origin string what to call it
 ---@param reason? string

@@ -124,6 +124,21 @@ function unknown.traced(value, how)
   return { cls = core.class_of(value), boxed = true, value = value, how = how }
 end
 
+---A number that tells when it is read: passing it on and storing it is not reading.
+---@param value integer|number
+---@param name string
+---@param on_read fun()
+function unknown.tracked(value, name, on_read)
+  local number = { cls = core.class_of(value), boxed = true, how = { name = name, line = false } }
+  return setmetatable(number, {
+    __index = function(_, key)
+      if key ~= "value" then return nil end
+      on_read()
+      return value
+    end,
+  })
+end
+
 ---The plain Lua value of a number or string, traced or of a subclass.
 function unknown.plain(v)
   if type(v) == "table" and v.boxed then return v.value end

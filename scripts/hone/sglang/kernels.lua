@@ -27,25 +27,25 @@ local function add_module(modules, layer)
   local path = template(layer.path)
   for _, module in ipairs(modules) do
     if module.path == path and module.line == layer.site.line and module.file == layer.site.file then
-      module.count = module.count + 1
+      module.count = module.count + layer.times
       return
     end
   end
-  modules[#modules + 1] = { path = path, count = 1, file = layer.site.file, line = layer.site.line }
+  modules[#modules + 1] = { path = path, count = layer.times, file = layer.site.file, line = layer.site.line }
 end
 
 local function add_remark(remarks, layer, why)
   local path = template(layer.path)
   for _, remark in ipairs(remarks) do
     if remark.path == path and remark.why == why then
-      remark.count = remark.count + 1
+      remark.count = remark.count + layer.times
       return
     end
   end
   local site = layer.site
   local class = class_name(layer)
   remarks[#remarks + 1] =
-    { path = path, class = class, count = 1, file = site.file, line = site.line, why = why }
+    { path = path, class = class, count = layer.times, file = site.file, line = site.line, why = why }
 end
 
 local function add_calls(places, calls)

@@ -111,8 +111,7 @@ M.OPAQUE = {
   "sglang.srt.mem_cache",
   "sglang.srt.model_loader",
   "sglang.srt.utils.custom_op",
-  "sglang.srt.utils.hf_transformers",
-  "sglang.srt.utils.hf_transformers_utils",
+  "sglang.srt.utils.hf_transformers.mistral_utils",
 }
 
 ---Answers by the qualified names of SGLang's functions, for the evaluator.

@@ -89,6 +89,7 @@ end
 ---@field qualname string # of its class
 ---@field mro string[] # qualified names of its class and its bases
 ---@field path string # module path in the model, "model.layers.0.mlp.down_proj"
+---@field times integer # how many layers of the model it stands for
 ---@field site hone.python.Site # where it is constructed
 local Layer = {}
 Layer.__index = Layer
@@ -207,8 +208,10 @@ end
 
 function Walk:overrides()
   local base = require("hone.sglang.runtime").overrides(self.package, self.parallel, self.files)
+  local builders = require("hone.sglang.repeats").BUILDERS
   return setmetatable({}, {
     __index = function(_, qualname)
+      if builders[qualname] and self.repeats then return self.repeats:override() end
       if is_other_forward(qualname) then
         return function(_, args, kwargs, site)
           local rest = table.move(args, 2, #args, 1, {})
@@ -220,23 +223,47 @@ function Walk:overrides()
   })
 end
 
+-- The items of a list of layers, each once, with the number of times that it stands there.
+local function counted(items)
+  local once, times = {}, {}
+  for i, item in ipairs(items) do
+    if not times[item] then once[#once + 1] = { item = item, index = i - 1 } end
+    times[item] = (times[item] or 0) + 1
+  end
+  return once, times
+end
+
 -- Give every layer its path in the model: the attributes that lead to it, list positions included.
 function Walk:name_layers(model)
   local ordered = {}
-  local function visit(value, path)
-    local layer = self.layers[value]
-    if not layer or layer.path then return end
-    layer.path = path
-    ordered[#ordered + 1] = layer
-    local prefix = path == "" and "" or path .. "."
-    for i, item in ipairs(self.world:list_items(value)) do
-      visit(item, prefix .. (i - 1))
-    end
-    for _, attribute in ipairs(self.world:attributes(value)) do
-      if type(attribute.value) == "table" then visit(attribute.value, prefix .. attribute.name) end
+  local visit
+  -- A layer that may be one of several, by a branch that could not be decided, is each kind of them.
+  local function visit_any(value, path, times)
+    if type(value) ~= "table" then return end
+    local seen = {}
+    for _, alternative in ipairs(python.alternatives(value)) do
+      local layer = self.layers[alternative]
+      if layer and not seen[layer.qualname] then
+        seen[layer.qualname] = true
+        visit(alternative, path, times)
+      end
     end
   end
-  visit(model, "")
+  function visit(value, path, times)
+    local layer = self.layers[value]
+    if not layer or layer.path then return end
+    layer.path, layer.times = path, times
+    ordered[#ordered + 1] = layer
+    local prefix = path == "" and "" or path .. "."
+    local items, counts = counted(self.world:list_items(value))
+    for _, entry in ipairs(items) do
+      visit_any(entry.item, prefix .. entry.index, times * counts[entry.item])
+    end
+    for _, attribute in ipairs(self.world:attributes(value)) do
+      visit_any(attribute.value, prefix .. attribute.name, times)
+    end
+  end
+  visit(model, "", 1)
   return ordered
 end
 
@@ -282,20 +309,16 @@ local function pause_collector()
   return setmetatable({}, { __close = function() collectgarbage("restart") end })
 end
 
----Walk a model.
----@param options { package: string, model: { module: string, class: string }, config: hone.ModelConfig, tp: integer, ep: integer, modes: string[] }
----@return hone.sglang.Walked? walked
----@return string? message
-function M.walk(options)
-  local paused <close> = pause_collector() -- luacheck: ignore
+-- One walk; with `repeats`, layers that cannot differ are built once.
+local function attempt(options, repeats)
   local walk = setmetatable({
     package = options.package,
     parallel = { tp = options.tp, ep = options.ep },
+    repeats = repeats,
     layers = {},
     files = {},
   }, Walk)
-  local tensors = tensor_class()
-  walk.tensor = python.instance(tensors)
+  walk.tensor = python.instance(tensor_class())
   local world = python.abstract {
     packages = { sglang = options.package },
     opaque = require("hone.sglang.runtime").OPAQUE,
@@ -315,7 +338,8 @@ function M.walk(options)
   model, message, exception = world:call(class, { config })
   if not model then
     local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
-    return nil, ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
+    return nil,
+      ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
   end
 
   local warnings = {}
@@ -333,6 +357,18 @@ function M.walk(options)
     files = table.move(world.report.files, 1, #world.report.files, #walk.files + 1, walk.files),
     steps = world.report.steps,
   }
+end
+
+---Walk a model.
+---@param options { package: string, model: { module: string, class: string }, config: hone.ModelConfig, tp: integer, ep: integer, modes: string[] }
+---@return hone.sglang.Walked? walked
+---@return string? message
+function M.walk(options)
+  local paused <close> = pause_collector() -- luacheck: ignore
+  local repeats = require("hone.sglang.repeats").new()
+  local walked, message = attempt(options, repeats)
+  if repeats.used and repeats.reads > 0 then return attempt(options, nil) end
+  return walked, message
 end
 
 return M
