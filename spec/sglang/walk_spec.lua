@@ -148,4 +148,52 @@ describe("hone.sglang.walk", function()
       true
     )
   end)
+
+  describe("with many layers", function()
+    local DEEP = tiny.CONFIG:gsub('"num_hidden_layers": 2', '"num_hidden_layers": 40')
+
+    local function count_of(found, path)
+      for _, kernel in ipairs(found.kernels) do
+        for _, module in ipairs(kernel.modules) do
+          if module.path == path then return module.count end
+        end
+      end
+    end
+
+    it("builds layers that cannot differ once, and counts them all", function()
+      local result, found = walked { config = DEEP }
+      assert.equal(40, count_of(found, "layers.*.qkv_proj"))
+      assert.equal(39, count_of({ kernels = { by_variant(found).fused_add_rmsnorm } }, "layers.*.norm"))
+      assert.is_true(#result.layers < 40)
+    end)
+
+    it("builds every layer when its constructor looks at the index", function()
+      local init = "if layer_id % 4 == 3: self.extra = RMSNorm(7)"
+      local result, found = walked { config = DEEP, init = init }
+      assert.is_true(#result.layers > 160)
+      assert.equal("layers.*.extra", found.unused[2].path)
+      assert.equal(10, found.unused[2].count)
+    end)
+
+    it("builds every layer when forward looks at the index", function()
+      local init = "self.extra = RMSNorm(7)"
+      local _, found = walked { config = DEEP, init = init, layer = "if self.layer_id == 20: self.extra(x)" }
+      assert.equal(1, count_of(found, "layers.*.extra"))
+      assert.equal(39, found.unused[#found.unused].count)
+    end)
+  end)
+
+  it("takes environment variables at their declared defaults", function()
+    local init =
+      "if envs.SGLANG_LIMIT.get() == 7 and not envs.SGLANG_FANCY.get(): self.gate = nn.Linear(4, 8)"
+    local _, found = walked { init = init }
+    assert.equal("Linear", found.review[1].class)
+    _, found = walked { init = "if envs.SGLANG_LIMIT.get() != 7: self.gate = nn.Linear(4, 8)" }
+    assert.same({}, found.review)
+  end)
+
+  it("explores both ways of what depends on a variable whose default is computed", function()
+    local _, found = walked { init = "if envs.SGLANG_COMPUTED.get() > 5: self.gate = nn.Linear(4, 8)" }
+    assert.equal("Linear", found.review[1].class)
+  end)
 end)

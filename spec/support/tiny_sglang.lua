@@ -84,6 +84,24 @@ class ForwardMode(IntEnum):
     def is_decode(self):
         return self == ForwardMode.DECODE
 ]],
+  ["srt/utils/common.py"] = [[
+import torch
+
+def make_layers(num_hidden_layers, layer_fn, prefix=""):
+    return torch.nn.ModuleList(
+        [layer_fn(idx=idx, prefix=f"{prefix}.{idx}") for idx in range(num_hidden_layers)]
+    )
+]],
+  ["srt/environ.py"] = [[
+class Envs:
+    SGLANG_FANCY = EnvBool(False)
+    SGLANG_LIMIT = EnvInt(
+        7, deprecated_name="LIMIT"
+    )
+    SGLANG_COMPUTED = EnvInt(2 * 3)
+
+envs = Envs()
+]],
   ["srt/server_args.py"] = [[
 class ServerArgs:
     tp_size: int = 1
@@ -91,8 +109,8 @@ class ServerArgs:
 ]],
 }
 
----A model of two layers, of which `attention`, `extra` and `forward` can be given.
----@param options { attention: string?, norm: string?, init: string?, forward: string? }?
+---A model: more arguments of its attention, more of a layer's __init__ and forward, more of the model's forward.
+---@param options { attention: string?, init: string?, layer: string?, forward: string? }?
 function tiny.model(options)
   options = options or {}
   return ([[
@@ -103,6 +121,8 @@ from sglang.srt.layers.layernorm import RMSNorm
 from sglang.srt.layers.linear import ColumnParallelLinear, QKVParallelLinear
 from sglang.srt.layers.logits_processor import LogitsProcessor
 from sglang.srt.layers.radix_attention import RadixAttention
+from sglang.srt.environ import envs
+from sglang.srt.utils.common import make_layers
 
 
 class Layer(nn.Module):
@@ -119,9 +139,11 @@ class Layer(nn.Module):
             config.num_attention_heads // tp, head_dim, head_dim**-0.5,
             max(1, config.num_key_value_heads // tp), layer_id${attention}
         )
+        self.layer_id = layer_id
         ${init}
 
     def forward(self, x, residual, forward_batch):
+        ${layer}
         if residual is None:
             residual = x
             x = self.norm(x)
@@ -135,7 +157,9 @@ class Layer(nn.Module):
 class TinyForCausalLM(nn.Module):
     def __init__(self, config, quant_config=None):
         super().__init__()
-        self.layers = nn.ModuleList([Layer(config, i) for i in range(config.num_hidden_layers)])
+        self.layers = make_layers(
+            config.num_hidden_layers, lambda idx, prefix: Layer(config, idx), prefix="layers"
+        )
         self.logits_processor = LogitsProcessor(config)
 
     def forward(self, input_ids, positions, forward_batch):
@@ -149,7 +173,12 @@ class TinyForCausalLM(nn.Module):
 EntryClass = TinyForCausalLM
 ]]):gsub(
     "%${(%w+)}",
-    { attention = options.attention or "", init = options.init or "", forward = options.forward or "" }
+    {
+      attention = options.attention or "",
+      init = options.init or "",
+      layer = options.layer or "",
+      forward = options.forward or "",
+    }
   )
 end
 

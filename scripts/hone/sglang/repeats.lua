@@ -43,7 +43,11 @@ function Repeats:override()
     local layer_fn = args[2] or kwargs.layer_fn
     if not count or not layer_fn or count <= BUILT_AT_THE_START + 1 then return nil end
     local wrapped = self:wrap(world, layer_fn, count)
-    if args[2] then args[2] = wrapped else kwargs.layer_fn = wrapped end
+    if args[2] then
+      args[2] = wrapped
+    else
+      kwargs.layer_fn = wrapped
+    end
     return nil
   end
 end

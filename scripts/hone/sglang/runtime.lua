@@ -84,7 +84,9 @@ local function settings_object(package, sizes, files)
     if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
       return false
     end
-    if value == nil or value == settings.NONE or value == "auto" then return python.unknown("settings." .. name) end
+    if value == nil or value == settings.NONE or value == "auto" then
+      return python.unknown("settings." .. name)
+    end
     return value
   end
   object = python.object { name = "Settings", find = find }
@@ -130,6 +132,7 @@ function M.overrides(package, parallel, files)
     ["sglang.srt.runtime_context.RuntimeContext.config_bag"] = settings,
     ["sglang.srt.server_args.get_global_server_args"] = settings,
     ["sglang.srt.layers.dp_attention.is_dp_attention_enabled"] = constant(false),
+    ["sglang.srt.environ.envs"] = require("hone.sglang.environment").object(package, files),
   }
   for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
     for _, name in ipairs(PLATFORMS) do

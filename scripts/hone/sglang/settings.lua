@@ -50,7 +50,7 @@ local function read_file(path, found)
   local source = fs.read(path)
   if source then found.files[#found.files + 1] = { path = path, bytes = #source } end
   local tree = source and syntax.parse(source, "python")
-  local root = tree and tree:to_table(nil, { offsets = true })
+  local root = tree and tree:to_table(nil, { offsets = true, lazy = { "type", "function_definition" } })
   for _, class in ipairs(root and classes_of(root) or {}) do
     each_field(class, source, function(name, default)
       if name == "_NS_PATH" then

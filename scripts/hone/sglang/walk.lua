@@ -193,7 +193,9 @@ end
 
 function Walk:hook()
   local hooks = self.world.hooks
-  hooks.construct["torch.nn.Module"] = function(instance, arguments, site) self:note_construction(instance, arguments, site) end
+  hooks.construct["torch.nn.Module"] = function(instance, arguments, site)
+    self:note_construction(instance, arguments, site)
+  end
   for class, about in pairs(require("hone.sglang.layers").known()) do
     hooks.call[class] = function(instance, args, kwargs, site)
       return self:note_call(about.returns, instance, args, kwargs, site)
@@ -289,7 +291,9 @@ end
 -- Why the model could not be constructed, in one line.
 local function refusal(message, exception)
   local condition = message:find("^AssertionError at ") and failed_assertion(exception and exception.stack[1])
-  if condition then return message:gsub("^AssertionError", ("its source asserts %s"):format(condition:gsub("%%", "%%%%")), 1) end
+  if condition then
+    return message:gsub("^AssertionError", ("its source asserts %s"):format(condition:gsub("%%", "%%%%")), 1)
+  end
   return (message:gsub("^AttributeError: config ", "config "))
 end
 
