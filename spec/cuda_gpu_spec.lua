@@ -250,8 +250,8 @@ describe("hone.cuda", function()
         print(result[1], result[2])
       end
     ]]
-    local lost = "nil\tthe context of cuda:0 is lost: an illegal memory access was encountered in kernel 'bad'; "
-      .. "this process cannot use the device again\n"
+    local lost = "nil\tthe context of cuda:0 is lost: an illegal memory access was encountered in kernel "
+      .. "'bad'; this process cannot use the device again\n"
     assert.equal(lost:rep(6), printed)
   end)
 

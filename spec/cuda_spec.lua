@@ -52,6 +52,7 @@ local PTX = [[
 .visible .entry spin( .param .u64 nanoseconds) {}
 .visible .entry fault() {}
 .visible .entry other() {}
+.visible .entry hang() {}
 ]]
 
 -- The kernels of PTX, and a buffer, in front of the code.
@@ -244,6 +245,45 @@ bad argument #1 to '?' (stream was lost with its context)
 ]],
       printed
     )
+  end)
+
+  it("that hangs can be waited for within a limit, and is timed no longer than that", function()
+    local printed = on_fake [[
+      local hang, s = assert(m:kernel "hang"), assert(cuda.stream())
+      assert(hang:launch { grid = 1, block = 1 })
+      print(s:synchronize(0.02))
+      print(assert(cuda.event()):record(s):synchronize(0.01))
+      print(cuda.device(1))
+      print(cuda.time(assert(m:kernel "hang"):bind { grid = 1, block = 1 }, { timeout = 0.03 }))
+    ]]
+    assert.equal(
+      [[
+nil	cuda:0 is still busy after 0.02 s	REFUSED
+nil	cuda:0 is still busy after 0.01 s	REFUSED
+1
+nil	cuda:1 is still busy after 0.03 s	REFUSED
+]],
+      printed
+    )
+  end)
+
+  it("that hangs does not keep Ctrl-C from ending the wait", function()
+    local process = require "hone.process"
+    local child <close> = assert(process.start {
+      os.getenv "HONE_BIN" or "build/hone",
+      "-e",
+      "local cuda = require 'hone.cuda'; " .. SETUP .. [[
+        assert(assert(m:kernel "hang"):launch { grid = 1, block = 1 })
+        print("waiting") io.stdout:flush()
+        cuda.synchronize()
+      ]],
+      env = { HONE_LIBCUDA = support.fake_driver() },
+    })
+    assert.equal("waiting", child:lines()())
+    assert(child:kill "SIGINT")
+    local result = assert(child:wait(5))
+    assert.equal(130, result.status)
+    assert.equal("hone: interrupted\n", result.stderr)
   end)
 
   it("names all that may have faulted, the last first", function()
@@ -447,14 +487,14 @@ describe("cuda.time", function()
     local printed = on_fake [[
       local r = assert(cuda.time(spin:bind { grid = 1, block = 1, 2000 }, { bytes = 2000, flops = 4000 }))
       print(("%.4g %.4g %.4g"):format(r.median * 1e6, r.bytes_per_second / 1e9, r.flops_per_second / 1e9))
-      print(r.blocked, r.outside, r.dropped, #r.samples == r.count, r.count >= 20, r.reason)
+      print(r.blocked, r.outside, #r.samples == r.count, r.count >= 20, r.reason)
       print(("%.4g"):format(assert(cuda.time(function() spin:launch { grid = 1, block = 1, 3000 } end,
         { clock = "graph", cold = false, block = false })).median * 1e6))
     ]]
     assert.equal(
       [[
 2 1 2
-true	0	0	true	true	the noise, 0.00 %, is within 0.50 %
+true	0	true	true	the noise, 0.00 %, is within 0.50 %
 3
 ]],
       printed
@@ -485,6 +525,15 @@ nil	the context of cuda:0 is lost: an illegal memory access was encountered in k
 ]],
       printed
     )
+  end)
+
+  it("drops samples at low clocks and counts them, but never most of them", function()
+    local code = [[
+      local r = assert(cuda.time(spin:bind { grid = 1, block = 1, 2000 }, { min_time = 0.05 }))
+      print(r.throttled > 0, r.throttled == r.dropped, r.sm_clock, r.sm_clock_max, #r.samples == r.count)
+    ]]
+    assert.equal("true\ttrue\t1900\t2000\ttrue\n", on_fake(code))
+    assert.equal("true\tfalse\t1000\t2000\ttrue\n", on_fake(code, { FAKE_NVML_LOW = "1" }))
   end)
 
   it("compares two in turn", function()
@@ -608,6 +657,7 @@ describe("hone.cuda.ptx", function()
       { name = "spin", kinds = "i" },
       { name = "fault", kinds = "" },
       { name = "other", kinds = "" },
+      { name = "hang", kinds = "" },
     }, ptx.kernels(PTX))
     assert.same(
       { { name = "_Z1kPf", kinds = "i" } },
@@ -650,13 +700,14 @@ describe("cuda.compile", function()
   local has_nvrtc = cuda.versions().nvrtc ~= nil
 
   it("refuses wrong arguments, blaming the caller", function()
+    local numbers = { include = { 1 } }
     for mistake, call in pairs {
       ["bad argument #1 to 'compile' (string expected, got nil)"] = function() cuda.compile() end,
       ["bad argument #1 to 'compile' (source contains a zero byte)"] = function() cuda.compile "\0" end,
       ["bad argument #2 to 'compile' (table expected, got number)"] = function() cuda.compile("", 1) end,
       ["compile: unknown option 'opts'"] = function() cuda.compile("", { opts = {} }) end,
       ["compile: option 'std' is a number, not a string"] = function() cuda.compile("", { std = 17 }) end,
-      ["compile: option 'include' holds a number at 1"] = function() cuda.compile("", { include = { 1 } }) end,
+      ["compile: option 'include' holds a number at 1"] = function() cuda.compile("", numbers) end,
       ["compile: option 'arch' is '90', not something like sm_90a"] = function()
         cuda.compile("", { arch = "90" })
       end,

@@ -7,25 +7,16 @@ local function is_file(path)
   return file ~= nil
 end
 
-local function skill_names()
-  local names = {}
-  for _, entry in ipairs(require("hone.skill").list()) do
-    names[#names + 1] = entry.name
-  end
-  return names
-end
-
 ---A skill of that name wins over a file of that name.
 ---@param word string with or without a leading slash
 ---@return "skill"|"script"|nil kind
 ---@return string? name the skill's name, or the message when it is neither
 function M.kind(word)
   local name = word:gsub("^/", "")
-  if require("hone.skill").find(name) then return "skill", name end
+  local found, why = require("hone.skill").find(name)
+  if found then return "skill", name end
   if is_file(word) then return "script" end
-  local near = require("hone.text").nearest(name, skill_names())
-  local hint = near and (" (did you mean '%s'?)"):format(near) or ""
-  return nil, ("unknown skill or script '%s'%s"):format(word, hint)
+  return nil, ("unknown skill or script '%s': %s"):format(word, why)
 end
 
 return M

@@ -161,7 +161,7 @@ function npy.write(path, tensor)
   if not KINDS[tensor.dtype] then
     error(("bad argument #2 to 'write' (.npy has no %s; convert it first)"):format(tensor.dtype), 2)
   end
-  if tensor.device ~= "cpu" then tensor = tensor:to("cpu") end
+  if tensor.device ~= "cpu" then tensor = tensor:to { device = "cpu" } end
   return require("hone.fs").write(path, make_header(tensor) .. tensor:bytes())
 end
 

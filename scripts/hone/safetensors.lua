@@ -328,7 +328,7 @@ end
 
 local function write_elements(writer, t)
   local n = t:numel()
-  if t.device ~= "cpu" then t = t:to("cpu") end
+  if t.device ~= "cpu" then t = t:to { device = "cpu" } end
   local flat, step = t:reshape(n), PIECE_BYTES // t:element_size()
   for first = 1, n, step do
     local ok, why, code = writer:write(flat:narrow(1, first, math.min(step, n - first + 1)):bytes())

@@ -146,8 +146,9 @@ function python.class(name, base, methods, open) end
 
 --- An instance of a class, made without its constructor.
 ---@param class hone.python.Value
+---@param fields? table<string, hone.python.Value> its attributes
 ---@return hone.python.Value
-function python.instance(class) end
+function python.instance(class, fields) end
 
 --- A tuple.
 ---@param list hone.python.Value[] taken over

@@ -186,8 +186,9 @@ function tensor.set_threads(n) end
 ---@return hone.Tensor
 function tensor.einsum(equation, ...) end
 
---- A stream of random bits of its own (Philox 4x32-10), at its beginning. Generators of the same seed
---- give the same numbers on every machine.
+--- A stream of random numbers of its own (Philox 4x32-10), at its beginning. What element i of a draw is
+--- depends on the seed, on how many draws there were before and on i alone: not on shape, strides, threads
+--- or machine.
 ---@param seed? integer
 ---@return hone.Generator
 function tensor.generator(seed) end
@@ -239,11 +240,11 @@ local Generator = {}
 ---@return integer
 function Generator:seed() end
 
---- How many blocks of four words were used.
+--- How many draws there were since the seed was set; each counts one, whatever its size.
 ---@return integer
 function Generator:offset() end
 
---- Go to a place in the stream.
+--- Go to a draw: the next one is what it was at this offset.
 ---@param n integer
 ---@return hone.Generator
 function Generator:set_offset(n) end

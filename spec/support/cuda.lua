@@ -22,7 +22,10 @@ function support.fake_driver()
     path,
     "spec/support/fake_gpu.c",
   }
-  if result and result.status == 0 then return path end
+  if result and result.status == 0 then
+    assert(fs.copy(path, fs.join(folder.path, "libnvidia-ml.so.1"))) -- it is both
+    return path
+  end
   folder = nil
   return nil, result and result.stderr or why
 end
@@ -33,7 +36,7 @@ function support.on_fake(code, env)
   local driver = assert(support.fake_driver())
   local log = fs.join(folder.path, "log")
   fs.remove(log)
-  local variables = { HONE_LIBCUDA = driver, FAKE_CUDA_LOG = log }
+  local variables = { HONE_LIBCUDA = driver, FAKE_CUDA_LOG = log, LD_LIBRARY_PATH = folder.path }
   for name, value in pairs(env or {}) do
     variables[name] = value
   end

@@ -2,7 +2,9 @@
  * books instead of computing. Memory is the host's; a module is PTX text, of which the parameters
  * are read; a launch appends "launch NAME GRID BLOCK SMEM HEX" to the file FAKE_CUDA_LOG. Time
  * passes only when something is launched: kernel `spin` takes as many nanoseconds as its first
- * parameter says. Kernel `fault` accesses memory illegally. A device has FAKE_CUDA_MEMORY bytes. */
+ * parameter says. Kernel `fault` accesses memory illegally, `hang` never ends. A device has
+ * FAKE_CUDA_MEMORY bytes. It is NVML too, where every fourth answer is a low clock, or all with
+ * FAKE_NVML_LOW. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 enum { DEVICES = 2, MAX_PARAMS = 32, MAX_NODES = 1024, OUT_OF_MEMORY = 2, ILLEGAL = 700 };
 
 struct CUctx_st {
+  bool hangs;
   int sticky; /* the error that every call answers once a kernel faulted */
   size_t used;
   uint64_t now; /* nanoseconds */
@@ -301,6 +304,7 @@ static void run(const Node *node) {
     fclose(file);
   }
   current->now += node->takes;
+  if (strcmp(node->function->name, "hang") == 0) current->hangs = true;
   if (strcmp(node->function->name, "fault") == 0) current->sticky = ILLEGAL;
 }
 
@@ -345,7 +349,7 @@ EXPORT cuStreamDestroy_v2(CUstream stream) {
   return free(stream), state();
 }
 EXPORT cuStreamQuery(CUstream stream) {
-  return (void)stream, state();
+  return (void)stream, current->hangs ? 600 : state();
 }
 EXPORT cuStreamSynchronize(CUstream stream) {
   return (void)stream, state();
@@ -372,7 +376,7 @@ EXPORT cuCtxRecordEvent(CUcontext context, CUevent event) {
   return (void)context, cuEventRecord(event, NULL);
 }
 EXPORT cuEventQuery(CUevent event) {
-  return (void)event, state();
+  return (void)event, current->hangs ? 600 : state();
 }
 EXPORT cuEventElapsedTime(float *milliseconds, CUevent start, CUevent stop) {
   return *milliseconds = (float)(stop->at - start->at) * 1e-6F, state();
@@ -418,4 +422,22 @@ EXPORT cuModuleEnumerateFunctions(CUfunction *functions, unsigned count, CUmodul
 }
 EXPORT cuFuncGetName(const char **name, CUfunction function) {
   return *name = function->name, 0;
+}
+
+/* ---- NVML ---------------------------------------------------------------------------------- */
+
+EXPORT nvmlInit_v2(void) {
+  return 0;
+}
+EXPORT nvmlDeviceGetHandleByPciBusId_v2(const char *bus, void **device) {
+  return *device = (void *)(uintptr_t)bus, 0;
+}
+EXPORT nvmlDeviceGetMaxClockInfo(void *device, int type, unsigned *megahertz) {
+  return (void)device, (void)type, *megahertz = 2000, 0;
+}
+EXPORT nvmlDeviceGetClockInfo(void *device, int type, unsigned *megahertz) {
+  static int asked;
+  (void)device, (void)type;
+  *megahertz = getenv("FAKE_NVML_LOW") || ++asked % 4 == 0 ? 1000 : 1900;
+  return 0;
 }

@@ -1,4 +1,5 @@
 --- hone.tensor as scripts see it: making, indexing, operators, errors, memory.
+local process = require "hone.process"
 local tensor = require "hone.tensor"
 
 local function refuses(pattern, f, ...)
@@ -176,6 +177,26 @@ describe("writing in place", function()
   end)
 end)
 
+describe("interleaved elements of one memory", function()
+  it("are read before they are written", function()
+    local t = tensor.arange(8):view(4, 2)
+    t[{ tensor.all, 1 }]:add_(t[{ tensor.all, 2 }])
+    assert.same({ { 1, 1 }, { 5, 3 }, { 9, 5 }, { 13, 7 } }, t:tolist())
+    local u = tensor.arange(12)
+    u[{ { 3, 12, 2 } }]:mul_(u[{ { 2, 10, 2 } }])
+    assert.same({ 0, 1, 2, 3, 12, 5, 30, 7, 56, 9, 90, 11 }, u:tolist())
+  end)
+
+  it("cannot make an index that was checked another", function()
+    local t = tensor.zeros(4, "int64")
+    t:scatter_(1, t, tensor.full({ 4 }, 1 << 40))
+    assert.same({ 1 << 40, 0, 0, 0 }, t:tolist())
+    t = tensor.zeros(4, "int64")
+    t:index_copy_(1, t, tensor.full({ 4 }, 1 << 40))
+    assert.same({ 1 << 40, 0, 0, 0 }, t:tolist())
+  end)
+end)
+
 describe("views", function()
   it("share memory", function()
     local t = tensor.zeros(2, 3)
@@ -343,6 +364,23 @@ describe("memory", function()
       most = math.max(most, tonumber(file:read("a"):match("^%d+ (%d+)")) * 4096)
     end
     assert.is_true(most < 600 << 20, ("%d MiB in use"):format(most >> 20))
+  end)
+
+  it("that is short is collected once before it is an error", function()
+    if os.getenv("ASAN_OPTIONS") then
+      return pending("the sanitizer needs more address space than this allows")
+    end
+    local script = [[
+      local tensor = require "hone.tensor"
+      collectgarbage("stop")
+      for _ = 1, 20 do tensor.empty(64 << 20):fill_(1) end
+      io.write(select(2, pcall(tensor.empty, 1 << 30)))
+    ]]
+    local shell = 'ulimit -v 1500000; exec "$0" -e "$1"'
+    local hone = package.loaded["hone.paths"].exe
+    local result = assert(process.run { "sh", "-c", shell, hone, script })
+    assert.equal(0, result.status, result.stderr)
+    assert.matches("cannot allocate 4294967296 bytes: out of memory", result.stdout)
   end)
 
   it("crosses into Lua as bytes", function()

@@ -379,6 +379,20 @@ function abstract.fn(name, fn)
   return core.builtin(name, function(args, kw) return fn(args, kw and kw.map or {}) end, true)
 end
 
+---An instance of a class, made without calling it, with these attributes.
+function abstract.instance(class, fields)
+  local self = { cls = class, attrs = {}, names = {} }
+  local names = {}
+  for name in pairs(fields) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    object.store(self, name, fields[name])
+  end
+  return self
+end
+
 ---A class written in Lua. `methods`: names to fn(args, kwargs), args[1] being self. The missing attributes of
 ---an open class's instances are unknown.
 function abstract.class(name, base, methods, open)

@@ -57,8 +57,13 @@ end
 
 -- ---- the server's settings -----------------------------------------------------------------------
 
--- Settings whose None means off, and that the server never fills in by itself.
+-- Settings that the server chooses by the model, and a choice that runs the same kernels as any other.
+local CHOSEN = { boundary_reduction = "ar" } -- sums over ranks are all-reduced where they arise
+
+-- Settings whose None means off. The server may turn a fusion of the norm with the all-reduce on by itself; the
+-- norm is the same kernel then.
 local OFF = {
+  flashinfer_allreduce_fusion_backend = true,
   speculative_algorithm = true,
   quantization = true,
   lora_paths = true,
@@ -81,6 +86,7 @@ local function settings_object(package, sizes, files)
     if declared.groups[name] then return object end
     value = declared.defaults[name]
     if value == settings.NONE and OFF[name] then return python.none() end
+    if value == "auto" and CHOSEN[name] then return CHOSEN[name] end
     if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
       return false
     end
@@ -116,6 +122,21 @@ M.OPAQUE = {
   "sglang.srt.utils.hf_transformers.mistral_utils",
 }
 
+---What torch says of the platform: a CUDA device of compute capability 9.0.
+---@param tensors hone.python.Value # the class of the tensors that forward is given
+---@return table<string, hone.python.Value> externals
+function M.externals(tensors)
+  local function answer(name, value)
+    return python.fn(name, function() return value end)
+  end
+  return {
+    ["torch.Tensor"] = tensors,
+    ["torch.cuda.is_available"] = answer("is_available", true),
+    ["torch.cuda.is_initialized"] = answer("is_initialized", true),
+    ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
+  }
+end
+
 ---Answers by the qualified names of SGLang's functions, for the evaluator.
 ---@param package string # SGLang's package folder
 ---@param parallel { tp: integer, ep: integer }
@@ -135,6 +156,7 @@ function M.overrides(package, parallel, files)
     ["sglang.srt.environ.envs"] = require("hone.sglang.environment").object(package, files),
   }
   for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
+    known[module .. "is_flashinfer_available"] = constant(true)
     for _, name in ipairs(PLATFORMS) do
       known[module .. "is_" .. name] = constant(name == "cuda")
     end

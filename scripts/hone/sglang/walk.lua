@@ -61,20 +61,45 @@ end
 
 -- ---- values that forward is given ------------------------------------------------------------------
 
--- A tensor: nothing is known of it, but that it is one and not None.
-local function tensor_class()
-  local methods = { __bool__ = function() return python.unknown("bool(tensor)") end }
-  return python.class("torch.Tensor", nil, methods, true)
+-- A dimension of a tensor that forward is given: how large is not known, but that it is not empty.
+local function dimension()
+  local function against_zero(answer)
+    return function(args)
+      if python.number(args[2]) == 0 then return answer end
+      return python.unknown("dimension")
+    end
+  end
+  local class = python.class("Dimension", nil, {
+    __bool__ = function() return true end,
+    __eq__ = against_zero(false),
+    __ne__ = against_zero(true),
+    __lt__ = against_zero(false),
+    __le__ = against_zero(false),
+    __gt__ = against_zero(true),
+    __ge__ = against_zero(true),
+  }, true)
+  return python.instance(class)
+end
+
+-- The class of tensors and a tensor: nothing is known of it, but that it is one, not None and not empty.
+local function tensor()
+  local size = dimension()
+  local shape = python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
+  local class = python.class("torch.Tensor", nil, {
+    __bool__ = function() return python.unknown("bool(tensor)") end,
+    size = function(args) return args[2] and size or shape end,
+  }, true)
+  return python.instance(class, { shape = shape }), class
 end
 
 local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
 local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
 
-local function forward_batch(world, mode)
+local function forward_batch(world, mode, input_ids)
   local module = world:import(BATCH_MODULE)
   local modes = module and world:get(module, "ForwardMode")
   local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
-  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none() }
+  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none(), input_ids = input_ids }
   return python.object { name = "ForwardBatch", open = true, fields = fields }
 end
 
@@ -271,7 +296,7 @@ end
 
 function Walk:run_forward(model, mode)
   self.mode = mode
-  local batch = forward_batch(self.world, mode)
+  local batch = forward_batch(self.world, mode, self.tensor)
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
@@ -297,8 +322,6 @@ local function refusal(message, exception)
   return (message:gsub("^AttributeError: config ", "config "))
 end
 
-local function always() return true end
-
 ---@class hone.sglang.Walked
 ---@field layers hone.sglang.Layer[] # in the order of the model's attributes
 ---@field warnings string[] # what could not be followed
@@ -322,11 +345,12 @@ local function attempt(options, repeats)
     layers = {},
     files = {},
   }, Walk)
-  walk.tensor = python.instance(tensor_class())
+  local tensors
+  walk.tensor, tensors = tensor()
   local world = python.abstract {
     packages = { sglang = options.package },
     opaque = require("hone.sglang.runtime").OPAQUE,
-    externals = { ["torch.cuda.is_available"] = python.fn("is_available", always) },
+    externals = require("hone.sglang.runtime").externals(tensors),
     overrides = walk:overrides(),
   }
   walk.world = world
