@@ -309,4 +309,32 @@ describe("extract-kernel-definitions on SGLang's own sources", function()
       assert.equal(model.count, count)
     end)
   end
+
+  it("takes the first norm alone for the plain one, with several ranks too", function()
+    if not sglang.folder() then return pending("no SGLang sources (HONE_SGLANG names them)") end
+    local config = fs.absolute("examples/configs/meta-llama/Llama-3.1-8B-Instruct/config.json")
+    local result = sandbox:hone {
+      "extract-kernel-definitions",
+      "--model-name",
+      "llama",
+      "--config",
+      config,
+      "--tp",
+      "4",
+      "--dry-run",
+      "--json",
+      "--sglang-path",
+      fs.absolute(sglang.folder()),
+    }
+    assert.equal(0, result.status, result.stderr)
+    local counts = {}
+    for _, entry in ipairs(json.decode(result.stdout).definitions) do
+      for _, module in ipairs(entry.modules) do
+        counts[entry.name] = (counts[entry.name] or 0) + module.count
+      end
+    end
+    assert.equal(1, counts.rmsnorm_h4096)
+    assert.equal(64, counts.fused_add_rmsnorm_h4096)
+    assert.equal(32, counts.gqa_paged_decode_h8_kv2_d128_ps64)
+  end)
 end)

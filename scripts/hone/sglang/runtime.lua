@@ -20,11 +20,15 @@ local function size_of(name, sizes)
   return 1
 end
 
+-- What a collective gives is a tensor as its operand is.
+local function operand(args) return args[1] end
+
 local function group(size)
   return python.object {
     name = "GroupCoordinator",
     open = true,
     trace = false,
+    methods = { all_reduce = operand, all_gather = operand, reduce_scatter_tensor = operand },
     fields = {
       world_size = size,
       rank = 0,
@@ -122,7 +126,7 @@ M.OPAQUE = {
   "sglang.srt.utils.hf_transformers.mistral_utils",
 }
 
----What torch says of the platform: a CUDA device of compute capability 9.0.
+---What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
 function M.externals(tensors)
@@ -134,6 +138,7 @@ function M.externals(tensors)
     ["torch.cuda.is_available"] = answer("is_available", true),
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
+    ["torch.version.cuda"] = "13.0",
   }
 end
 
@@ -157,12 +162,16 @@ function M.overrides(package, parallel, files)
   }
   for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
     known[module .. "is_flashinfer_available"] = constant(true)
+    known[module .. "get_device_sm"] = constant(90)
     for _, name in ipairs(PLATFORMS) do
       known[module .. "is_" .. name] = constant(name == "cuda")
     end
   end
   return setmetatable(known, {
     __index = function(_, qualname)
+      if qualname:find("^sglang%.srt%.distributed%.communication_op%.[%w_]+_all_reduce") then
+        return function(_, args, kwargs) return args[1] or kwargs.input_ end
+      end
       local module, name = qualname:match("^(.*)%.get_([%w_]+)$")
       if not module then return nil end
       if not (module:find("sglang.srt.distributed", 1, true) or module:find("dp_attention", 1, true)) then

@@ -84,7 +84,8 @@ end
 -- The class of tensors and a tensor: nothing is known of it, but that it is one, not None and not empty.
 local function tensor()
   local size = dimension()
-  local shape = python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
+  local shape =
+    python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
   local class = python.class("torch.Tensor", nil, {
     __bool__ = function() return python.unknown("bool(tensor)") end,
     size = function(args) return args[2] and size or shape end,
