@@ -45,16 +45,18 @@ core_syntax_OBJ    := $(OUT)/deps/tree-sitter.o
 core_syntax_CFLAGS := -isystem $(TREE_SITTER)/include
 core_syntax_LIBS   := -ldl
 core_edit_LIBS     := -ledit
-core_gpu_SRC       := engine/gpu/probe.c
-core_gpu_LIBS      := -ldl
+core_gpu_SRC       := engine/gpu/probe.c engine/gpu/driver.c engine/gpu/library.c
+core_gpu_LIBS      := -ldl -lpthread
 core_cuda_SRC      := $(wildcard engine/lua/lcuda_*.c) \
   $(filter-out engine/gpu/probe.c,$(wildcard engine/gpu/*.c))
+core_cuda_CFLAGS   := -fno-plt
 core_cuda_LIBS     := -ldl -lm -lpthread
 
 # The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
+# The library stays when a Lua state is closed: its threads are asleep in it.
 core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c)
 core_tensor_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd
-core_tensor_LIBS   := -lm -lpthread
+core_tensor_LIBS   := -lm -lpthread -ldl -Wl,-z,nodelete
 
 GRAMMARS := python typescript tsx
 GRAMMAR_DIR := $(OUT)/lib/hone/grammar
@@ -69,7 +71,7 @@ LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luachec
 C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]')
 CLANG_FORMAT = build/lintenv/bin/clang-format
 # The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
-SPEC_ENV = HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0)
+SPEC_ENV = HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
 
 .PHONY: all build deps test check format bench bundle install rock demo clean help
 all: build
@@ -83,8 +85,10 @@ build: $(SOURCES)  ## build the host and its libraries into build/
 $(SOURCES): tools/sources.txt tools/deps.sh
 	@tools/deps.sh build && touch $@
 
+# What is linked is moved into place, so that programs that run the old file go on undisturbed.
 $(BIN): $(HOST_SRC:engine/%.c=$(OUT)/obj/%.o)
-	$(CC) $(SANITIZERS) -o $@ $^ -Wl,--whole-archive $(LUA_ARCHIVE) -Wl,--no-whole-archive -Wl,-E -lm -ldl
+	$(CC) $(SANITIZERS) -o $@.new $^ -Wl,--whole-archive $(LUA_ARCHIVE) -Wl,--no-whole-archive -Wl,-E -lm -ldl
+	mv $@.new $@
 
 $(OUT)/obj/%.o: engine/%.c
 	@mkdir -p $(@D)
@@ -93,7 +97,7 @@ $(OUT)/obj/%.o: engine/%.c
 define module_rules
 $(CORE)/$(1).so: $(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o) $(core_$(1)_OBJ)
 	@mkdir -p $$(@D)
-	$(CC) $(SANITIZERS) -shared -o $$@ $$^ $(core_$(1)_LIBS)
+	$(CC) $(SANITIZERS) -shared -o $$@.new $$^ $(core_$(1)_LIBS) && mv $$@.new $$@
 $(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o): ALL_CFLAGS += $(core_$(1)_CFLAGS)
 endef
 $(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))

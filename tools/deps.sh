@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BUILD_PACKAGES="gcc make pkg-config python3 python3-pip lua5.4 liblua5.4-dev lua-filesystem lua-cjson lua-yaml
-  libuv1-dev libcurl4-openssl-dev libedit-dev libssl-dev git unzip ca-certificates"
+  libuv1-dev libcurl4-openssl-dev libedit-dev libssl-dev libopenblas0 git unzip ca-certificates"
 TEST_PACKAGES="lua-busted luarocks git-lfs python3-venv tmux"
 LINT_PACKAGES="lua-check python3-venv nodejs"
 BUNDLE_PACKAGES="patchelf libcurl4"

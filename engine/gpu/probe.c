@@ -1,25 +1,19 @@
 #include "probe.h"
 
-#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "driver.h"
+#include "library.h"
+
 typedef void (*Symbol)(void); /* any function: cast to its real type to be called */
 
-/* ISO C has no cast from an object pointer to a function; POSIX promises that the bytes will do. */
 static Symbol find_symbol(void *handle, const char *name) {
-  void *address = dlsym(handle, name);
-  Symbol symbol;
-  memcpy(&symbol, &address, sizeof symbol);
+  Symbol symbol = NULL;
+  const gpu_symbol wanted = {name, 0, true};
+  gpu_library_bind(handle, &wanted, 1, &symbol);
   return symbol;
-}
-
-static void note_path(void *handle, const char *name, GpuLibrary *out) {
-  Dl_info info;
-  if (dladdr(dlsym(handle, name), &info) && info.dli_fname) {
-    snprintf(out->path, sizeof out->path, "%s", info.dli_fname);
-  }
 }
 
 /* ---- libraries ----------------------------------------------------------------------------- */
@@ -99,116 +93,55 @@ static const Library *find_library(const char *name) {
   return NULL;
 }
 
-/* Opened libraries stay open: closing CUDA's own is not safe once they have run. */
-static void *open_in(const Library *library, const char *folder) {
-  for (const char *const *file = library->files; *file; file++) {
-    char path[1024];
-    snprintf(path, sizeof path, "%s%s%s", folder ? folder : "", folder ? "/" : "", *file);
-    void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
-    if (handle) return handle;
-  }
-  return NULL;
-}
-
 const char *gpu_probe_library(const char *name, const char *folder, GpuLibrary *out) {
   *out = (GpuLibrary){0};
   const Library *library = find_library(name);
   if (!library) return "no such library is known";
-  void *handle = open_in(library, NULL);
-  if (!handle && folder) handle = open_in(library, folder);
+  const char *const folders[] = {folder, NULL};
+  void *handle = gpu_library_open(library->files, folders);
   if (!handle) return "not found";
   Symbol function = find_symbol(handle, library->function);
   if (!function) return "it does not tell its version";
-  note_path(handle, library->function, out);
+  gpu_library_path(handle, library->function, out->path, sizeof out->path);
   library->ask(function, out);
   return NULL;
 }
 
 /* ---- the driver ---------------------------------------------------------------------------- */
 
-/* Attributes of cuDeviceGetAttribute, by their numbers in cuda.h. */
-enum {
-  CLOCK_RATE = 13,
-  MULTIPROCESSOR_COUNT = 16,
-  MEMORY_CLOCK_RATE = 36,
-  GLOBAL_MEMORY_BUS_WIDTH = 37,
-  L2_CACHE_SIZE = 38,
-  COMPUTE_CAPABILITY_MAJOR = 75,
-  COMPUTE_CAPABILITY_MINOR = 76,
-};
-
-static struct {
-  int (*init)(unsigned);
-  int (*driver_version)(int *);
-  int (*error_string)(int, const char **);
-  int (*count)(int *);
-  int (*get)(int *, int);
-  int (*name)(char *, int, int);
-  int (*total_memory)(size_t *, int);
-  int (*attribute)(int *, int, int);
-} cuda;
-
-static const char *load_driver(GpuLibrary *driver) {
-  void *handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!handle) return "no NVIDIA driver is installed (libcuda.so.1 not found)";
-  struct {
-    void *slot;
-    const char *symbol;
-  } wanted[] = {
-      {&cuda.init, "cuInit"},
-      {&cuda.driver_version, "cuDriverGetVersion"},
-      {&cuda.error_string, "cuGetErrorString"},
-      {&cuda.count, "cuDeviceGetCount"},
-      {&cuda.get, "cuDeviceGet"},
-      {&cuda.name, "cuDeviceGetName"},
-      {&cuda.total_memory, "cuDeviceTotalMem_v2"},
-      {&cuda.attribute, "cuDeviceGetAttribute"},
-  };
-  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-    void *address = dlsym(handle, wanted[i].symbol);
-    if (!address) return "the NVIDIA driver is too old";
-    memcpy(wanted[i].slot, &address, sizeof address);
-  }
-  note_path(handle, "cuInit", driver);
-  return NULL;
-}
-
-static const char *describe(int error) {
-  const char *text = NULL;
-  if (cuda.error_string(error, &text) != 0 || !text) return "the driver reports an unknown error";
-  return text;
-}
-
 const char *gpu_probe_driver(GpuLibrary *driver, int *devices) {
   *driver = (GpuLibrary){0};
   *devices = 0;
-  const char *problem = load_driver(driver);
-  if (problem) return problem;
-  int number = 0;
-  if (cuda.driver_version(&number) == 0) split(driver, number / 10 * 10, 1000, 10);
-  int error = cuda.init(0);
-  if (error == 0) error = cuda.count(devices);
-  return error ? describe(error) : NULL;
+  const char *problem;
+  const gpu_driver *cuda = gpu_driver_open_core(&problem);
+  snprintf(driver->path, sizeof driver->path, "%s", gpu_driver_path());
+  split(driver, gpu_driver_version() / 10 * 10, 1000, 10);
+  if (!cuda) return problem;
+  CUresult result = cuda->device_count(devices);
+  return result ? gpu_driver_describe(cuda, result) : NULL;
 }
 
-static int attribute(int device, int number) {
+static int attribute(const gpu_driver *cuda, CUdevice device, int number) {
   int value = 0;
-  return cuda.attribute(&value, number, device) == 0 ? value : 0;
+  return cuda->device_attribute(&value, number, device) == 0 ? value : 0;
 }
 
 const char *gpu_probe_device(int index, GpuDevice *out) {
   *out = (GpuDevice){0};
-  int device = 0;
-  int error = cuda.get(&device, index);
-  if (error == 0) error = cuda.name(out->name, sizeof out->name, device);
-  if (error == 0) error = cuda.total_memory(&out->memory, device);
-  if (error) return describe(error);
-  out->capability_major = attribute(device, COMPUTE_CAPABILITY_MAJOR);
-  out->capability_minor = attribute(device, COMPUTE_CAPABILITY_MINOR);
-  out->processors = attribute(device, MULTIPROCESSOR_COUNT);
-  out->l2_bytes = attribute(device, L2_CACHE_SIZE);
-  out->clock_khz = attribute(device, CLOCK_RATE);
-  out->memory_clock_khz = attribute(device, MEMORY_CLOCK_RATE);
-  out->bus_bits = attribute(device, GLOBAL_MEMORY_BUS_WIDTH);
+  const char *problem;
+  const gpu_driver *cuda = gpu_driver_open_core(&problem);
+  if (!cuda) return problem;
+  CUdevice device = 0;
+  CUresult result = cuda->device_get(&device, index);
+  if (!result) result = cuda->device_name(out->name, sizeof out->name, device);
+  if (!result) result = cuda->device_memory(&out->memory, device);
+  if (result) return gpu_driver_describe(cuda, result);
+  out->capability_major = attribute(cuda, device, DEVICE_CAPABILITY_MAJOR);
+  out->capability_minor = attribute(cuda, device, DEVICE_CAPABILITY_MINOR);
+  out->processors = attribute(cuda, device, DEVICE_MULTIPROCESSOR_COUNT);
+  out->l2_bytes = attribute(cuda, device, DEVICE_L2_CACHE_SIZE);
+  out->clock_khz = attribute(cuda, device, DEVICE_CLOCK_RATE);
+  out->memory_clock_khz = attribute(cuda, device, DEVICE_MEMORY_CLOCK_RATE);
+  out->bus_bits = attribute(cuda, device, DEVICE_MEMORY_BUS_WIDTH);
   return NULL;
 }

@@ -1,0 +1,72 @@
+--- The timer: against the kernels' own clock and against CUPTI, and against itself.
+local cuda = require "hone.cuda"
+
+local RUNS = 20
+
+local SPIN = [[
+extern "C" __global__ void spin(unsigned long long nanoseconds, unsigned long long *took) {
+  unsigned long long start, now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
+  do asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)); while (now - start < nanoseconds);
+  *took = now - start;
+}
+extern "C" __global__ void nothing() {}
+]]
+
+local function microseconds(seconds) return ("%.3f us"):format(seconds * 1e6) end
+
+local function report_kernel(report, label, launch, own)
+  local body = assert(cuda.time(launch, { cold = false, body = true }))
+  local events = assert(cuda.time(launch, { cold = false }))
+  local cupti, why = cuda.time(launch, { cold = false, clock = "cupti", max_samples = 200 })
+  if own then
+    local took = string.unpack("<i8", own:read()) * 1e-9
+    report(
+      label .. ", its body against its own clock",
+      body.median / took,
+      ("%s, own %s, %d samples: %s"):format(
+        microseconds(body.median),
+        microseconds(took),
+        body.count,
+        body.reason
+      )
+    )
+  end
+  report(
+    label .. " against CUPTI",
+    cupti and events.median / cupti.median,
+    ("%s, CUPTI %s, %s subtracted"):format(
+      microseconds(events.median),
+      cupti and microseconds(cupti.median) or why,
+      microseconds(events.overhead)
+    )
+  )
+end
+
+local function report_repeats(report, launch)
+  local medians = {}
+  for i = 1, RUNS do
+    medians[i] = assert(cuda.time(launch)).median
+  end
+  local s = require("hone.core.cuda").summary(medians, 0.95)
+  report(
+    ("the median of %d runs: its deviation"):format(RUNS),
+    nil,
+    ("%s, %.2f %%"):format(microseconds(s.median), s.stddev / s.mean * 100)
+  )
+end
+
+local function run(report)
+  local available, why = cuda.available()
+  if not available then return report("no GPU", nil, why) end
+  local m = assert(cuda.compile(SPIN))
+  local spin, nothing, took = assert(m:kernel "spin"), assert(m:kernel "nothing"), assert(cuda.alloc(8))
+  report_kernel(report, "an empty kernel", nothing:bind { grid = 1, block = 1 })
+  for _, duration in ipairs { 2, 10, 100 } do
+    local launch = spin:bind { grid = 1, block = 1, duration * 1000, took }
+    report_kernel(report, ("a kernel of %d us"):format(duration), launch, took)
+  end
+  report_repeats(report, spin:bind { grid = 1, block = 1, 10000, took })
+end
+
+return { name = "time", run = run }

@@ -1,0 +1,125 @@
+#include "cupti.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "library.h"
+
+enum {
+  KIND_MEMCPY = 1,
+  KIND_MEMSET = 2,
+  KIND_CONCURRENT_KERNEL = 10,
+  KIND_MEMCPY_PEER = 22,
+  FLUSH_FORCED = 1,
+  BUFFER_BYTES = 1 << 20,
+  RECORD_ALIGNMENT = 8,
+};
+
+/* Where CUPTI's packed records hold what is wanted here; the same since CUDA 9. */
+enum { START_AT = 16, END_AT = 24, KERNEL_NAME_AT = 104 };
+
+typedef void request_buffer(uint8_t **buffer, size_t *size, size_t *max_records);
+typedef void take_buffer(void *context, uint32_t stream, uint8_t *buffer, size_t size,
+                         size_t valid);
+
+static struct cupti {
+  int (*register_callbacks)(request_buffer *request, take_buffer *take);
+  int (*enable)(int kind);
+  int (*disable)(int kind);
+  int (*flush)(uint32_t flag);
+  int (*next)(uint8_t *buffer, size_t valid, unsigned char **record);
+} cupti;
+
+static const gpu_symbol symbols[] = {
+    {"cuptiActivityRegisterCallbacks", offsetof(struct cupti, register_callbacks), false},
+    {"cuptiActivityEnable", offsetof(struct cupti, enable), false},
+    {"cuptiActivityDisable", offsetof(struct cupti, disable), false},
+    {"cuptiActivityFlushAll", offsetof(struct cupti, flush), false},
+    {"cuptiActivityGetNextRecord", offsetof(struct cupti, next), false},
+};
+
+static const int kinds[] = {KIND_CONCURRENT_KERNEL, KIND_MEMCPY, KIND_MEMCPY_PEER, KIND_MEMSET};
+
+static bool is_open;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* buffers come from CUPTI's own thread */
+static cupti_span span;
+static char ignored_name[64];
+
+static bool is_ignored(int kind, const unsigned char *record) {
+  const char *name = NULL;
+  if (kind == KIND_CONCURRENT_KERNEL) memcpy(&name, record + KERNEL_NAME_AT, sizeof name);
+  return name && strcmp(name, ignored_name) == 0;
+}
+
+static void count_record(const unsigned char *record) {
+  int kind;
+  uint64_t start, end;
+  memcpy(&kind, record, sizeof kind);
+  memcpy(&start, record + START_AT, sizeof start);
+  memcpy(&end, record + END_AT, sizeof end);
+  if (is_ignored(kind, record)) return;
+  if (span.count == 0 || start < span.first) span.first = start;
+  if (span.count == 0 || end > span.last) span.last = end;
+  span.count++;
+}
+
+static void give_buffer(uint8_t **buffer, size_t *size, size_t *max_records) {
+  *buffer = aligned_alloc(RECORD_ALIGNMENT, BUFFER_BYTES);
+  *size = *buffer ? BUFFER_BYTES : 0;
+  *max_records = 0;
+}
+
+static void read_buffer(void *context, uint32_t stream, uint8_t *buffer, size_t size,
+                        size_t valid) {
+  (void)context, (void)stream, (void)size;
+  unsigned char *record = NULL;
+  pthread_mutex_lock(&lock);
+  while (valid > 0 && cupti.next(buffer, valid, &record) == 0) count_record(record);
+  pthread_mutex_unlock(&lock);
+  free(buffer);
+}
+
+static const char *open_cupti(const char *const *folders) {
+  static const char *const files[] = {"libcupti.so.13", "libcupti.so.12", "libcupti.so", NULL};
+  void *handle = gpu_library_open(files, folders);
+  if (!handle)
+    return "CUPTI is not installed (no libcupti.so.13 or .12): it comes with the CUDA toolkit";
+  if (gpu_library_bind(handle, symbols, sizeof symbols / sizeof *symbols, &cupti)) {
+    return "CUPTI is too old: CUDA 12.0 or later is needed";
+  }
+  if (cupti.register_callbacks(give_buffer, read_buffer) != 0) return "CUPTI does not start";
+  is_open = true;
+  return NULL;
+}
+
+const char *cupti_start(const char *const *folders) {
+  const char *problem = is_open ? NULL : open_cupti(folders);
+  if (problem) return problem;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if (cupti.enable(kinds[i]) != 0) {
+      return "CUPTI does not record: another profiler is at work, or it may not be used here";
+    }
+  }
+  return NULL;
+}
+
+void cupti_stop(void) {
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) cupti.disable(kinds[i]);
+}
+
+void cupti_clear(void) {
+  cupti.flush(FLUSH_FORCED);
+  pthread_mutex_lock(&lock);
+  span = (cupti_span){0};
+  pthread_mutex_unlock(&lock);
+}
+
+cupti_span cupti_collect(const char *ignored) {
+  strncpy(ignored_name, ignored, sizeof ignored_name - 1);
+  cupti.flush(FLUSH_FORCED);
+  pthread_mutex_lock(&lock);
+  cupti_span found = span;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
