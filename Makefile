@@ -71,7 +71,7 @@ LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luachec
 C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]')
 CLANG_FORMAT = build/lintenv/bin/clang-format
 # The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
-SPEC_ENV = HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
+SPEC_ENV = PATH="$(abspath build/testenv/bin):$$PATH" HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
 
 .PHONY: all build deps test check format bench bundle install rock demo clean help
 all: build

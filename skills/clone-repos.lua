@@ -5,12 +5,25 @@ local repos = require "hone.repos"
 
 -- `package` and `inside`: what holds the same sources on PyPI, and where its content lies in the repository.
 local SOURCES = {
-  { name = "sglang", flag = "sglang", package = "sglang", inside = "python",
-    url = "https://github.com/sgl-project/sglang.git" },
-  { name = "flashinfer", flag = "flashinfer", package = "flashinfer-python", inside = "",
-    url = "https://github.com/flashinfer-ai/flashinfer.git" },
-  { name = "flashinfer-trace", flag = "trace",
-    url = "https://huggingface.co/datasets/flashinfer-ai/flashinfer-trace" },
+  {
+    name = "sglang",
+    flag = "sglang",
+    package = "sglang",
+    inside = "python",
+    url = "https://github.com/sgl-project/sglang.git",
+  },
+  {
+    name = "flashinfer",
+    flag = "flashinfer",
+    package = "flashinfer-python",
+    inside = "",
+    url = "https://github.com/flashinfer-ai/flashinfer.git",
+  },
+  {
+    name = "flashinfer-trace",
+    flag = "trace",
+    url = "https://huggingface.co/datasets/flashinfer-ai/flashinfer-trace",
+  },
 }
 
 local skill = {
@@ -30,35 +43,79 @@ has no package; it is left out.
 Private mirrors: put user and token into the URL, or use git's own credential helpers. They are never printed
 or stored.]],
   params = {
-    { name = "target_dir", type = "path", default = "./repos",
-      help = "the folder that holds the repositories" },
-    { name = "repos", type = "list", choices = { "sglang", "flashinfer", "flashinfer-trace" },
-      help = "which to bring; all of them when absent" },
-    { name = "source", type = "choice", choices = { "git", "pypi" }, default = "git",
-      help = "where from: the git repositories, or the published packages" },
+    {
+      name = "target_dir",
+      type = "path",
+      default = "./repos",
+      help = "the folder that holds the repositories",
+    },
+    {
+      name = "repos",
+      type = "list",
+      choices = { "sglang", "flashinfer", "flashinfer-trace" },
+      help = "which to bring; all of them when absent",
+    },
+    {
+      name = "source",
+      type = "choice",
+      choices = { "git", "pypi" },
+      default = "git",
+      help = "where from: the git repositories, or the published packages",
+    },
     { name = "sglang_branch", type = "string", default = "main", help = "branch or tag of SGLang" },
     { name = "flashinfer_branch", type = "string", default = "main", help = "branch or tag of FlashInfer" },
     { name = "trace_branch", type = "string", default = "main", help = "branch or tag of flashinfer-trace" },
     { name = "sglang_url", type = "string", default = SOURCES[1].url, help = "where SGLang is cloned from" },
-    { name = "flashinfer_url", type = "string", default = SOURCES[2].url,
-      help = "where FlashInfer is cloned from" },
-    { name = "trace_url", type = "string", default = SOURCES[3].url,
-      help = "where flashinfer-trace is cloned from" },
-    { name = "depth", type = "integer", min = 1,
-      help = "clone only so many commits of history; all of it when absent" },
+    {
+      name = "flashinfer_url",
+      type = "string",
+      default = SOURCES[2].url,
+      help = "where FlashInfer is cloned from",
+    },
+    {
+      name = "trace_url",
+      type = "string",
+      default = SOURCES[3].url,
+      help = "where flashinfer-trace is cloned from",
+    },
+    {
+      name = "depth",
+      type = "integer",
+      min = 1,
+      help = "clone only so many commits of history; all of it when absent",
+    },
     { name = "submodules", type = "boolean", default = true, help = "bring the submodules too" },
-    { name = "lfs", type = "boolean", default = false,
-      help = "bring what git-lfs keeps, instead of leaving pointers (needs git-lfs)" },
-    { name = "retries", type = "integer", min = 0, max = 10, default = 3,
-      help = "how often to try again after a failure of the network" },
-    { name = "sglang_version", type = "string",
-      help = "with --source pypi: the version; the newest when absent" },
-    { name = "flashinfer_version", type = "string",
-      help = "with --source pypi: the version; the newest when absent" },
+    {
+      name = "lfs",
+      type = "boolean",
+      default = false,
+      help = "bring what git-lfs keeps, instead of leaving pointers (needs git-lfs)",
+    },
+    {
+      name = "retries",
+      type = "integer",
+      min = 0,
+      max = 10,
+      default = 3,
+      help = "how often to try again after a failure of the network",
+    },
+    {
+      name = "sglang_version",
+      type = "string",
+      help = "with --source pypi: the version; the newest when absent",
+    },
+    {
+      name = "flashinfer_version",
+      type = "string",
+      help = "with --source pypi: the version; the newest when absent",
+    },
   },
   outputs = {
-    { name = "repos_config.json", help = "in the target folder: for each repository name, url, path, branch, "
-      .. "commit, date and source; for a package version, archive and sha256" },
+    {
+      name = "repos_config.json",
+      help = "in the target folder: for each repository name, url, path, branch, "
+        .. "commit, date and source; for a package version, archive and sha256",
+    },
     { name = "sglang, flashinfer, flashinfer-trace", help = "the repositories, in the target folder" },
   },
   examples = {
@@ -99,11 +156,22 @@ local function make_job(source, args, ctx, before)
   local total = args.source == "git" and 100 or nil -- pip does not say how far it is
   local bar = ctx.progress { label = source.name, total = total, unit = "%" }
   return {
-    name = source.name, flag = source.flag, path = fs.join(args.target_dir, source.name), before = before,
-    url = args[source.flag .. "_url"], branch = args[source.flag .. "_branch"],
-    package = source.package, version = args[source.flag .. "_version"], inside = source.inside,
-    depth = args.depth, submodules = args.submodules, lfs = args.lfs, retries = args.retries,
-    bar = bar, warn = ctx.warn, progress = function(percent, note) bar:update(percent, note) end,
+    name = source.name,
+    flag = source.flag,
+    path = fs.join(args.target_dir, source.name),
+    before = before,
+    url = args[source.flag .. "_url"],
+    branch = args[source.flag .. "_branch"],
+    package = source.package,
+    version = args[source.flag .. "_version"],
+    inside = source.inside,
+    depth = args.depth,
+    submodules = args.submodules,
+    lfs = args.lfs,
+    retries = args.retries,
+    bar = bar,
+    warn = ctx.warn,
+    progress = function(percent, note) bar:update(percent, note) end,
   }
 end
 
@@ -115,9 +183,7 @@ local function recorded(folder)
   return config and config.repositories, why
 end
 
-local function short_version(entry)
-  return entry.version or entry.commit:sub(1, 12)
-end
+local function short_version(entry) return entry.version or entry.commit:sub(1, 12) end
 
 -- One piece of work for each job, side by side -> entries, messages of those that failed.
 local function bring_all(jobs, bring)
@@ -132,7 +198,11 @@ local function bring_all(jobs, bring)
   end
   local entries, failures = {}, {}
   for _, result in ipairs(require("hone.parallel").run(pieces)) do
-    if result[1] then entries[#entries + 1] = result[1] else failures[#failures + 1] = result[2] end
+    if result[1] then
+      entries[#entries + 1] = result[1]
+    else
+      failures[#failures + 1] = result[2]
+    end
   end
   return entries, failures
 end
@@ -148,7 +218,9 @@ end
 
 local function result_of(entries, config)
   local list = json.array {}
-  for i, entry in ipairs(entries) do list[i] = repos.ordered(entry) end
+  for i, entry in ipairs(entries) do
+    list[i] = repos.ordered(entry)
+  end
   return json.object { { "config", config }, { "repositories", list } }
 end
 
@@ -176,7 +248,9 @@ function skill.run(args, ctx)
   if not before then return nil, why end
 
   local jobs = {}
-  for i, source in ipairs(sources) do jobs[i] = make_job(source, args, ctx, before[source.name]) end
+  for i, source in ipairs(sources) do
+    jobs[i] = make_job(source, args, ctx, before[source.name])
+  end
   local bring = require(args.source == "git" and "hone.git" or "hone.pypi").bring
   local entries, failures = bring_all(jobs, bring)
 

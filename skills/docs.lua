@@ -10,11 +10,19 @@ local skill = {
 Every page comes from the table that the skill itself runs on, so it cannot say something else. Files that are
 right already are left alone; --check writes nothing and fails when one is not.]],
   params = {
-    { name = "names", type = "list", positional = true,
-      help = "the skills; all of them and the Lua API when absent" },
+    {
+      name = "names",
+      type = "list",
+      positional = true,
+      help = "the skills; all of them and the Lua API when absent",
+    },
     { name = "output", type = "path", default = "docs", help = "the folder to write to" },
-    { name = "check", type = "boolean", default = false,
-      help = "write nothing; fail when a page is not up to date" },
+    {
+      name = "check",
+      type = "boolean",
+      default = false,
+      help = "write nothing; fail when a page is not up to date",
+    },
   },
   outputs = {
     { name = "skills/NAME.md", help = "the manual page" },
@@ -69,7 +77,9 @@ end
 local function write_pages(pages, ctx)
   for _, page in ipairs(pages) do
     local ok, why = fs.mkdir(fs.dirname(page.path))
-    if ok then ok, why = fs.write(page.path, page.text) end
+    if ok then
+      ok, why = fs.write(page.path, page.text)
+    end
     if not ok then return nil, why end
     ctx.say("wrote %s", page.path)
   end
@@ -78,7 +88,9 @@ end
 
 local function paths_of(pages)
   local paths = json.array {}
-  for i, page in ipairs(pages) do paths[i] = page.path end
+  for i, page in ipairs(pages) do
+    paths[i] = page.path
+  end
   return paths
 end
 
@@ -98,8 +110,11 @@ function skill.run(args, ctx)
   end
   local changed = stale(pages)
   if args.check and #changed > 0 then
-    return nil, ("%s not up to date, %s first; run `hone docs`"):format(
-      require("hone.text").plural(#changed, "page is", "pages are"), changed[1].path)
+    return nil,
+      ("%s not up to date, %s first; run `hone docs`"):format(
+        require("hone.text").plural(#changed, "page is", "pages are"),
+        changed[1].path
+      )
   end
   local ok
   ok, why = write_pages(changed, ctx)

@@ -310,7 +310,9 @@ local function show_definitions(result, ctx)
     local module = entry.modules[1]
     local more = #entry.modules > 1 and (" and %d more"):format(#entry.modules - 1) or ""
     local where = ("%d x %s%s"):format(module.count, module.path, more)
-    rows[i] = { entry.name, LABELS[entry.action], where, module.source }
+    local shared = entry.shared_with and #entry.shared_with > 0
+    local with = shared and (", shared with %s"):format(table.concat(entry.shared_with, ", ")) or ""
+    rows[i] = { entry.name, LABELS[entry.action] .. with, where, module.source }
     counts[entry.action] = (counts[entry.action] or 0) + 1
   end
   if #rows > 0 then ctx.say("%s", require("hone.table").format(rows)) end

@@ -14,15 +14,28 @@ skill to ./skills (or to the user's folder with --user), where the copy wins and
 starts a skill that runs as it is. `docs NAME` writes its manual page and its SKILL.md. `completion bash`
 prints a completion script.]],
   params = {
-    { name = "action", type = "choice", positional = true, default = "list",
-      choices = { "list", "which", "eject", "new", "docs", "completion" }, help = "what to do" },
+    {
+      name = "action",
+      type = "choice",
+      positional = true,
+      default = "list",
+      choices = { "list", "which", "eject", "new", "docs", "completion" },
+      help = "what to do",
+    },
     { name = "name", type = "string", positional = true, help = "the skill (for completion: the shell)" },
-    { name = "user", type = "boolean", default = false,
-      help = "for eject and new: write to the user's folder instead of ./skills" },
+    {
+      name = "user",
+      type = "boolean",
+      default = false,
+      help = "for eject and new: write to the user's folder instead of ./skills",
+    },
   },
   outputs = {
-    { name = "list", help = "for each skill: name, origin (project, user or shipped), path, summary; one "
-      .. "that cannot be loaded has error instead of summary" },
+    {
+      name = "list",
+      help = "for each skill: name, origin (project, user or shipped), path, summary; one "
+        .. "that cannot be loaded has error instead of summary",
+    },
     { name = "which, eject, new", help = "the name and path of the file; for which also what it hides" },
   },
   examples = {
@@ -37,7 +50,11 @@ prints a completion script.]],
 local function described(entry)
   local about = json.object { { "name", entry.name }, { "origin", entry.origin }, { "path", entry.path } }
   local loaded, why = skill_library.load(entry)
-  if loaded then about.summary = loaded.summary else about.error = why end
+  if loaded then
+    about.summary = loaded.summary
+  else
+    about.error = why
+  end
   return about
 end
 
@@ -63,7 +80,10 @@ function actions.which(args, ctx)
     hides[i] = json.object { { "path", hidden.path }, { "origin", hidden.origin } }
   end
   return json.object {
-    { "name", entry.name }, { "path", entry.path }, { "origin", entry.origin }, { "hides", hides },
+    { "name", entry.name },
+    { "path", entry.path },
+    { "origin", entry.origin },
+    { "hides", hides },
   }
 end
 
@@ -140,9 +160,7 @@ function actions.new(args, ctx)
   return written
 end
 
-function actions.docs(args, ctx)
-  return ctx.skill("docs", { names = { args.name } })
-end
+function actions.docs(args, ctx) return ctx.skill("docs", { names = { args.name } }) end
 
 function actions.completion(args, ctx)
   if args.name ~= "bash" then

@@ -105,7 +105,8 @@ describe("the command line of a skill", function()
   it("prints a manual page for --help", function()
     local result = box:hone { "work", "--help" }
     assert.equal(0, result.status)
-    assert.equal([[
+    assert.equal(
+      [[
 hone work - work in several ways
 
 usage: hone work WAY [--model-name TEXT] [--json] [--help]
@@ -130,15 +131,19 @@ Outputs:
 
 Examples:
   hone work well
-]], result.stdout)
+]],
+      result.stdout
+    )
     assert.equal(result.stdout, box:hone({ "work", "-h", "--nonsense" }).stdout)
   end)
 
   it("says that a skill's file is broken", function()
     box:write("skills/torn.lua", "return {")
     local result = box:hone { "torn" }
-    assert.equal("hone: skill torn is broken: ./skills/torn.lua:1: unexpected symbol near <eof>\n",
-      result.stderr)
+    assert.equal(
+      "hone: skill torn is broken: ./skills/torn.lua:1: unexpected symbol near <eof>\n",
+      result.stderr
+    )
     assert.equal(1, result.status)
   end)
 
@@ -157,12 +162,15 @@ Examples:
   end)
 
   it("ends at an interrupt with status 130, closing what was open", function()
-    box:write("skills/wait.lua", [[return { summary = "wait", run = function(_, ctx)
+    box:write(
+      "skills/wait.lua",
+      [[return { summary = "wait", run = function(_, ctx)
       local _ <close> = setmetatable({}, { __close = function() require("hone.fs").write("closed", "") end })
       ctx.say("waiting")
       io.stdout:flush()
       require("hone.process").run { "sleep", "30" }
-    end }]])
+    end }]]
+    )
     local running <close> = box:start { "wait" }
     assert.equal("waiting", running:lines()())
     running:kill("SIGINT")
@@ -173,11 +181,14 @@ Examples:
   end)
 
   it("interrupts a skill that only computes", function()
-    box:write("skills/spin.lua", [[return { summary = "spin", run = function(_, ctx)
+    box:write(
+      "skills/spin.lua",
+      [[return { summary = "spin", run = function(_, ctx)
       ctx.say("spinning")
       io.stdout:flush()
       while true do end
-    end }]])
+    end }]]
+    )
     local running <close> = box:start { "spin" }
     assert.equal("spinning", running:lines()())
     running:kill("SIGINT")

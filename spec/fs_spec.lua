@@ -11,20 +11,14 @@ before_each(function()
   assert(fs.write(file, "contents"))
 end)
 
-after_each(function()
-  dir:remove()
-end)
+after_each(function() dir:remove() end)
 
-local function inside(...)
-  return fs.join(dir.path, ...)
-end
+local function inside(...) return fs.join(dir.path, ...) end
 
 local ENGINE = fs.realpath("/proc/self/exe")
 
 -- Run a script in a fresh engine. -> the result of process.run
-local function in_engine(code, env)
-  return assert(process.run { ENGINE, "-e", code, env = env })
-end
+local function in_engine(code, env) return assert(process.run { ENGINE, "-e", code, env = env }) end
 
 local function assert_refused(code, pattern, ...)
   local value, message, got = ...
@@ -63,15 +57,17 @@ describe("names in a path", function()
     assert.same({ "b.tar", ".gz" }, { fs.stem("a.x/b.tar.gz"), fs.extension("a.x/b.tar.gz") })
     assert.same({ "b", "" }, { fs.stem("a.x/b"), fs.extension("a.x/b") })
   end)
-  it("may begin with a dot that is no extension", function()
-    assert.same({ ".bashrc", "" }, { fs.stem(".bashrc"), fs.extension(".bashrc") })
-  end)
+  it(
+    "may begin with a dot that is no extension",
+    function() assert.same({ ".bashrc", "" }, { fs.stem(".bashrc"), fs.extension(".bashrc") }) end
+  )
 end)
 
 describe("fs.normalize", function()
-  it("takes out dots, double slashes and what .. undoes", function()
-    assert.equal("a/c", fs.normalize("./a//b/../c/."))
-  end)
+  it(
+    "takes out dots, double slashes and what .. undoes",
+    function() assert.equal("a/c", fs.normalize("./a//b/../c/.")) end
+  )
   it("keeps .. that leads out, except above the root", function()
     assert.equal("../../a", fs.normalize("../x/../../a"))
     assert.equal("/a", fs.normalize("/../../a"))
@@ -111,9 +107,10 @@ describe("well-known folders", function()
     assert.equal("/h/.cache/hone", ask("cache_dir()", env))
     assert.equal("/h/.config/hone", ask("config_dir()", env))
   end)
-  it("come from the user database where HOME is not set", function()
-    assert.matches("^/", ask("home()", { HOME = false }))
-  end)
+  it(
+    "come from the user database where HOME is not set",
+    function() assert.matches("^/", ask("home()", { HOME = false })) end
+  )
   it("are what a leading ~ stands for", function()
     assert.equal("/h/x", ask('expand("~/x")', { HOME = "/h" }))
     assert.equal("/h", ask('expand("~")', { HOME = "/h" }))
@@ -198,13 +195,17 @@ describe("fs.write", function()
   end)
   it("refuses a folder, and a path through a file", function()
     assert_refused("EISDIR", "^cannot write .*: Is a directory$", fs.write(dir.path, ""))
-    assert_refused("EEXIST", "^cannot write .*/x: cannot make the directory .*: File exists",
-      fs.write(file .. "/x", ""))
+    assert_refused(
+      "EEXIST",
+      "^cannot write .*/x: cannot make the directory .*: File exists",
+      fs.write(file .. "/x", "")
+    )
     assert.same({ "file" }, fs.list(dir.path))
   end)
-  it("refuses where nobody may create files", function()
-    assert_refused("ENOENT", "^cannot write /proc/hone: ", fs.write("/proc/hone", ""))
-  end)
+  it(
+    "refuses where nobody may create files",
+    function() assert_refused("ENOENT", "^cannot write /proc/hone: ", fs.write("/proc/hone", "")) end
+  )
   it("refuses a name that is too long, and copes with one that just fits", function()
     assert_refused("ENAMETOOLONG", "File name too long", fs.write(inside(("n"):rep(256)), ""))
     assert.is_true(fs.write(inside(("n"):rep(255)), ""))
@@ -296,7 +297,9 @@ describe("fs.append_line", function()
     for _, name in ipairs { "a", "b", "c", "d" } do
       commands[#commands + 1] = { ENGINE, "-e", code:format(log, name), check = true }
     end
-    for _, result in ipairs(process.run_all(commands)) do assert.is_nil(result.error) end
+    for _, result in ipairs(process.run_all(commands)) do
+      assert.is_nil(result.error)
+    end
     local seen = {}
     for line in io.lines(log) do
       local name, i, rest = line:match("^(%a)(%d+)( x.*)$")
@@ -345,12 +348,16 @@ end)
 describe("fs.chunks", function()
   it("gives all of a file in pieces of the size asked for", function()
     local pieces = {}
-    for piece in assert(fs.chunks(file, 3)) do pieces[#pieces + 1] = piece end
+    for piece in assert(fs.chunks(file, 3)) do
+      pieces[#pieces + 1] = piece
+    end
     assert.same({ "con", "ten", "ts" }, pieces)
   end)
   it("gives nothing of an empty file", function()
     assert(fs.write(file, ""))
-    for _ in assert(fs.chunks(file)) do error("a piece of nothing") end
+    for _ in assert(fs.chunks(file)) do
+      error("a piece of nothing")
+    end
     assert.equal(0, fs.size(file))
   end)
   it("closes the file when the loop is left early", function()
@@ -392,14 +399,17 @@ describe("fs.mkdir", function()
     assert_refused("EEXIST", "^cannot make the directory .*/file: File exists", fs.mkdir(file))
     assert_refused("ENOTDIR", "/file/a: Not a directory", fs.mkdir(file .. "/a"))
   end)
-  it("refuses an empty path", function()
-    assert_refused("ENOENT", "^cannot make the directory : No such file", fs.mkdir(""))
-  end)
+  it(
+    "refuses an empty path",
+    function() assert_refused("ENOENT", "^cannot make the directory : No such file", fs.mkdir("")) end
+  )
 end)
 
 describe("fs.list", function()
   it("gives sorted names", function()
-    for _, name in ipairs { "b", "B", "a b", ".h" } do assert(fs.write(inside(name), "")) end
+    for _, name in ipairs { "b", "B", "a b", ".h" } do
+      assert(fs.write(inside(name), ""))
+    end
     assert.same({ ".h", "B", "a b", "b", "file" }, fs.list(dir.path))
   end)
   it("refuses what is missing and a file", function()
@@ -484,13 +494,21 @@ describe("fs.walk", function()
     assert(fs.write(inside("b/c/three"), ""))
     assert(fs.write(inside("a"), ""))
   end)
-  it("visits all in sorted order, a folder before what is in it", function()
-    assert.same({ "a file", "b directory", "b/c directory", "b/c/three file", "b/two file", "file file" },
-      collect())
-  end)
-  it("can leave out folders", function()
-    assert.same({ "a file", "b/c/three file", "b/two file", "file file" }, collect { files_only = true })
-  end)
+  it(
+    "visits all in sorted order, a folder before what is in it",
+    function()
+      assert.same(
+        { "a file", "b directory", "b/c directory", "b/c/three file", "b/two file", "file file" },
+        collect()
+      )
+    end
+  )
+  it(
+    "can leave out folders",
+    function()
+      assert.same({ "a file", "b/c/three file", "b/two file", "file file" }, collect { files_only = true })
+    end
+  )
   it("leaves out what the filter refuses, and all below", function()
     local function filter(path, kind) return not (kind == "directory" and path:match("/c$")) end
     assert.same({ "a file", "b directory", "b/two file", "file file" }, collect { filter = filter })
@@ -500,15 +518,27 @@ describe("fs.walk", function()
     assert(lfs.link("a", inside("link"), true))
     assert(lfs.link("nothing", inside("lost"), true))
     assert.same({
-      "a file", "b directory", "b/c directory", "b/c/three file", "b/d directory", "b/two file",
-      "file file", "link file", "lost link",
+      "a file",
+      "b directory",
+      "b/c directory",
+      "b/c/three file",
+      "b/d directory",
+      "b/two file",
+      "file file",
+      "link file",
+      "lost link",
     }, collect())
   end)
   it("enters folders behind links when told to, but none twice in a row", function()
     assert(lfs.link("..", inside("b/up"), true))
     assert(lfs.link("b", inside("z"), true))
     assert.same({
-      "a file", "b/c/three file", "b/two file", "file file", "z/c/three file", "z/two file",
+      "a file",
+      "b/c/three file",
+      "b/two file",
+      "file file",
+      "z/c/three file",
+      "z/two file",
     }, collect { files_only = true, follow = true })
   end)
   it("does not mind that a folder goes away meanwhile", function()
@@ -536,28 +566,40 @@ end)
 describe("fs.glob", function()
   local function glob(pattern)
     local found = fs.glob(fs.join(dir.path, pattern))
-    for i, path in ipairs(found) do found[i] = path:sub(#dir.path + 2) end
+    for i, path in ipairs(found) do
+      found[i] = path:sub(#dir.path + 2)
+    end
     return found
   end
   before_each(function()
     for _, path in ipairs {
-      "a/b1.json", "a/x/b2.json", "a/x/y/b3.json", "a/x/c.json", "a/.hidden/b4.json",
-      "a/b-c.json", "a/[b].json",
-    } do assert(fs.write(inside(path), "", { sync = false })) end
+      "a/b1.json",
+      "a/x/b2.json",
+      "a/x/y/b3.json",
+      "a/x/c.json",
+      "a/.hidden/b4.json",
+      "a/b-c.json",
+      "a/[b].json",
+    } do
+      assert(fs.write(inside(path), "", { sync = false }))
+    end
   end)
-  it("matches * within a name", function()
-    assert.same({ "a/[b].json", "a/b-c.json", "a/b1.json" }, glob("a/*.json"))
-  end)
+  it(
+    "matches * within a name",
+    function() assert.same({ "a/[b].json", "a/b-c.json", "a/b1.json" }, glob("a/*.json")) end
+  )
   it("matches ** over any number of folders, none included", function()
     assert.same({ "a/b-c.json", "a/b1.json", "a/x/b2.json", "a/x/y/b3.json" }, glob("a/**/b*.json"))
     assert.same({ "a/x/y/b3.json" }, glob("**/y/**/*.json"))
   end)
-  it("finds a path only once, however many ways lead to it", function()
-    assert.same({ "a/x/y/b3.json" }, glob("**/**/b3.json"))
-  end)
-  it("takes ** at the end for everything below", function()
-    assert.same({ "a/x/b2.json", "a/x/c.json", "a/x/y", "a/x/y/b3.json" }, glob("a/x/**"))
-  end)
+  it(
+    "finds a path only once, however many ways lead to it",
+    function() assert.same({ "a/x/y/b3.json" }, glob("**/**/b3.json")) end
+  )
+  it(
+    "takes ** at the end for everything below",
+    function() assert.same({ "a/x/b2.json", "a/x/c.json", "a/x/y", "a/x/y/b3.json" }, glob("a/x/**")) end
+  )
   it("matches ? and sets", function()
     assert.same({ "a/b1.json" }, glob("a/b?.json"))
     assert.same({ "a/x/b2.json" }, glob("a/x/[a-b][0-9].json"))
@@ -569,17 +611,19 @@ describe("fs.glob", function()
     assert.same({}, glob("a/[b.json"))
     assert.same({}, glob("a/b.?json"))
   end)
-  it("shows names with a leading dot only when asked", function()
-    assert.same({ "a/.hidden/b4.json" }, glob("a/.h*/*"))
-  end)
+  it(
+    "shows names with a leading dot only when asked",
+    function() assert.same({ "a/.hidden/b4.json" }, glob("a/.h*/*")) end
+  )
   it("gives a plain path that exists, and nothing for one that does not", function()
     assert.same({ "a/x/c.json" }, glob("a/x/c.json"))
     assert.same({}, glob("a/x/d.json"))
     assert.same({}, glob("nowhere/*"))
   end)
-  it("gives relative paths for a relative pattern", function()
-    assert.same({ "spec/fs_spec.lua" }, fs.glob("spec/fs_*.lua"))
-  end)
+  it(
+    "gives relative paths for a relative pattern",
+    function() assert.same({ "spec/fs_spec.lua" }, fs.glob("spec/fs_*.lua")) end
+  )
 end)
 
 describe("fs.copy", function()

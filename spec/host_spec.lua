@@ -118,8 +118,20 @@ describe("hone", function()
     end)
 
     it("and names the nearest skill when it is neither", function()
-      expect({ "helo" }, "", "hone: unknown skill or script 'helo' (did you mean 'hello'?)\n", 2)
-      expect({ "/zzzzzzzz" }, "", "hone: unknown skill or script '/zzzzzzzz'\n", 2)
+      local result = box:hone { "helo" }
+      assert.equal(2, result.status)
+      assert.matches(
+        "^hone: unknown skill or script 'helo': no skill 'helo'; did you mean hello%?",
+        result.stderr
+      )
+      assert.matches("clone%-repos", result.stderr)
+      assert.matches("^[^\n]+\n$", result.stderr)
+      result = box:hone { "/zzzzzzzz" }
+      assert.equal(2, result.status)
+      assert.matches(
+        "^hone: unknown skill or script '/zzzzzzzz': no skill 'zzzzzzzz' %(there are: ",
+        result.stderr
+      )
     end)
 
     it("ending in .lua always for a script", function()

@@ -53,10 +53,12 @@ describe("parallel.run", function()
   end)
 
   it("passes an interrupt as it is", function()
-    local ok, why = pcall(parallel.run, { function(await)
-      await { "true" }
-      error("interrupted", 0)
-    end })
+    local ok, why = pcall(parallel.run, {
+      function(await)
+        await { "true" }
+        error("interrupted", 0)
+      end,
+    })
     assert.is_false(ok)
     assert.equal("interrupted", why)
     assert.equal(0, process.run({ "true" }).status)

@@ -3,9 +3,7 @@ local fs = require "hone.fs"
 
 local ENGINE = fs.realpath("/proc/self/exe")
 
-local function run(command)
-  return assert(process.run(command))
-end
+local function run(command) return assert(process.run(command)) end
 
 local function sh(script, options)
   local command = options or {}
@@ -28,13 +26,13 @@ local function assert_gone(pid)
   error(("process %d is still there"):format(pid), 2)
 end
 
-local function open_descriptors()
-  return #assert(fs.list("/proc/self/fd"))
-end
+local function open_descriptors() return #assert(fs.list("/proc/self/fd")) end
 
 local function children()
   local list = {}
-  for pid in run(sh("cat /proc/$PPID/task/*/children")).stdout:gmatch("%d+") do list[#list + 1] = pid end
+  for pid in run(sh("cat /proc/$PPID/task/*/children")).stdout:gmatch("%d+") do
+    list[#list + 1] = pid
+  end
   return list
 end
 
@@ -54,17 +52,16 @@ describe("process.run", function()
     assert.is_false(result.timed_out)
     assert.is_true(result.seconds > 0 and result.seconds < 5)
   end)
-  it("hands over words as they are, numbers too", function()
-    assert.equal("$HOME *\n'\"\n1\n", run { "printf", "%s\n", "$HOME *", "'\"", 1 }.stdout)
-  end)
+  it(
+    "hands over words as they are, numbers too",
+    function() assert.equal("$HOME *\n'\"\n1\n", run { "printf", "%s\n", "$HOME *", "'\"", 1 }.stdout) end
+  )
   it("names the signal that ended a program", function()
     local result = run(sh("kill -KILL $$"))
     assert.is_nil(result.status)
     assert.equal("SIGKILL", result.signal)
   end)
-  it("gives a program nothing to read unless told", function()
-    assert.equal("", run { "cat" }.stdout)
-  end)
+  it("gives a program nothing to read unless told", function() assert.equal("", run { "cat" }.stdout) end)
   it("carries all bytes both ways", function()
     local data = "a\0b\r\n\255"
     assert.equal(data, run { "cat", input = data }.stdout)
@@ -87,19 +84,19 @@ describe("process.run", function()
     local ignored = fs.read("/proc/self/status"):match("SigIgn:%s*(%x+)")
     assert.equal(0, tonumber(ignored, 16) & 1 << 12)
   end)
-  it("gives pipes that can be opened by name", function()
-    assert.equal("in", run(sh("cat /dev/stdin > /dev/stdout", { input = "in" })).stdout)
-  end)
-  it("runs in another folder", function()
-    assert.equal("/\n", run { "pwd", cwd = "/" }.stdout)
-  end)
+  it(
+    "gives pipes that can be opened by name",
+    function() assert.equal("in", run(sh("cat /dev/stdin > /dev/stdout", { input = "in" })).stdout) end
+  )
+  it("runs in another folder", function() assert.equal("/\n", run { "pwd", cwd = "/" }.stdout) end)
   it("adds, changes and removes variables", function()
     local result = run(sh("echo $A-$HOME-${PATH:+path}", { env = { A = 1, HOME = false } }))
     assert.equal("1--path\n", result.stdout)
   end)
-  it("can start from an empty environment", function()
-    assert.equal("A=x\n", run { "/usr/bin/env", clear_env = true, env = { A = "x" } }.stdout)
-  end)
+  it(
+    "can start from an empty environment",
+    function() assert.equal("A=x\n", run { "/usr/bin/env", clear_env = true, env = { A = "x" } }.stdout) end
+  )
   it("joins stderr to stdout in order", function()
     local result = run(sh("echo 1; echo 2 >&2; echo 3", { stderr = "stdout" }))
     assert.equal("1\n2\n3\n", result.stdout)
@@ -152,12 +149,15 @@ describe("process.run", function()
   end)
   it("ends the program when a callback raises, and passes on what was raised", function()
     local raised, pid = {}, nil
-    local problem = problem_of(process.run, sh("echo $$; exec sleep 30", {
-      on_line = function(_, line)
-        pid = tonumber(line)
-        error(raised)
-      end,
-    }))
+    local problem = problem_of(
+      process.run,
+      sh("echo $$; exec sleep 30", {
+        on_line = function(_, line)
+          pid = tonumber(line)
+          error(raised)
+        end,
+      })
+    )
     assert.equal(raised, problem)
     assert_gone(pid)
   end)
@@ -170,9 +170,10 @@ describe("process.run with a time limit", function()
     assert.equal("SIGTERM", result.signal)
     assert.is_true(result.seconds < 5)
   end)
-  it("keeps what was written until then", function()
-    assert.equal("early\n", run(sh("echo early; exec sleep 30", { timeout = 0.5 })).stdout)
-  end)
+  it(
+    "keeps what was written until then",
+    function() assert.equal("early\n", run(sh("echo early; exec sleep 30", { timeout = 0.5 })).stdout) end
+  )
   it("ends what the program started, and whoever ignores SIGTERM after the grace", function()
     local script = "trap '' TERM; sleep 30 & echo $!; sleep 30 & echo $!; wait"
     local result = run(sh(script, { timeout = 0.5, grace = 0.2 }))
@@ -191,9 +192,10 @@ describe("process.run with a time limit", function()
     assert.is_true(result.timed_out)
     assert.is_true(result.seconds < 2)
   end)
-  it("lets a program finish that is quicker", function()
-    assert.is_false(run { "true", timeout = 30 }.timed_out)
-  end)
+  it(
+    "lets a program finish that is quicker",
+    function() assert.is_false(run { "true", timeout = 30 }.timed_out) end
+  )
 end)
 
 describe("process.run refuses", function()
@@ -202,21 +204,28 @@ describe("process.run refuses", function()
     assert.is_nil(result)
     return message, code, fourth
   end
-  it("a program that is not in PATH", function()
-    assert.same({ "cannot run gti: not found in PATH", "ENOENT" }, { refused { "gti", "status" } })
-  end)
-  it("a program that is only in another PATH than the child's", function()
-    assert.matches("not found in PATH", (refused { "ls", env = { PATH = "/nowhere" } }))
-  end)
+  it(
+    "a program that is not in PATH",
+    function() assert.same({ "cannot run gti: not found in PATH", "ENOENT" }, { refused { "gti", "status" } }) end
+  )
+  it(
+    "a program that is only in another PATH than the child's",
+    function() assert.matches("not found in PATH", (refused { "ls", env = { PATH = "/nowhere" } })) end
+  )
   it("a path that is missing or cannot be executed", function()
     assert.same({ "cannot run /no/gti: No such file or directory", "ENOENT" }, { refused { "/no/gti" } })
     assert.same({ "cannot run /etc/passwd: Permission denied", "EACCES" }, { refused { "/etc/passwd" } })
     assert.same({ "cannot run /tmp: Permission denied", "EACCES" }, { refused { "/tmp" } })
   end)
-  it("a folder that does not exist", function()
-    assert.same({ "cannot run ls in /no/such: no such folder", "ENOENT" },
-      { refused { "ls", cwd = "/no/such" } })
-  end)
+  it(
+    "a folder that does not exist",
+    function()
+      assert.same(
+        { "cannot run ls in /no/such: no such folder", "ENOENT" },
+        { refused { "ls", cwd = "/no/such" } }
+      )
+    end
+  )
   it("too long a command", function()
     local _, code = refused { "true", ("x"):rep(10000000) }
     assert.equal("E2BIG", code)
@@ -306,7 +315,9 @@ describe("process.start", function()
       assert.equal("1", line)
     end
     local rest = {}
-    for line in p:lines() do rest[#rest + 1] = line end
+    for line in p:lines() do
+      rest[#rest + 1] = line
+    end
     assert.same({ "3" }, rest)
   end)
   it("reads endless output no further than asked", function()
@@ -327,7 +338,9 @@ describe("process.start", function()
   it("writes more than a pipe holds to a program that answers as it reads", function()
     local p <close> = assert(process.start { "cat" })
     local block = ("x"):rep(1 << 20)
-    for _ = 1, 8 do assert.is_true(p:write(block)) end
+    for _ = 1, 8 do
+      assert.is_true(p:write(block))
+    end
     p:close_input()
     assert.equal(8 << 20, #p:wait().stdout)
   end)
@@ -376,7 +389,8 @@ describe("process.run_all", function()
   it("gives results in order, whoever is done first", function()
     local order = {}
     local results = process.run_all({ sh("sleep 0.3; echo a"), { "echo", "b" } }, {
-      max = 2, on_done = function(i) order[#order + 1] = i end,
+      max = 2,
+      on_done = function(i) order[#order + 1] = i end,
     })
     assert.equal("a\n", results[1].stdout)
     assert.equal("b\n", results[2].stdout)
@@ -397,7 +411,11 @@ describe("process.run_all", function()
   end)
   it("goes on past what cannot be started, times out or fails its check", function()
     local results = process.run_all {
-      { "gti" }, { "sleep", "30", timeout = 0.1 }, { "false", check = true }, { "false" }, { "true" },
+      { "gti" },
+      { "sleep", "30", timeout = 0.1 },
+      { "false", check = true },
+      { "false" },
+      { "true" },
     }
     assert.equal("cannot run gti: not found in PATH", results[1].error)
     assert.equal("ENOENT", results[1].code)
@@ -412,16 +430,21 @@ describe("process.run_all", function()
       on_line = function(_, line) pids[#pids + 1] = tonumber(line) end,
     })
     local problem = problem_of(process.run_all, { long, long, { "sleep", "0.3" } }, {
-      max = 3, on_done = function() error("enough", 0) end,
+      max = 3,
+      on_done = function() error("enough", 0) end,
     })
     assert.equal("enough", problem)
     assert.equal(2, #pids)
-    for _, pid in ipairs(pids) do assert_gone(pid) end
+    for _, pid in ipairs(pids) do
+      assert_gone(pid)
+    end
   end)
   it("takes commands that a callback adds", function()
     local list = { { "echo", "1" } }
     local results = process.run_all(list, {
-      on_done = function(i) if i < 3 then list[i + 1] = { "echo", i + 1 } end end,
+      on_done = function(i)
+        if i < 3 then list[i + 1] = { "echo", i + 1 } end
+      end,
     })
     assert.equal("3\n", results[3].stdout)
   end)
@@ -433,23 +456,22 @@ describe("process.run_all", function()
     assert.matches("spec.lua:%d+: bad argument #1 to 'run_all' %(command 2: no program is named", problem)
     assert.is_false(started)
   end)
-  it("has no results for no commands", function()
-    assert.same({}, process.run_all {})
-  end)
+  it("has no results for no commands", function() assert.same({}, process.run_all {}) end)
 end)
 
 describe("process.which", function()
-  it("finds a program in PATH", function()
-    assert.matches("^/.*/sh$", process.which("sh"))
-  end)
+  it("finds a program in PATH", function() assert.matches("^/.*/sh$", process.which("sh")) end)
   it("checks a path", function()
     assert.equal("/bin/sh", process.which("/bin/sh"))
-    assert.same({ nil, "cannot find /etc/passwd: not an executable file", "ENOENT" },
-      { process.which("/etc/passwd") })
+    assert.same(
+      { nil, "cannot find /etc/passwd: not an executable file", "ENOENT" },
+      { process.which("/etc/passwd") }
+    )
   end)
-  it("refuses what is not there", function()
-    assert.same({ nil, "cannot find gti: not found in PATH", "ENOENT" }, { process.which("gti") })
-  end)
+  it(
+    "refuses what is not there",
+    function() assert.same({ nil, "cannot find gti: not found in PATH", "ENOENT" }, { process.which("gti") }) end
+  )
 end)
 
 describe("what a run leaves behind", function()
@@ -477,24 +499,24 @@ end)
 describe("the end of the program", function()
   -- A script in a fresh engine that prints the number of the process it leaves, then does `rest`.
   local function leave(rest)
-    return { ENGINE, "-e", [[
+    return {
+      ENGINE,
+      "-e",
+      [[
       process = require "hone.process"
       p = process.start { "sh", "-c", "trap '' TERM; sleep 30 & echo $!; wait" }
       print(p.pid, (p:lines()()))
       io.stdout:flush()
-      ]] .. rest }
+      ]] .. rest,
+    }
   end
   local function assert_all_gone(printed)
     local child, grandchild = printed:match("(%d+)%s+(%d+)")
     assert_gone(tonumber(child))
     assert_gone(tonumber(grandchild))
   end
-  it("ends what was started", function()
-    assert_all_gone(run(leave("")).stdout)
-  end)
-  it("by an error does too", function()
-    assert_all_gone(run(leave("error('stop')")).stdout)
-  end)
+  it("ends what was started", function() assert_all_gone(run(leave("")).stdout) end)
+  it("by an error does too", function() assert_all_gone(run(leave("error('stop')")).stdout) end)
   for _, signal in ipairs { "SIGINT", "SIGTERM" } do
     for where, rest in pairs { ["in a wait"] = "p:wait()", ["in Lua"] = "while true do end" } do
       it(("by %s %s does too, within a moment"):format(signal, where), function()
@@ -508,7 +530,7 @@ describe("the end of the program", function()
       end)
     end
   end
-  it("raises \"interrupted\" where the program waited", function()
+  it('raises "interrupted" where the program waited', function()
     local code = [[
       local process = require "hone.process"
       print("up") io.stdout:flush()

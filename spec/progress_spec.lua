@@ -5,7 +5,9 @@ local function recorder()
   local written, time = {}, 0
   local stream = { flush = function() end }
   function stream.write(_, ...)
-    for _, piece in ipairs { ... } do written[#written + 1] = piece end
+    for _, piece in ipairs { ... } do
+      written[#written + 1] = piece
+    end
   end
   local self = { stream = stream }
   function self.now() return time end
@@ -20,7 +22,10 @@ end
 
 local function group(record, live, columns)
   return progress.group {
-    stream = record.stream, live = live, now = record.now, columns = function() return columns or 80 end,
+    stream = record.stream,
+    live = live,
+    now = record.now,
+    columns = function() return columns or 80 end,
   }
 end
 
@@ -64,8 +69,10 @@ describe("progress away from a terminal", function()
     bar:update(5, "resolving deltas")
     record.pass(1)
     bar:update(6, "resolving deltas")
-    assert.equal("sglang: started\nsglang: receiving objects  100 %\nsglang: resolving deltas  5 %\n",
-      record.take())
+    assert.equal(
+      "sglang: started\nsglang: receiving objects  100 %\nsglang: resolving deltas  5 %\n",
+      record.take()
+    )
   end)
 
   it("breaks a long silence", function()
@@ -109,9 +116,12 @@ describe("progress on a terminal", function()
     record.take()
     record.pass(1)
     bar:update(50, "half")
-    assert.equal("\27[2A\r\27[J"
-      .. "a       [....................]    0 %  0 of 10\n"
-      .. "longer  [##########..........]   50 %  half\n", record.take())
+    assert.equal(
+      "\27[2A\r\27[J"
+        .. "a       [....................]    0 %  0 of 10\n"
+        .. "longer  [##########..........]   50 %  half\n",
+      record.take()
+    )
   end)
 
   it("redraws at most ten times a second", function()

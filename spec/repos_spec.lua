@@ -60,7 +60,8 @@ describe("repos", function()
 
   it("refuses a file that is something else, and does not overwrite it", function()
     for text, why in pairs {
-      ["{"] = "repos_config%.json", ["[]"] = "it has no repositories",
+      ["{"] = "repos_config%.json",
+      ["[]"] = "it has no repositories",
       ['{ "repositories": { "x": 1 } }'] = "repository x has no path",
     } do
       box:write("repos/repos_config.json", text)
@@ -85,7 +86,9 @@ describe("repos", function()
     } do
       assert.equal(clean, repos.without_secrets(url))
     end
-    assert.equal("unable to access 'https://host/x/': no, https://h/y",
-      repos.redact("unable to access 'https://u:p@host/x/': no, https://t@h/y"))
+    assert.equal(
+      "unable to access 'https://host/x/': no, https://h/y",
+      repos.redact("unable to access 'https://u:p@host/x/': no, https://t@h/y")
+    )
   end)
 end)

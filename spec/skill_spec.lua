@@ -87,19 +87,31 @@ describe("skill", function()
         { "return 1", "./skills/broken.lua: it returns a number, not a table" },
         { "return { summary = 'x' }", "./skills/broken.lua: it has no function run(args, ctx)" },
         { "return { run = print }", "./skills/broken.lua: its summary must be one line of text" },
-        { "return { summary = 'a\\nb', run = print }",
-          "./skills/broken.lua: its summary must be one line of text" },
-        { "return { summary = 'x', run = print, params = { { name = 'a', type = 'path' } } }",
-          "./skills/broken.lua: parameter a needs a help text" },
-        { "return { summary = 'x', run = print, outputs = { {} } }",
-          "./skills/broken.lua: output #1 needs a name and a help text" },
-        { "return { summary = 'x', run = print, examples = { 1 } }",
-          "./skills/broken.lua: example #1 must be a command line" },
+        {
+          "return { summary = 'a\\nb', run = print }",
+          "./skills/broken.lua: its summary must be one line of text",
+        },
+        {
+          "return { summary = 'x', run = print, params = { { name = 'a', type = 'path' } } }",
+          "./skills/broken.lua: parameter a needs a help text",
+        },
+        {
+          "return { summary = 'x', run = print, outputs = { {} } }",
+          "./skills/broken.lua: output #1 needs a name and a help text",
+        },
+        {
+          "return { summary = 'x', run = print, examples = { 1 } }",
+          "./skills/broken.lua: example #1 must be a command line",
+        },
         { "error('no luck')", "./skills/broken.lua:1: no luck" },
       }
-      for _, case in ipairs(cases) do assert.equal("skill broken is broken: " .. case[2], broken(case[1])) end
-      assert.matches("^skill broken is broken: [^\n]*module 'not%.there' not found",
-        broken("require 'not.there'"))
+      for _, case in ipairs(cases) do
+        assert.equal("skill broken is broken: " .. case[2], broken(case[1]))
+      end
+      assert.matches(
+        "^skill broken is broken: [^\n]*module 'not%.there' not found",
+        broken("require 'not.there'")
+      )
     end)
 
     it("refuses compiled files", function()
@@ -139,7 +151,9 @@ describe("skill", function()
       assert.matches("did you mean greet%?", why)
       assert.equal("unknown", code)
       local names = {}
-      for name in pairs(hone.skills) do names[name] = true end
+      for name in pairs(hone.skills) do
+        names[name] = true
+      end
       assert.is_true(names.greet and names["clone-repos"])
     end)
 
@@ -151,11 +165,14 @@ describe("skill", function()
     end)
 
     it("lets skills run skills", function()
-      box:write("skills/outer.lua", [[return { summary = "x", run = function(_, ctx)
+      box:write(
+        "skills/outer.lua",
+        [[return { summary = "x", run = function(_, ctx)
         local inner = ctx.skill("greet", { who = "inner" })
         local nothing, why = ctx.skill("greet", { who = "nobody" })
         return { inner.greeting, nothing or why }
-      end }]])
+      end }]]
+      )
       assert.same({ "hello, inner", "there is nobody to greet" }, skill.run("outer"))
     end)
   end)

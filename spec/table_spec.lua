@@ -11,15 +11,15 @@ describe("table.format", function()
     assert.equal("  a    b\n  c\n  d e  f", tables.format(rows, { indent = 2 }))
   end)
 
-  it("counts characters, not bytes", function()
-    assert.equal("é   x\nab  y", tables.format { { "é", "x" }, { "ab", "y" } })
-  end)
+  it(
+    "counts characters, not bytes",
+    function() assert.equal("é   x\nab  y", tables.format { { "é", "x" }, { "ab", "y" } }) end
+  )
 
-  it("knows columns that only later rows have", function()
-    assert.equal("a\nb  c", tables.format { { "a" }, { "b", "c" } })
-  end)
+  it(
+    "knows columns that only later rows have",
+    function() assert.equal("a\nb  c", tables.format { { "a" }, { "b", "c" } }) end
+  )
 
-  it("is empty for no rows", function()
-    assert.equal("", tables.format {})
-  end)
+  it("is empty for no rows", function() assert.equal("", tables.format {}) end)
 end)

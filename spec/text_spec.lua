@@ -1,9 +1,10 @@
 local text = require "hone.text"
 
 describe("text.trim", function()
-  it("takes white space off both ends and leaves the rest", function()
-    assert.equal("a  b", text.trim(" \t a  b\n"))
-  end)
+  it(
+    "takes white space off both ends and leaves the rest",
+    function() assert.equal("a  b", text.trim(" \t a  b\n")) end
+  )
   it("makes nothing of blank text", function()
     assert.equal("", text.trim(" \n\t "))
     assert.equal("", text.trim(""))
@@ -19,24 +20,22 @@ describe("text.trim", function()
 end)
 
 describe("text.split", function()
-  it("keeps empty pieces", function()
-    assert.same({ "", "a", "", "b", "" }, text.split(",a,,b,", ","))
-  end)
-  it("takes the separator as plain text", function()
-    assert.same({ "a", "b" }, text.split("a.*b", ".*"))
-  end)
-  it("leaves the rest in the last piece of a limit", function()
-    assert.same({ "k", "v=w" }, text.split("k=v=w", "=", 2))
-  end)
+  it("keeps empty pieces", function() assert.same({ "", "a", "", "b", "" }, text.split(",a,,b,", ",")) end)
+  it("takes the separator as plain text", function() assert.same({ "a", "b" }, text.split("a.*b", ".*")) end)
+  it(
+    "leaves the rest in the last piece of a limit",
+    function() assert.same({ "k", "v=w" }, text.split("k=v=w", "=", 2)) end
+  )
   it("refuses an empty separator", function()
     assert.error_matches(function() text.split("ab", "") end, "empty separator")
   end)
 end)
 
 describe("text.lines", function()
-  it("takes LF and CR LF off the ends of lines and keeps empty lines", function()
-    assert.same({ "a", "", "b" }, text.lines("a\r\n\nb\n"))
-  end)
+  it(
+    "takes LF and CR LF off the ends of lines and keeps empty lines",
+    function() assert.same({ "a", "", "b" }, text.lines("a\r\n\nb\n")) end
+  )
   it("finds the last line without a newline, and none in empty text", function()
     assert.same({ "a", "b" }, text.lines("a\nb"))
     assert.same({}, text.lines(""))
@@ -44,18 +43,22 @@ describe("text.lines", function()
 end)
 
 describe("text.wrap", function()
-  it("breaks between words at the width", function()
-    assert.equal("one two\nthree\nfour", text.wrap("one two three four", 8))
-  end)
-  it("gives a word wider than the width its own line", function()
-    assert.equal("a\nincomprehensible\nb", text.wrap("a incomprehensible b", 5))
-  end)
-  it("counts the indentation, and keeps paragraphs", function()
-    assert.equal("  one\n  two\n\n  three", text.wrap("one two\n\nthree", 7, "  "))
-  end)
-  it("counts characters, not bytes", function()
-    assert.equal("éé éé\néé", text.wrap("éé éé éé", 5))
-  end)
+  it(
+    "breaks between words at the width",
+    function() assert.equal("one two\nthree\nfour", text.wrap("one two three four", 8)) end
+  )
+  it(
+    "gives a word wider than the width its own line",
+    function() assert.equal("a\nincomprehensible\nb", text.wrap("a incomprehensible b", 5)) end
+  )
+  it(
+    "counts the indentation, and keeps paragraphs",
+    function() assert.equal("  one\n  two\n\n  three", text.wrap("one two\n\nthree", 7, "  ")) end
+  )
+  it(
+    "counts characters, not bytes",
+    function() assert.equal("éé éé\néé", text.wrap("éé éé éé", 5)) end
+  )
 end)
 
 describe("text.pad", function()
@@ -64,12 +67,8 @@ describe("text.pad", function()
     assert.equal("   ab", text.pad("ab", 5, "left"))
     assert.equal(" ab  ", text.pad("ab", 5, "center"))
   end)
-  it("leaves a wider text alone", function()
-    assert.equal("abc", text.pad("abc", 2))
-  end)
-  it("counts characters, not bytes", function()
-    assert.equal("µs  ", text.pad("µs", 4))
-  end)
+  it("leaves a wider text alone", function() assert.equal("abc", text.pad("abc", 2)) end)
+  it("counts characters, not bytes", function() assert.equal("µs  ", text.pad("µs", 4)) end)
 end)
 
 describe("text.plural", function()
@@ -101,15 +100,17 @@ describe("text.nearest", function()
     assert.equal("validate", text.nearest("vallidate", skills))
     assert.equal("serve", text.nearest("sevre", skills))
   end)
-  it("does not mind case and underscores", function()
-    assert.equal("extract-kernel-definitions", text.nearest("Extract_Kernel_Definition", skills))
-  end)
+  it(
+    "does not mind case and underscores",
+    function() assert.equal("extract-kernel-definitions", text.nearest("Extract_Kernel_Definition", skills)) end
+  )
   it("finds nothing for another word", function()
     assert.is_nil(text.nearest("onboard", skills))
     assert.is_nil(text.nearest("x", { "y" }))
     assert.is_nil(text.nearest("", skills))
   end)
-  it("takes the first of equally near ones", function()
-    assert.equal("bat", text.nearest("cat", { "bat", "rat" }))
-  end)
+  it(
+    "takes the first of equally near ones",
+    function() assert.equal("bat", text.nearest("cat", { "bat", "rat" })) end
+  )
 end)

@@ -6,9 +6,7 @@ local skill = require "hone.skill"
 
 local DONE, REFUSED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
-local function complain(fmt, ...)
-  io.stderr:write("hone: ", fmt:format(...), "\n")
-end
+local function complain(fmt, ...) io.stderr:write("hone: ", fmt:format(...), "\n") end
 
 local function wrong_command_line(entry, loaded, why)
   complain("%s: %s", entry.name, why)

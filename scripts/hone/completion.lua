@@ -3,9 +3,7 @@ local completion = {}
 
 local params = require "hone.params"
 
-local function quoted(words)
-  return "'" .. table.concat(words, " "):gsub("'", "'\\''") .. "'"
-end
+local function quoted(words) return "'" .. table.concat(words, " "):gsub("'", "'\\''") .. "'" end
 
 local function flags_of(loaded)
   local flags = { "--json", "--help" }
@@ -52,7 +50,9 @@ local function skill_case(name, loaded, names)
   local cases = value_cases(loaded)
   if #cases > 0 then
     lines[#lines + 1] = "      case $prev in"
-    for _, case in ipairs(cases) do lines[#lines + 1] = "  " .. case end
+    for _, case in ipairs(cases) do
+      lines[#lines + 1] = "  " .. case
+    end
     lines[#lines + 1] = "      esac"
   end
   lines[#lines + 1] = "      ;;"
@@ -83,8 +83,12 @@ complete -o filenames -F _hone hone
 
 function completion.bash(skills)
   local names, cases = {}, {}
-  for _, entry in ipairs(skills) do names[#names + 1] = entry.name end
-  for _, entry in ipairs(skills) do cases[#cases + 1] = skill_case(entry.name, entry.loaded, names) end
+  for _, entry in ipairs(skills) do
+    names[#names + 1] = entry.name
+  end
+  for _, entry in ipairs(skills) do
+    cases[#cases + 1] = skill_case(entry.name, entry.loaded, names)
+  end
   return HEAD:format(quoted(names)) .. table.concat(cases, "\n") .. "\n" .. TAIL
 end
 

@@ -38,9 +38,7 @@ function fs.join(...)
 end
 
 -- "a/b//" -> "a/b", "//" -> "/": a slash at the end says nothing about the name.
-local function without_end_slashes(path)
-  return path:match("^(.*[^/])/*$") or path:sub(1, 1)
-end
+local function without_end_slashes(path) return path:match("^(.*[^/])/*$") or path:sub(1, 1) end
 
 function fs.dirname(path)
   check_path(path, 1, "dirname")
@@ -81,9 +79,7 @@ function fs.normalize(path)
   return normal == "" and "." or normal
 end
 
-function fs.cwd()
-  return assert(lfs.currentdir())
-end
+function fs.cwd() return assert(lfs.currentdir()) end
 
 function fs.absolute(path)
   check_path(path, 1, "absolute")
@@ -94,12 +90,20 @@ function fs.relative(path, base)
   check_path(path, 1, "relative")
   if base ~= nil then check_path(base, 2, "relative") end
   local target, from = {}, {}
-  for part in fs.absolute(path):gmatch("[^/]+") do target[#target + 1] = part end
-  for part in fs.absolute(base or "."):gmatch("[^/]+") do from[#from + 1] = part end
+  for part in fs.absolute(path):gmatch("[^/]+") do
+    target[#target + 1] = part
+  end
+  for part in fs.absolute(base or "."):gmatch("[^/]+") do
+    from[#from + 1] = part
+  end
   local common = 0
-  while common < #from and from[common + 1] == target[common + 1] do common = common + 1 end
+  while common < #from and from[common + 1] == target[common + 1] do
+    common = common + 1
+  end
   local parts = {}
-  for _ = common + 1, #from do parts[#parts + 1] = ".." end
+  for _ = common + 1, #from do
+    parts[#parts + 1] = ".."
+  end
   table.move(target, common + 1, #target, #parts + 1, parts)
   return #parts == 0 and "." or table.concat(parts, "/")
 end
@@ -139,13 +143,9 @@ local function xdg_dir(variable, fallback)
   return fs.join(home, fallback, "hone")
 end
 
-function fs.cache_dir()
-  return xdg_dir("XDG_CACHE_HOME", ".cache")
-end
+function fs.cache_dir() return xdg_dir("XDG_CACHE_HOME", ".cache") end
 
-function fs.config_dir()
-  return xdg_dir("XDG_CONFIG_HOME", ".config")
-end
+function fs.config_dir() return xdg_dir("XDG_CONFIG_HOME", ".config") end
 
 -- ---- questions ------------------------------------------------------------------------------------
 
@@ -311,9 +311,7 @@ function TemporaryDirectory:remove()
   return core.remove(self.path)
 end
 
-function TemporaryDirectory:__tostring()
-  return self.path
-end
+function TemporaryDirectory:__tostring() return self.path end
 
 TemporaryDirectory.__close = TemporaryDirectory.remove
 TemporaryDirectory.__gc = TemporaryDirectory.remove
@@ -414,7 +412,9 @@ local function segment_pattern(segment)
   while at <= #segment do
     local char = segment:sub(at, at)
     local set, after
-    if char == "[" then set, after = glob_set(segment, at) end
+    if char == "[" then
+      set, after = glob_set(segment, at)
+    end
     if set then
       out[#out + 1] = set
     elseif char == "*" then
@@ -430,9 +430,7 @@ local function segment_pattern(segment)
 end
 
 -- As in a shell: a name that begins with a dot is found only by a pattern that begins with one.
-local function is_shown(name, segment)
-  return name:sub(1, 1) ~= "." or segment:sub(1, 1) == "."
-end
+local function is_shown(name, segment) return name:sub(1, 1) ~= "." or segment:sub(1, 1) == "." end
 
 -- A search in progress: the segments of its pattern, the set of paths found, and the folders listed so
 -- far, since "**" and the part after it look at the same ones.
@@ -496,12 +494,16 @@ end
 function fs.glob(pattern)
   check_path(pattern, 1, "glob")
   local search = setmetatable({ segments = {}, found = {}, listings = {} }, Search)
-  for segment in pattern:gmatch("[^/]+") do search.segments[#search.segments + 1] = segment end
+  for segment in pattern:gmatch("[^/]+") do
+    search.segments[#search.segments + 1] = segment
+  end
   local root = pattern:sub(1, 1) == "/" and "/" or ""
   if #search.segments == 0 then return { root ~= "" and root or nil } end
   search:match(root, 1)
   local sorted = {}
-  for path in pairs(search.found) do sorted[#sorted + 1] = path end
+  for path in pairs(search.found) do
+    sorted[#sorted + 1] = path
+  end
   table.sort(sorted)
   return sorted
 end

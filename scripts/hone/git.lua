@@ -9,10 +9,25 @@ local git = {}
 
 -- What git, curl and ssh say when another try may go better.
 local PASSING = {
-  "could not resolve host", "timed out", "timeout", "connection reset", "connection refused", "early eof",
-  "remote end hung up", "rpc failed", "failed to connect", "gnutls_handshake", "ssl_error", "ssl_read",
-  "requested url returned error: 429", "requested url returned error: 5", "unexpected disconnect",
-  "temporary failure", "network is unreachable", "couldn't connect", "too slow",
+  "could not resolve host",
+  "timed out",
+  "timeout",
+  "connection reset",
+  "connection refused",
+  "early eof",
+  "remote end hung up",
+  "rpc failed",
+  "failed to connect",
+  "gnutls_handshake",
+  "ssl_error",
+  "ssl_read",
+  "requested url returned error: 429",
+  "requested url returned error: 5",
+  "unexpected disconnect",
+  "temporary failure",
+  "network is unreachable",
+  "couldn't connect",
+  "too slow",
 }
 
 -- ---- running git -----------------------------------------------------------------------------------------
@@ -46,8 +61,12 @@ local function environment(job)
     end
   end
   return configured({
-    GIT_TERMINAL_PROMPT = "0", GIT_LFS_SKIP_SMUDGE = "1", LC_ALL = "C",
-    GIT_DIR = false, GIT_WORK_TREE = false, GIT_INDEX_FILE = false, -- set when a git hook calls us
+    GIT_TERMINAL_PROMPT = "0",
+    GIT_LFS_SKIP_SMUDGE = "1",
+    LC_ALL = "C",
+    GIT_DIR = false,
+    GIT_WORK_TREE = false,
+    GIT_INDEX_FILE = false, -- set when a git hook calls us
   }, settings)
 end
 
@@ -65,7 +84,9 @@ local function listener(job)
   end
   local function take(piece)
     rest = rest .. piece
-    for line in rest:gmatch("([^\r\n]*)[\r\n]") do hear(line) end
+    for line in rest:gmatch("([^\r\n]*)[\r\n]") do
+      hear(line)
+    end
     rest = rest:match("[^\r\n]*$")
   end
   local function all()
@@ -90,9 +111,7 @@ local function complaint(lines)
   return lines[#lines] or "git failed without a word"
 end
 
-local function reason(lines)
-  return (repos.redact(complaint(lines)):gsub("[.\r]+$", ""))
-end
+local function reason(lines) return (repos.redact(complaint(lines)):gsub("[.\r]+$", "")) end
 
 -- Runs git with the words given -> its stdout without the last newline | nil, why
 local function run(job, words)
@@ -129,7 +148,9 @@ end
 local function closest_branch(job)
   local listed = run(job, { "ls-remote", "--heads", "--tags", "--", repos.without_secrets(job.url) })
   local names = {}
-  for name in (listed or ""):gmatch("refs/%a+/([^\n^]+)") do names[#names + 1] = name end
+  for name in (listed or ""):gmatch("refs/%a+/([^\n^]+)") do
+    names[#names + 1] = name
+  end
   local close = require("hone.params").nearest(job.branch, names)
   return close and ("; did you mean %s?"):format(close) or ""
 end
@@ -184,9 +205,7 @@ local function same_address(a, b)
   return bare(a) == bare(b)
 end
 
-local function run_there(job, ...)
-  return run(job, { "-C", job.path, ... })
-end
+local function run_there(job, ...) return run(job, { "-C", job.path, ... }) end
 
 -- A work tree of its own, that is: a folder inside another repository is none.
 local function check_work_tree(job)
@@ -199,16 +218,22 @@ end
 local function check_origin(job)
   local origin = run_there(job, "config", "--get", "remote.origin.url")
   if origin and same_address(origin, job.url) then return true end
-  return nil, ("its origin is %s, not %s; give --%s-url, or move it away"):format(
-    origin and repos.without_secrets(origin) or "not set", repos.without_secrets(job.url), job.flag)
+  return nil,
+    ("its origin is %s, not %s; give --%s-url, or move it away"):format(
+      origin and repos.without_secrets(origin) or "not set",
+      repos.without_secrets(job.url),
+      job.flag
+    )
 end
 
 local function check_unchanged(job)
   local changes, why = run_there(job, "status", "--porcelain", "--untracked-files=no")
   if changes == "" then return true end
   if not changes then return nil, why end
-  return nil, ("it has uncommitted changes (%s); commit, stash or revert them first"):format(
-    changes:match("^..%s(%C+)"))
+  return nil,
+    ("it has uncommitted changes (%s); commit, stash or revert them first"):format(
+      changes:match("^..%s(%C+)")
+    )
 end
 
 -- A branch moves its remote-tracking ref; a tag has none and ends in FETCH_HEAD alone.
@@ -243,16 +268,25 @@ local function fast_forward(job)
   if not ok then return nil, why end
   if run_there(job, "merge-base", "--is-ancestor", "FETCH_HEAD", "HEAD") then return true end
   if not run_there(job, "merge-base", "--is-ancestor", "HEAD", "FETCH_HEAD") then
-    return nil, ("its branch %s has commits of its own, so it cannot be fast-forwarded; rebase or move it")
-      :format(job.branch)
+    return nil,
+      ("its branch %s has commits of its own, so it cannot be fast-forwarded; rebase or move it"):format(
+        job.branch
+      )
   end
   return run_there(job, "merge", "--ff-only", "--quiet", "FETCH_HEAD")
 end
 
 local function update_submodules(job)
   if not job.submodules then return true end
-  return run_there(job, "submodule", "update", "--init", "--recursive", "--progress",
-    job.depth and "--depth=" .. job.depth)
+  return run_there(
+    job,
+    "submodule",
+    "update",
+    "--init",
+    "--recursive",
+    "--progress",
+    job.depth and "--depth=" .. job.depth
+  )
 end
 
 local function move_forward(job)
@@ -264,8 +298,12 @@ local function move_forward(job)
   else
     ok, why = run_there(job, "checkout", "--quiet", "--detach", "FETCH_HEAD")
   end
-  if ok then ok, why = patiently(job, function() return update_submodules(job) end) end
-  if ok then ok, why = patiently(job, function() return fetch_lfs(job, job.path) end) end
+  if ok then
+    ok, why = patiently(job, function() return update_submodules(job) end)
+  end
+  if ok then
+    ok, why = patiently(job, function() return fetch_lfs(job, job.path) end)
+  end
   return ok, why
 end
 
@@ -283,15 +321,25 @@ end
 
 function git.bring(job)
   local status, why
-  if repos.is_free(job.path) then status, why = clone(job) else status, why = update(job) end
+  if repos.is_free(job.path) then
+    status, why = clone(job)
+  else
+    status, why = update(job)
+  end
   if not status then return nil, why end
   local head
   head, why = run(job, { "-C", job.path, "log", "-1", "--format=%H %cI" })
   if not head then return refused(job, "read", why) end
   local commit, date = head:match("^(%x+) (%S+)$")
   return {
-    name = job.name, url = repos.without_secrets(job.url), path = fs.absolute(job.path), branch = job.branch,
-    commit = commit, date = date, source = "git", status = status,
+    name = job.name,
+    url = repos.without_secrets(job.url),
+    path = fs.absolute(job.path),
+    branch = job.branch,
+    commit = commit,
+    date = date,
+    source = "git",
+    status = status,
   }
 end
 

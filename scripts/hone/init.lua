@@ -9,7 +9,9 @@ hone.skills = setmetatable({}, {
   end,
   __pairs = function()
     local names = {}
-    for _, entry in ipairs(require("hone.skill").list()) do names[entry.name] = hone.skills[entry.name] end
+    for _, entry in ipairs(require("hone.skill").list()) do
+      names[entry.name] = hone.skills[entry.name]
+    end
     return next, names
   end,
 })

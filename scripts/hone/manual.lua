@@ -7,9 +7,7 @@ local text = require "hone.text"
 local PAGE_COLUMNS = 96
 
 -- The text flows anew, whatever its own line breaks.
-local function wrapped(s, columns, indent)
-  return text.wrap((s:gsub("%s+", " ")), columns, indent)
-end
+local function wrapped(s, columns, indent) return text.wrap((s:gsub("%s+", " ")), columns, indent) end
 
 local function paragraphs(s, columns)
   local done = {}
@@ -22,7 +20,9 @@ end
 local function default_text(value)
   if type(value) ~= "table" then return tostring(value) end
   local words = {}
-  for i, item in ipairs(value) do words[i] = tostring(item) end
+  for i, item in ipairs(value) do
+    words[i] = tostring(item)
+  end
   return table.concat(words, ",")
 end
 
@@ -61,7 +61,9 @@ function manual.usage(name, loaded)
   local head = "usage: hone " .. name
   local lines, line = {}, head
   local words = {}
-  for _, param in ipairs(loaded.params) do words[#words + 1] = usage_word(param) end
+  for _, param in ipairs(loaded.params) do
+    words[#words + 1] = usage_word(param)
+  end
   words[#words + 1] = "[--json] [--help]"
   for _, word in ipairs(words) do
     if #line + 1 + #word > PAGE_COLUMNS then
@@ -89,8 +91,12 @@ function manual.page(name, loaded)
   local parts = { ("hone %s - %s"):format(name, loaded.summary), manual.usage(name, loaded) }
   if loaded.description then parts[#parts + 1] = paragraphs(loaded.description, PAGE_COLUMNS) end
   local flags = {}
-  for _, param in ipairs(loaded.params) do flags[#flags + 1] = flag_entry(param) end
-  for _, param in ipairs(COMMON) do flags[#flags + 1] = flag_entry(param) end
+  for _, param in ipairs(loaded.params) do
+    flags[#flags + 1] = flag_entry(param)
+  end
+  for _, param in ipairs(COMMON) do
+    flags[#flags + 1] = flag_entry(param)
+  end
   parts[#parts + 1] = "Parameters:\n" .. table.concat(flags, "\n")
   if loaded.outputs then
     local outputs = {}
@@ -99,15 +105,11 @@ function manual.page(name, loaded)
     end
     parts[#parts + 1] = "Outputs:\n" .. table.concat(outputs, "\n")
   end
-  if loaded.examples then
-    parts[#parts + 1] = "Examples:\n  " .. table.concat(loaded.examples, "\n  ")
-  end
+  if loaded.examples then parts[#parts + 1] = "Examples:\n  " .. table.concat(loaded.examples, "\n  ") end
   return table.concat(parts, "\n\n")
 end
 
-local function cell(s)
-  return (s:gsub("|", "\\|"):gsub("\n", " "))
-end
+local function cell(s) return (s:gsub("|", "\\|"):gsub("\n", " ")) end
 
 local function flag_cell(param)
   if param.positional then
@@ -144,12 +146,10 @@ local function lua_call(name, loaded)
     if param.required then words[#words + 1] = param.name .. " = ..." end
   end
   local args = #words == 0 and "{}" or "{ " .. table.concat(words, ", ") .. " }"
-  return ("local hone = require \"hone\"\nlocal result, why = hone.skills[\"%s\"]%s"):format(name, args)
+  return ('local hone = require "hone"\nlocal result, why = hone.skills["%s"]%s'):format(name, args)
 end
 
-local function sentence(summary)
-  return (summary:gsub("%.$", ""):gsub("^%l", string.upper))
-end
+local function sentence(summary) return (summary:gsub("%.$", ""):gsub("^%l", string.upper)) end
 
 function manual.markdown(name, loaded)
   local parts = { ("# hone %s\n\n%s."):format(name, sentence(loaded.summary)) }
@@ -166,8 +166,8 @@ not be done, and one line on stderr says why and what to do; 2 the command line 
 
 function manual.agent(name, loaded)
   -- A JSON string is a YAML string too, whatever it holds.
-  local about = require("hone.json").encode(
-    ("%s. Use it by running `hone %s`."):format(sentence(loaded.summary), name))
+  local about =
+    require("hone.json").encode(("%s. Use it by running `hone %s`."):format(sentence(loaded.summary), name))
   local parts = { ("---\nname: %s\ndescription: %s\n---"):format(name, about), "# " .. name }
   parts[#parts + 1] = loaded.description and paragraphs(loaded.description, 110)
   local usage = ("\n" .. manual.usage(name, loaded)):gsub("\n.......", "\n"):sub(2) -- without "usage: "

@@ -11,9 +11,13 @@ end
 
 -- Closing a piece of work runs its <close> values, wherever it waits.
 local function close_all(works)
-  return setmetatable({}, { __close = function()
-    for _, work in ipairs(works) do coroutine.close(work) end
-  end })
+  return setmetatable({}, {
+    __close = function()
+      for _, work in ipairs(works) do
+        coroutine.close(work)
+      end
+    end,
+  })
 end
 
 function parallel.run(pieces)
@@ -39,7 +43,11 @@ function parallel.run(pieces)
   process.run_all(commands, {
     max = math.max(#pieces, 1),
     on_done = function(k, result)
-      if result.error then continue(owners[k], nil, result.error) else continue(owners[k], result) end
+      if result.error then
+        continue(owners[k], nil, result.error)
+      else
+        continue(owners[k], result)
+      end
     end,
   })
   return results

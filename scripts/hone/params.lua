@@ -4,7 +4,17 @@ local params = {}
 local RESERVED = { json = true, help = true }
 
 local FIELDS = {
-  "name", "type", "default", "required", "help", "choices", "positional", "short", "of", "min", "max",
+  "name",
+  "type",
+  "default",
+  "required",
+  "help",
+  "choices",
+  "positional",
+  "short",
+  "of",
+  "min",
+  "max",
 }
 
 local function in_range(param, n)
@@ -81,8 +91,12 @@ types.choice = {
     for _, choice in ipairs(param.choices) do
       if value == choice then return value end
     end
-    return nil, ("must be one of %s, got '%s'%s"):format(table.concat(param.choices, ", "), tostring(value),
-      did_you_mean(tostring(value), param.choices))
+    return nil,
+      ("must be one of %s, got '%s'%s"):format(
+        table.concat(param.choices, ", "),
+        tostring(value),
+        did_you_mean(tostring(value), param.choices)
+      )
   end,
 }
 
@@ -140,19 +154,22 @@ function params.placeholder(param)
   return type(shown) == "function" and shown(param) or shown
 end
 
-function params.flag(param)
-  return "--" .. param.name:gsub("_", "-")
-end
+function params.flag(param) return "--" .. param.name:gsub("_", "-") end
 
 -- ---- is the description itself right? -------------------------------------------------------------
 
 local function type_problem(param)
   if not types[param.type] then
     local names = {}
-    for name in pairs(types) do names[#names + 1] = name end
+    for name in pairs(types) do
+      names[#names + 1] = name
+    end
     table.sort(names)
-    return ("is of an unknown type '%s'%s (there are: %s)"):format(tostring(param.type),
-      did_you_mean(tostring(param.type), names), table.concat(names, ", "))
+    return ("is of an unknown type '%s'%s (there are: %s)"):format(
+      tostring(param.type),
+      did_you_mean(tostring(param.type), names),
+      table.concat(names, ", ")
+    )
   end
   if param.of and (param.type ~= "list" or not types[param.of] or param.of == "list") then
     return ("cannot be a %s of '%s'"):format(param.type, tostring(param.of))
@@ -166,7 +183,9 @@ end
 local function field_problem(param)
   for field in pairs(param) do
     local known = false
-    for _, name in ipairs(FIELDS) do known = known or name == field end
+    for _, name in ipairs(FIELDS) do
+      known = known or name == field
+    end
     if not known then
       return ("has an unknown field '%s'%s"):format(tostring(field), did_you_mean(tostring(field), FIELDS))
     end
@@ -239,16 +258,18 @@ end
 
 function params.from_table(list, given)
   local named, names = {}, {}
-  for _, param in ipairs(list) do names[#names + 1] = param.name end
+  for _, param in ipairs(list) do
+    names[#names + 1] = param.name
+  end
   local order = positionals(list)
   for key, value in pairs(given) do
     local position = math.type(key) == "integer" and order[key]
     local name = position and position.name or tostring(key):gsub("%-", "_")
     local known = false
-    for _, candidate in ipairs(names) do known = known or candidate == name end
-    if not known then
-      return nil, ("no parameter '%s'%s"):format(tostring(key), did_you_mean(name, names))
+    for _, candidate in ipairs(names) do
+      known = known or candidate == name
     end
+    if not known then return nil, ("no parameter '%s'%s"):format(tostring(key), did_you_mean(name, names)) end
     named[name] = value
   end
   return complete(list, named, function(param) return param.name end)
@@ -265,9 +286,7 @@ local function flag_table(list)
   return flags, shown
 end
 
-local function looks_like_flag(word)
-  return word:find("^%-.") and not tonumber(word)
-end
+local function looks_like_flag(word) return word:find("^%-.") and not tonumber(word) end
 
 -- The parameter that a flag means, and true when it is the --no- form of a boolean.
 local function find_flag(list, written)

@@ -6,22 +6,28 @@ local process = {}
 -- ---- options --------------------------------------------------------------------------------------
 
 local START_OPTIONS = {
-  cwd = "string", env = "table", clear_env = "boolean", input = "string", stdin = "string",
-  stdout = true, stderr = true, on_line = "function", timeout = "number", grace = "number",
+  cwd = "string",
+  env = "table",
+  clear_env = "boolean",
+  input = "string",
+  stdin = "string",
+  stdout = true,
+  stderr = true,
+  on_line = "function",
+  timeout = "number",
+  grace = "number",
 }
 local RUN_OPTIONS = setmetatable({ check = "boolean" }, { __index = START_OPTIONS })
 local STREAM_MODES = { capture = "pipe", inherit = "inherit", discard = "null" }
 local DEFAULT_GRACE = 2 -- seconds from SIGTERM to SIGKILL
 
-local function has_zero_byte(text)
-  return text:find("\0", 1, true) ~= nil
-end
+local function has_zero_byte(text) return text:find("\0", 1, true) ~= nil end
 
 -- What is wrong with one stream's option, nil when nothing is.
 local function stream_mistake(name, value)
   if value == nil or type(value) == "function" or STREAM_MODES[value] then return nil end
   if name == "stderr" and value == "stdout" then return nil end
-  return ("option '%s' is not \"capture\", \"inherit\", \"discard\" or a function"):format(name)
+  return ('option \'%s\' is not "capture", "inherit", "discard" or a function'):format(name)
 end
 
 local function env_mistake(env)
@@ -226,8 +232,12 @@ local function end_on_error(processes)
   return setmetatable({}, {
     __close = function(_, problem)
       if problem == nil then return end
-      for _, running in ipairs(processes) do running.child:stop(running.grace * 1000) end
-      for _, running in ipairs(processes) do running:stop() end
+      for _, running in ipairs(processes) do
+        running.child:stop(running.grace * 1000)
+      end
+      for _, running in ipairs(processes) do
+        running:stop()
+      end
     end,
   })
 end
@@ -275,17 +285,15 @@ function Process:stop(grace)
     error(("bad argument #1 to 'stop' (seconds expected, got %s)"):format(type(grace)), 2)
   end
   self.child:stop((grace or self.grace) * 1000)
-  while not self.child:is_over() do core.step(1000) end
+  while not self.child:is_over() do
+    core.step(1000)
+  end
   return result_of(self)
 end
 
-function Process:__close()
-  self:stop()
-end
+function Process:__close() self:stop() end
 
-function Process:__tostring()
-  return ("process %d (%s)"):format(self.pid, self.name)
-end
+function Process:__tostring() return ("process %d (%s)"):format(self.pid, self.name) end
 
 local WRITE_AHEAD = 1024 * 1024 -- bytes that may wait before write() does
 
@@ -296,13 +304,13 @@ function Process:write(data)
   local waiting, reason, code = self.child:write(data)
   if not waiting then return nil, ("cannot write to %s: %s"):format(self.name, reason), code end
   if waiting > WRITE_AHEAD then unlimit(self) end -- it may have to write before it can read on
-  while self.child:unwritten() > WRITE_AHEAD do advance(self) end
+  while self.child:unwritten() > WRITE_AHEAD do
+    advance(self)
+  end
   return true
 end
 
-function Process:close_input()
-  self.child:close_input()
-end
+function Process:close_input() self.child:close_input() end
 
 -- Reads one stream by lines; a loop that was left can be taken up where it was.
 local function line_reader(self, i)
@@ -314,7 +322,11 @@ local function line_reader(self, i)
       queue, first = {}, 1
       ended = not self.child:is_open(i)
       cutter.feed(self.child:take(i))
-      if ended then cutter.finish() elseif #queue == 0 then advance(self) end
+      if ended then
+        cutter.finish()
+      elseif #queue == 0 then
+        advance(self)
+      end
     end
     local line = queue[first]
     queue[first] = false
@@ -325,7 +337,7 @@ end
 
 function Process:lines(stream)
   local i = stream == nil and 1 or stream == "stdout" and 1 or stream == "stderr" and 2
-  if not i then error("bad argument #1 to 'lines' (\"stdout\" or \"stderr\" expected)", 2) end
+  if not i then error('bad argument #1 to \'lines\' ("stdout" or "stderr" expected)', 2) end
   if self.sinks[i] or (self.options[STREAMS[i]] or "capture") ~= "capture" then
     error(("%s of %s is not captured"):format(STREAMS[i], self.name), 2)
   end
@@ -338,7 +350,9 @@ end
 
 local function words(options)
   local list = {}
-  for i, word in ipairs(options) do list[i] = tostring(word) end
+  for i, word in ipairs(options) do
+    list[i] = tostring(word)
+  end
   return list
 end
 
@@ -355,9 +369,7 @@ local function program(options)
   return nil, ("cannot run %s: not found in PATH"):format(name), "ENOENT"
 end
 
-local function stdin_mode(options, default)
-  return options.stdin or (options.input and "pipe") or default
-end
+local function stdin_mode(options, default) return options.stdin or (options.input and "pipe") or default end
 
 -- Start what find_mistake found nothing wrong with. -> Process | nil, message, code
 local function launch(options, default_stdin)
@@ -366,9 +378,13 @@ local function launch(options, default_stdin)
   if not file then return nil, why, code end
   local started = core.now()
   local child, reason, reason_code = core.spawn {
-    file = file, args = words(options), env = environment(options), cwd = options.cwd,
+    file = file,
+    args = words(options),
+    env = environment(options),
+    cwd = options.cwd,
     stdin = stdin_mode(options, default_stdin),
-    stdout = stream_mode(options.stdout), stderr = stream_mode(options.stderr),
+    stdout = stream_mode(options.stdout),
+    stderr = stream_mode(options.stderr),
   }
   if not child then return nil, ("cannot run %s: %s"):format(name, reason), reason_code end
   if options.input then
@@ -396,9 +412,7 @@ function process.start(command)
 end
 
 -- The last line of what a program said about its failure.
-local function last_line(text)
-  return (text or ""):match("([^\n]*)%s*$")
-end
+local function last_line(text) return (text or ""):match("([^\n]*)%s*$") end
 
 -- What `check` refuses: message, code | nil.
 local function failure(options, result)
@@ -438,7 +452,9 @@ end
 
 -- A command that could not be started, or that `check` refuses, says so in its result.
 local function checked(command, result)
-  if command.check then result.error, result.code = failure(command, result) end
+  if command.check then
+    result.error, result.code = failure(command, result)
+  end
   return result
 end
 
@@ -459,7 +475,9 @@ end
 -- One turn for all of them; those that are over leave the list.
 local function advance_all(running, results, on_done)
   local longest = math.huge
-  for _, each in ipairs(running) do longest = math.min(longest, time_left(each)) end
+  for _, each in ipairs(running) do
+    longest = math.min(longest, time_left(each))
+  end
   core.step(longest * 1000)
   for _, each in ipairs(running) do
     deliver(each)

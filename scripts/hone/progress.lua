@@ -3,9 +3,9 @@ local text = require "hone.text"
 
 local progress = {}
 
-local REDRAW_SECONDS = 0.1   -- on a terminal
-local PLAIN_SECONDS = 1      -- between two plain lines of one bar ...
-local SILENCE_SECONDS = 15   -- ... and one after that long, however slow the work
+local REDRAW_SECONDS = 0.1 -- on a terminal
+local PLAIN_SECONDS = 1 -- between two plain lines of one bar ...
+local SILENCE_SECONDS = 15 -- ... and one after that long, however slow the work
 local BAR_CELLS = 20
 local DEFAULT_COLUMNS = 80
 local STDERR = 2
@@ -76,9 +76,7 @@ local function live_line(bar)
   return joined(label, drawing(bar), done, amount(bar), bar.note, remaining(bar))
 end
 
-local function plain_line(bar)
-  return bar.label .. ": " .. joined(bar.note, percent(bar), amount(bar))
-end
+local function plain_line(bar) return bar.label .. ": " .. joined(bar.note, percent(bar), amount(bar)) end
 
 -- ---- writing -----------------------------------------------------------------------------------------
 
@@ -96,7 +94,9 @@ end
 
 local function draw(group)
   local lines = {}
-  for i, bar in ipairs(group.bars) do lines[i] = cut(live_line(bar), group.columns() - 1) .. "\n" end
+  for i, bar in ipairs(group.bars) do
+    lines[i] = cut(live_line(bar), group.columns() - 1) .. "\n"
+  end
   clear(group)
   group.stream:write(table.concat(lines))
   group.stream:flush()
@@ -148,12 +148,24 @@ end
 function Group:bar(options)
   local now = self.now()
   local bar = setmetatable({
-    group = self, label = options.label, total = options.total, unit = options.unit, note = "",
-    n = 0, started = now, said_at = now, said_tenth = 0, said_note = "",
+    group = self,
+    label = options.label,
+    total = options.total,
+    unit = options.unit,
+    note = "",
+    n = 0,
+    started = now,
+    said_at = now,
+    said_tenth = 0,
+    said_note = "",
   }, Bar)
   self.bars[#self.bars + 1] = bar
   self.label_columns = math.max(self.label_columns, utf8.len(bar.label) or #bar.label)
-  if self.live then draw(self) else self.stream:write(bar.label, ": started\n") end
+  if self.live then
+    draw(self)
+  else
+    self.stream:write(bar.label, ": started\n")
+  end
   return bar
 end
 
@@ -184,12 +196,13 @@ function progress.group(options)
     live = live,
     columns = options.columns or function() return library.columns() or DEFAULT_COLUMNS end,
     now = options.now or library.clock,
-    bars = {}, drawn = 0, drawn_at = -math.huge, label_columns = 0,
+    bars = {},
+    drawn = 0,
+    drawn_at = -math.huge,
+    label_columns = 0,
   }, Group)
 end
 
-function progress.bar(options)
-  return progress.group():bar(options)
-end
+function progress.bar(options) return progress.group():bar(options) end
 
 return progress

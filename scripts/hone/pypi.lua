@@ -9,9 +9,18 @@ local pypi = {}
 
 -- Only the sources are wanted: a wheel built for another Python or machine than this one serves as well.
 local ANY_PLATFORM = {
-  "--implementation", "cp", "--python-version", "3.12", "--platform", "any",
-  "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64",
-  "--platform", "manylinux_2_34_x86_64",
+  "--implementation",
+  "cp",
+  "--python-version",
+  "3.12",
+  "--platform",
+  "any",
+  "--platform",
+  "manylinux2014_x86_64",
+  "--platform",
+  "manylinux_2_28_x86_64",
+  "--platform",
+  "manylinux_2_34_x86_64",
 }
 
 local function refused(job, why)
@@ -24,13 +33,13 @@ local function explain(stderr)
   end
   if stderr:find("WARNING: Retrying", 1, true) then return "the package index cannot be reached" end
   local last
-  for line in stderr:gmatch("ERROR: ([^\n]+)") do last = line end
+  for line in stderr:gmatch("ERROR: ([^\n]+)") do
+    last = line
+  end
   return repos.redact(last or stderr:match("([^\n]+)\n*$") or "python3 failed without a word")
 end
 
-local function appended(list, more)
-  return table.move(more, 1, #more, #list + 1, list)
-end
+local function appended(list, more) return table.move(more, 1, #more, #list + 1, list) end
 
 -- Runs python3 with the words given -> its stdout | nil, why
 local function python(job, words)
@@ -41,16 +50,23 @@ local function python(job, words)
   return result.stdout
 end
 
-local function pip(job, words)
-  return python(job, appended({ "-m", "pip" }, words))
-end
+local function pip(job, words) return python(job, appended({ "-m", "pip" }, words)) end
 
 -- The version that pip would bring now, without bringing it.
 local function newest(job)
   job.progress(0, "asking for the newest version")
   local report, why = pip(job, {
-    "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--only-binary", ":all:",
-    "--ignore-requires-python", "--report", "-", job.package,
+    "install",
+    "--dry-run",
+    "--quiet",
+    "--ignore-installed",
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--ignore-requires-python",
+    "--report",
+    "-",
+    job.package,
   })
   if not report then return nil, why end
   local told = json.decode(report)
@@ -66,8 +82,16 @@ end
 
 local function download(job, folder)
   local words = {
-    "download", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--progress-bar", "off",
-    "--dest", folder, job.version and job.package .. "==" .. job.version or job.package,
+    "download",
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--ignore-requires-python",
+    "--progress-bar",
+    "off",
+    "--dest",
+    folder,
+    job.version and job.package .. "==" .. job.version or job.package,
   }
   local ok, why = pip(job, words)
   if not ok and why:find("No matching distribution", 1, true) then
@@ -112,8 +136,8 @@ end
 local function check_replaceable(job)
   local before = job.before
   if not before or before.source ~= "pypi" or not fs.is_dir(job.path) then
-    return nil, ("%s is there and came from elsewhere; move it away or choose another --target-dir")
-      :format(job.path)
+    return nil,
+      ("%s is there and came from elsewhere; move it away or choose another --target-dir"):format(job.path)
   end
   local changed = changed_file(fs.join(job.path, job.inside))
   if changed then
@@ -127,7 +151,9 @@ local function present_version(job)
   local before = job.before
   if not before or before.source ~= "pypi" or not fs.is_dir(job.path) then return nil end
   local wanted, why = job.version, nil
-  if not wanted then wanted, why = newest(job) end
+  if not wanted then
+    wanted, why = newest(job)
+  end
   if not wanted then
     job.warn(("cannot ask for the newest %s (%s); kept %s"):format(job.package, why, before.version))
     return before.version
@@ -140,9 +166,11 @@ end
 -- Whatever happens between the two renames, one of the trees ends up in place.
 local function put_in_place(job, tree, old)
   if not fs.exists(job.path) then return os.rename(tree, job.path) end
-  local _ <close> = setmetatable({}, { __close = function()
-    if not fs.exists(job.path) then os.rename(old, job.path) end
-  end })
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      if not fs.exists(job.path) then os.rename(old, job.path) end
+    end,
+  })
   local ok, why = os.rename(job.path, old)
   if not ok then return nil, why end
   return os.rename(tree, job.path)
@@ -166,7 +194,9 @@ local function bring_archive(job)
   sum, why = fs.sha256_file(archive)
   if not sum then return nil, why end
   ok, why = unpack_wheel(job, archive, tree)
-  if ok then ok, why = put_in_place(job, tree, fs.join(partial.path, "old")) end
+  if ok then
+    ok, why = put_in_place(job, tree, fs.join(partial.path, "old"))
+  end
   if not ok then return nil, why end
   local name = fs.basename(archive)
   return { archive = name, sha256 = sum, version = name:match("^[^-]+%-([^-]+)%-") }
@@ -175,21 +205,30 @@ end
 function pypi.bring(job)
   if present_version(job) then
     local kept = {}
-    for field, value in pairs(job.before) do kept[field] = value end
+    for field, value in pairs(job.before) do
+      kept[field] = value
+    end
     kept.status = "unchanged"
     return kept
   end
   local replaced = not repos.is_free(job.path)
   local ok, why = true, nil
-  if replaced then ok, why = check_replaceable(job) end
+  if replaced then
+    ok, why = check_replaceable(job)
+  end
   if not ok then return refused(job, why) end
   local brought
   brought, why = bring_archive(job)
   if not brought then return refused(job, why) end
   return {
-    name = job.name, url = ("pkg:pypi/%s@%s"):format(job.package, brought.version),
-    path = fs.absolute(job.path), date = os.date("!%Y-%m-%dT%H:%M:%SZ"), source = "pypi",
-    version = brought.version, archive = brought.archive, sha256 = brought.sha256,
+    name = job.name,
+    url = ("pkg:pypi/%s@%s"):format(job.package, brought.version),
+    path = fs.absolute(job.path),
+    date = os.date("!%Y-%m-%dT%H:%M:%SZ"),
+    source = "pypi",
+    version = brought.version,
+    archive = brought.archive,
+    sha256 = brought.sha256,
     status = replaced and "updated" or "downloaded",
   }
 end

@@ -7,7 +7,17 @@ local repos = {}
 repos.FILE = "repos_config.json"
 
 local FIELDS = {
-  "name", "url", "path", "branch", "commit", "date", "source", "version", "archive", "sha256", "status",
+  "name",
+  "url",
+  "path",
+  "branch",
+  "commit",
+  "date",
+  "source",
+  "version",
+  "archive",
+  "sha256",
+  "status",
 }
 
 function repos.without_secrets(url)
@@ -18,9 +28,7 @@ function repos.without_secrets(url)
   return scheme .. userinfo:match("^[^:]*") .. "@" .. host .. rest
 end
 
-function repos.redact(text)
-  return (text:gsub("%a[%w+.-]*://[^%s'\"]+", repos.without_secrets))
-end
+function repos.redact(text) return (text:gsub("%a[%w+.-]*://[^%s'\"]+", repos.without_secrets)) end
 
 function repos.is_free(path)
   local children = fs.is_dir(path) and fs.list(path)
@@ -105,9 +113,13 @@ function repos.record(folder, entries)
     if not config then return nil, why end
     kept = config.repositories
   end
-  for _, entry in ipairs(entries) do kept[entry.name] = entry end
+  for _, entry in ipairs(entries) do
+    kept[entry.name] = entry
+  end
   local names = {}
-  for name in pairs(kept) do names[#names + 1] = name end
+  for name in pairs(kept) do
+    names[#names + 1] = name
+  end
   table.sort(names)
   local repositories = json.object()
   for _, name in ipairs(names) do
@@ -115,9 +127,11 @@ function repos.record(folder, entries)
     entry.status = nil
     repositories[name] = entry
   end
-  local ok, why = json.write(path,
+  local ok, why = json.write(
+    path,
     json.object { { "target_dir", fs.absolute(folder) }, { "repositories", repositories } },
-    { indent = 2, newline = true })
+    { indent = 2, newline = true }
+  )
   if not ok then return nil, why end
   return path
 end

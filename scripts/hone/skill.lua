@@ -76,8 +76,13 @@ function skill.find(name)
     if entry.name == dashed then return entry end
   end
   local close = params.nearest(dashed, names)
-  return nil, ("no skill '%s'%s (there are: %s)"):format(wanted,
-    close and ("; did you mean %s?"):format(close) or "", table.concat(names, ", ")), "unknown"
+  return nil,
+    ("no skill '%s'%s (there are: %s)"):format(
+      wanted,
+      close and ("; did you mean %s?"):format(close) or "",
+      table.concat(names, ", ")
+    ),
+    "unknown"
 end
 
 -- ---- loading -----------------------------------------------------------------------------------------
@@ -109,7 +114,8 @@ local function table_problem(loaded)
   if loaded.description ~= nil and type(loaded.description) ~= "string" then
     return "its description must be text"
   end
-  return params.problem(loaded.params or {}) or outputs_problem(loaded.outputs)
+  return params.problem(loaded.params or {})
+    or outputs_problem(loaded.outputs)
     or examples_problem(loaded.examples)
 end
 
@@ -134,9 +140,7 @@ end
 
 -- ---- running -----------------------------------------------------------------------------------------
 
-local function message(fmt, ...)
-  return select("#", ...) == 0 and tostring(fmt) or fmt:format(...)
-end
+local function message(fmt, ...) return select("#", ...) == 0 and tostring(fmt) or fmt:format(...) end
 
 -- The progress lines of a skill and of those that it runs: made on first use, taken away at the end. A skill
 -- called from a script shows them on a terminal, and writes nothing into a log.
@@ -146,9 +150,11 @@ local function progress_lines(output)
     lines.group = lines.group or require("hone.progress").group { plain = output ~= "none" }
     return lines.group:bar(options)
   end
-  return setmetatable(lines, { __close = function()
-    if lines.group then lines.group:close() end
-  end })
+  return setmetatable(lines, {
+    __close = function()
+      if lines.group then lines.group:close() end
+    end,
+  })
 end
 
 -- What a running skill is given. `settings.output` is "text", "json" (human lines go to stderr, data alone to
@@ -165,12 +171,8 @@ local function new_context(name, settings)
   function ctx.say(fmt, ...)
     if settings.output ~= "none" then emit(json and io.stderr or io.stdout, message(fmt, ...)) end
   end
-  function ctx.warn(fmt, ...)
-    emit(io.stderr, ("hone: %s: %s"):format(name, message(fmt, ...)))
-  end
-  function ctx.progress(options)
-    return settings.lines.bar(options)
-  end
+  function ctx.warn(fmt, ...) emit(io.stderr, ("hone: %s: %s"):format(name, message(fmt, ...))) end
+  function ctx.progress(options) return settings.lines.bar(options) end
   function ctx.skill(other, args)
     local entry, loaded, values = skill.prepare(other, args, 2)
     if not entry then return nil, loaded, values end

@@ -36,9 +36,7 @@ function text.lines(s)
 end
 
 -- Columns a text takes on a terminal, taking every character as one column wide.
-local function width_of(s)
-  return utf8.len(s) or #s
-end
+local function width_of(s) return utf8.len(s) or #s end
 
 local function wrap_paragraph(paragraph, width, indent, out)
   local line = nil
@@ -62,7 +60,9 @@ function text.wrap(s, width, indent)
     error("bad argument #2 to 'wrap' (width must be positive)", 2)
   end
   local out = {}
-  for _, paragraph in ipairs(text.lines(s)) do wrap_paragraph(paragraph, width, indent or "", out) end
+  for _, paragraph in ipairs(text.lines(s)) do
+    wrap_paragraph(paragraph, width, indent or "", out)
+  end
   return table.concat(out, "\n")
 end
 
@@ -96,7 +96,9 @@ end
 -- Edits that turn a into b: letters inserted, deleted, replaced, or two neighbours swapped.
 local function distance(a, b)
   local before_last, last = {}, {}
-  for j = 0, #b do last[j] = j end
+  for j = 0, #b do
+    last[j] = j
+  end
   for i = 1, #a do
     local row = { [0] = i }
     for j = 1, #b do
@@ -110,9 +112,7 @@ local function distance(a, b)
   return last[#b]
 end
 
-local function plain(word)
-  return (word:lower():gsub("_", "-"))
-end
+local function plain(word) return (word:lower():gsub("_", "-")) end
 
 function text.nearest(word, candidates, most)
   check_string(word, 1, "nearest")

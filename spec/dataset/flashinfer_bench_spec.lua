@@ -7,9 +7,7 @@ local support = require "support.dataset"
 local SOURCE = os.getenv("HONE_FLASHINFER_BENCH")
 
 local DEFINITIONS = {}
-local function add(...)
-  table.insert(DEFINITIONS, (assert(ops.build(...))))
-end
+local function add(...) table.insert(DEFINITIONS, (assert(ops.build(...)))) end
 
 for _, page_size in ipairs { 1, 16, 64 } do
   for _, variant in ipairs { "decode", "prefill_causal" } do
@@ -23,7 +21,9 @@ end
 for _, variant in ipairs(ops.variants("rmsnorm")) do
   add("rmsnorm", variant, { hidden_size = 4096, eps = 1e-5 })
 end
-for _, variant in ipairs(ops.variants("sampling")) do add("sampling", variant, { vocab_size = 128256 }) end
+for _, variant in ipairs(ops.variants("sampling")) do
+  add("sampling", variant, { vocab_size = 128256 })
+end
 
 describe("flashinfer-bench", function()
   local python, absent = support.python()
@@ -44,7 +44,9 @@ describe("flashinfer-bench", function()
 
   it("loads every definition that hone writes", function()
     local names = {}
-    for i, definition in ipairs(DEFINITIONS) do names[i] = definition.name end
+    for i, definition in ipairs(DEFINITIONS) do
+      names[i] = definition.name
+    end
     table.sort(names)
     assert.same(names, report.definitions)
   end)

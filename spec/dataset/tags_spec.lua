@@ -57,14 +57,20 @@ local NAMES = {
 
 describe("names of models", function()
   it("drop who published a checkpoint, how it was tuned and how it is stored", function()
-    for _, case in ipairs(NAMES) do assert.equal(case[2], tags.model_name(case[1])) end
+    for _, case in ipairs(NAMES) do
+      assert.equal(case[2], tags.model_name(case[1]))
+    end
   end)
 
   it("keep their case in sentences", function()
-    for _, case in ipairs(NAMES) do assert.equal(case[3], tags.display_name(case[1])) end
+    for _, case in ipairs(NAMES) do
+      assert.equal(case[3], tags.display_name(case[1]))
+    end
   end)
 
   it("are not changed by being named again", function()
-    for _, case in ipairs(NAMES) do assert.equal(case[2], tags.model_name(case[2])) end
+    for _, case in ipairs(NAMES) do
+      assert.equal(case[2], tags.model_name(case[2]))
+    end
   end)
 end)

@@ -19,7 +19,9 @@ end
 -- What a plan decides, in words.
 local function actions(plan)
   local list = {}
-  for i, decision in ipairs(plan.decisions) do list[i] = decision.action .. " " .. decision.name end
+  for i, decision in ipairs(plan.decisions) do
+    list[i] = decision.action .. " " .. decision.name
+  end
   return list
 end
 
@@ -41,13 +43,9 @@ describe("hone.dataset.traceset", function()
     assert(json.write(path_of(definition, name), definition, { indent = 2, newline = true }))
   end
 
-  local function open()
-    return assert(traceset.open(root))
-  end
+  local function open() return assert(traceset.open(root)) end
 
-  local function plan(...)
-    return traceset.plan(open(), { ... })
-  end
+  local function plan(...) return traceset.plan(open(), { ... }) end
 
   describe("reading", function()
     it("lists definitions in the order of their paths, however deep they lie", function()
@@ -56,7 +54,9 @@ describe("hone.dataset.traceset", function()
       assert(json.write(fs.join(root, "definitions", "flat.json"), gemm(16)))
       assert(fs.write(fs.join(root, "definitions", "gemm", "notes.txt"), "no definition"))
       local names = {}
-      for i, entry in ipairs(traceset.definitions(open())) do names[i] = entry.definition.name end
+      for i, entry in ipairs(traceset.definitions(open())) do
+        names[i] = entry.definition.name
+      end
       assert.same({ "gemm_n16_k64", "gemm_n8_k64", "rmsnorm_h64" }, names)
     end)
 
@@ -126,15 +126,18 @@ describe("hone.dataset.traceset", function()
       local set = open()
       assert.equal(1, #traceset.definitions(set))
       local first, second = path_of(gemm(8)), path_of(gemm(8), "zzz")
-      assert.equal(("%s: name 'gemm_n8_k64' is taken by %s"):format(second, first),
-        traceset.errors(set)[1].message)
+      assert.equal(
+        ("%s: name 'gemm_n8_k64' is taken by %s"):format(second, first),
+        traceset.errors(set)[1].message
+      )
     end)
   end)
 
   describe("planning", function()
-    it("finds new kernels", function()
-      assert.same({ "new gemm_n8_k64", "new rmsnorm_h64" }, actions(plan(gemm(8), norm(64))))
-    end)
+    it(
+      "finds new kernels",
+      function() assert.same({ "new gemm_n8_k64", "new rmsnorm_h64" }, actions(plan(gemm(8), norm(64)))) end
+    )
 
     it("leaves a kernel alone that has the model's tag", function()
       store(gemm(8))
@@ -228,8 +231,10 @@ describe("hone.dataset.traceset", function()
       store(other)
       local decided = plan(prefill "model-b")
       assert.same({ "existing " .. other.name }, actions(decided))
-      assert.same({ "kv_last_page_len has one entry a sequence (batch_size), not len_indptr" },
-        decided.decisions[1].notes)
+      assert.same(
+        { "kv_last_page_len has one entry a sequence (batch_size), not len_indptr" },
+        decided.decisions[1].notes
+      )
     end)
 
     it("merges kernels that are new twice", function()
@@ -286,7 +291,7 @@ describe("hone.dataset.traceset", function()
       assert.same({ created = {}, tagged = { path_of(gemm(8)) } }, done)
       local after = assert(fs.read(path_of(gemm(8))))
       assert.same({ "status:verified", "model:model-a", "model:model-b" }, json.decode(after).tags)
-      local list = text:find("[ \"status", 1, true)
+      local list = text:find('[ "status', 1, true)
       assert.equal(text:sub(1, list), after:sub(1, list))
       local rest = text:sub(text:find("],\n", 1, true), -1)
       assert.equal(rest, after:sub(-#rest))
@@ -313,8 +318,10 @@ describe("hone.dataset.traceset", function()
       local decided = plan(gemm(8, "model-b"))
       assert(traceset.apply(decided))
       assert(traceset.apply(decided))
-      assert.same({ "status:unverified", "model:model-a", "model:model-b" },
-        traceset.definition(open(), "gemm_n8_k64").tags)
+      assert.same(
+        { "status:unverified", "model:model-a", "model:model-b" },
+        traceset.definition(open(), "gemm_n8_k64").tags
+      )
     end)
 
     it("writes nothing at all when an existing file is not what it was", function()

@@ -21,8 +21,12 @@ local LLAMA = {
   { "top_k_sampling_from_probs_v128256", "sampling", "top_k", { vocab_size = 128256 } },
   { "top_p_sampling_from_probs_v128256", "sampling", "top_p", { vocab_size = 128256 } },
   { "top_k_top_p_sampling_from_probs_v128256", "sampling", "top_k_top_p", { vocab_size = 128256 } },
-  { "gqa_ragged_prefill_causal_h32_kv8_d128", "gqa_ragged", "prefill_causal",
-    { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128 } },
+  {
+    "gqa_ragged_prefill_causal_h32_kv8_d128",
+    "gqa_ragged",
+    "prefill_causal",
+    { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128 },
+  },
 }
 for _, page_size in ipairs { 1, 64 } do
   for _, variant in ipairs { "decode", "prefill_causal" } do
@@ -37,13 +41,9 @@ local function attention(page_size, variant)
   return assert(ops.build("gqa_paged", variant or "decode", params, ABOUT))
 end
 
-local function gemm(params, about)
-  return ops.build("gemm", "gemm", params, about)
-end
+local function gemm(params, about) return ops.build("gemm", "gemm", params, about) end
 
-local function norm(params)
-  return ops.build("rmsnorm", "rmsnorm", params)
-end
+local function norm(params) return ops.build("rmsnorm", "rmsnorm", params) end
 
 -- "q[batch_size,num_qo_heads,head_dim]:bfloat16", in order.
 local function tensors(list)
@@ -67,7 +67,9 @@ end
 describe("hone.ops", function()
   it("has one op type for each file of its folder", function()
     assert.same({ "gemm", "gqa_paged", "gqa_ragged", "rmsnorm", "sampling" }, ops.list())
-    for _, op_type in ipairs(ops.list()) do assert.equal(op_type, ops.get(op_type).op_type) end
+    for _, op_type in ipairs(ops.list()) do
+      assert.equal(op_type, ops.get(op_type).op_type)
+    end
   end)
 
   it("says which op types there are when asked for another", function()
@@ -89,7 +91,9 @@ describe("names of definitions", function()
       assert.equal(name, ops.name(op_type, variant, params))
       local found_type, found_variant, found = ops.parse(name)
       assert.equal(op_type .. " " .. variant, found_type .. " " .. found_variant)
-      for key, value in pairs(found) do assert.equal(params[key] or "float16", value, name) end
+      for key, value in pairs(found) do
+        assert.equal(params[key] or "float16", value, name)
+      end
     end
   end)
 
@@ -133,22 +137,46 @@ describe("ops.build", function()
   end)
 
   it("keeps the dataset's order of keys", function()
-    assert.same({ "name", "description", "op_type", "tags", "axes", "constraints", "inputs", "outputs",
-      "reference" }, json.keys(attention(64)))
-    assert.same({ "name", "description", "op_type", "tags", "axes", "inputs", "outputs", "reference" },
-      json.keys(gemm { N = 4, K = 8 }))
+    assert.same(
+      { "name", "description", "op_type", "tags", "axes", "constraints", "inputs", "outputs", "reference" },
+      json.keys(attention(64))
+    )
+    assert.same(
+      { "name", "description", "op_type", "tags", "axes", "inputs", "outputs", "reference" },
+      json.keys(gemm { N = 4, K = 8 })
+    )
   end)
 
   it("gives paged decode its axes, inputs and outputs", function()
     local definition = attention(1)
-    assert.same({ "batch_size", "num_qo_heads=32", "num_kv_heads=8", "head_dim=128", "num_pages",
-      "page_size=1", "len_indptr", "num_kv_indices" }, axes(definition.axes))
-    assert.same({ "q[batch_size,num_qo_heads,head_dim]:bfloat16",
-      "k_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
-      "v_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16", "kv_indptr[len_indptr]:int32",
-      "kv_indices[num_kv_indices]:int32", "sm_scale:float32" }, tensors(definition.inputs))
-    assert.same({ "output[batch_size,num_qo_heads,head_dim]:bfloat16",
-      "lse[batch_size,num_qo_heads]:float32" }, tensors(definition.outputs))
+    assert.same(
+      {
+        "batch_size",
+        "num_qo_heads=32",
+        "num_kv_heads=8",
+        "head_dim=128",
+        "num_pages",
+        "page_size=1",
+        "len_indptr",
+        "num_kv_indices",
+      },
+      axes(definition.axes)
+    )
+    assert.same(
+      {
+        "q[batch_size,num_qo_heads,head_dim]:bfloat16",
+        "k_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
+        "v_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
+        "kv_indptr[len_indptr]:int32",
+        "kv_indices[num_kv_indices]:int32",
+        "sm_scale:float32",
+      },
+      tensors(definition.inputs)
+    )
+    assert.same(
+      { "output[batch_size,num_qo_heads,head_dim]:bfloat16", "lse[batch_size,num_qo_heads]:float32" },
+      tensors(definition.outputs)
+    )
   end)
 
   it("gives pages of several tokens a kv_last_page_len with one entry a sequence", function()
@@ -168,8 +196,10 @@ describe("ops.build", function()
     assert.is_nil(definition.inputs.kv_last_page_len)
     assert.is_nil(definition.axes.batch_size)
     assert.is_nil(definition.reference:find("kv_last_page_len", 1, true))
-    assert.same({ "total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()" },
-      definition.constraints)
+    assert.same(
+      { "total_q == qo_indptr[-1].item()", "num_kv_indices == kv_indptr[-1].item()" },
+      definition.constraints
+    )
   end)
 
   it("describes every axis and every tensor with a sentence", function()
@@ -185,23 +215,38 @@ describe("ops.build", function()
 
   it("puts the arithmetic behind a constant into its description", function()
     local list = attention(64).axes
-    assert.equal("Number of query heads after tensor parallel split: "
-      .. "num_attention_heads 32 / tp_size 1 = 32.", list.num_qo_heads.description)
+    assert.equal(
+      "Number of query heads after tensor parallel split: " .. "num_attention_heads 32 / tp_size 1 = 32.",
+      list.num_qo_heads.description
+    )
     assert.equal("Dimension of each head.", list.head_dim.description)
   end)
 
   it("tells which model and modules a kernel is taken from", function()
-    assert.equal("Batched grouped query attention for decode with a paged key-value cache, page size 64. "
-      .. "Taken from Llama 3.1 8B model.layers.*.self_attn, tensor parallel size 1.",
-      attention(64).description)
+    assert.equal(
+      "Batched grouped query attention for decode with a paged key-value cache, page size 64. "
+        .. "Taken from Llama 3.1 8B model.layers.*.self_attn, tensor parallel size 1.",
+      attention(64).description
+    )
     local about = { display = "Llama 3.1 8B", tp = 1, module = { "attn.qkv_proj", "mlp.up_proj" } }
-    assert.equal("General matrix multiply (GEMM) C = A @ B.T in float16, N=4, K=8. "
-      .. "Taken from Llama 3.1 8B attn.qkv_proj, mlp.up_proj.", gemm({ N = 4, K = 8 }, about).description)
+    assert.equal(
+      "General matrix multiply (GEMM) C = A @ B.T in float16, N=4, K=8. "
+        .. "Taken from Llama 3.1 8B attn.qkv_proj, mlp.up_proj.",
+      gemm({ N = 4, K = 8 }, about).description
+    )
   end)
 
   it("tags the stage, the models, FlashInfer's API and the sizes that a kernel depends on", function()
-    assert.same({ "stage:decode", "status:unverified", "model:llama-3.1-8b",
-      "fi_api:flashinfer.decode.BatchDecodeWithPagedKVCacheWrapper", "tp:1" }, attention(1).tags)
+    assert.same(
+      {
+        "stage:decode",
+        "status:unverified",
+        "model:llama-3.1-8b",
+        "fi_api:flashinfer.decode.BatchDecodeWithPagedKVCacheWrapper",
+        "tp:1",
+      },
+      attention(1).tags
+    )
     assert.same({ "status:unverified", "model:llama-3.1-8b" }, gemm({ N = 4, K = 8 }, ABOUT).tags)
   end)
 
@@ -219,9 +264,10 @@ describe("ops.build", function()
     end
   end)
 
-  it("takes whole numbers that are floats, as a config may hold", function()
-    assert.equal("gemm_n64_k32", gemm({ N = 64.0, K = 32 }).name)
-  end)
+  it(
+    "takes whole numbers that are floats, as a config may hold",
+    function() assert.equal("gemm_n64_k32", gemm({ N = 64.0, K = 32 }).name) end
+  )
 
   it("does not share tables between definitions", function()
     local first, second = gemm { N = 4, K = 8 }, gemm { N = 4, K = 8 }
@@ -278,8 +324,12 @@ describe("ops.signature", function()
     local one, other = attention(64), attention(64)
     other.name, other.description, other.tags = "mine", "My own.", {}
     local reversed, names = json.object(), {}
-    for name in pairs(other.axes) do table.insert(names, 1, name) end
-    for _, name in ipairs(names) do reversed[name] = other.axes[name] end
+    for name in pairs(other.axes) do
+      table.insert(names, 1, name)
+    end
+    for _, name in ipairs(names) do
+      reversed[name] = other.axes[name]
+    end
     other.axes = reversed
     assert.equal(ops.signature(one), (ops.signature(other)))
   end)
@@ -342,14 +392,14 @@ describe("the public dataset", function()
   -- The order of two axes differs in one definition of the dataset from that of all its siblings.
   local OTHER_AXES_ORDER = { gqa_paged_decode_h24_kv8_d128_ps64 = true }
 
-  local function read(path)
-    return assert(json.decode(assert(fs.read(path))))
-  end
+  local function read(path) return assert(json.decode(assert(fs.read(path)))) end
 
   -- The same kernel as in the dataset, built by us; its epsilon is read from there.
   local function rebuild(theirs)
     local op_type, variant, params = ops.parse(theirs.name)
-    for name, value in pairs(select(2, ops.signature(theirs)).hidden) do params[name] = tonumber(value) end
+    for name, value in pairs(select(2, ops.signature(theirs)).hidden) do
+      params[name] = tonumber(value)
+    end
     return assert(ops.build(op_type, variant, params))
   end
 
@@ -381,7 +431,13 @@ describe("the public dataset", function()
     end
   end
 
-  it("has been compared for all kernels of three models", function()
-    assert.same({ 14, 12, 7 }, { compared["llama-3.1-8b"], compared["llama-3.2-3b"], compared["qwen2.5-7b"] })
-  end)
+  it(
+    "has been compared for all kernels of three models",
+    function()
+      assert.same(
+        { 14, 12, 7 },
+        { compared["llama-3.1-8b"], compared["llama-3.2-3b"], compared["qwen2.5-7b"] }
+      )
+    end
+  )
 end)

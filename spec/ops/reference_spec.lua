@@ -24,7 +24,9 @@ table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "float32" } 
 local function rebuild(path)
   local theirs = assert(json.read(path))
   local op_type, variant, params = ops.parse(theirs.name)
-  for name, value in pairs(select(2, ops.signature(theirs)).hidden) do params[name] = tonumber(value) end
+  for name, value in pairs(select(2, ops.signature(theirs)).hidden) do
+    params[name] = tonumber(value)
+  end
   return (assert(ops.build(op_type, variant, params)))
 end
 
@@ -32,9 +34,13 @@ local function our_definitions(theirs)
   local list = {}
   for _, op_type in ipairs(ops.list()) do
     local paths = fs.glob(fs.join(theirs, op_type, "*.json"))
-    for _, path in ipairs(paths) do table.insert(list, (rebuild(path))) end
+    for _, path in ipairs(paths) do
+      table.insert(list, (rebuild(path)))
+    end
   end
-  for _, case in ipairs(OURS_ONLY) do table.insert(list, (assert(ops.build(table.unpack(case))))) end
+  for _, case in ipairs(OURS_ONLY) do
+    table.insert(list, (assert(ops.build(table.unpack(case)))))
+  end
   return list
 end
 

@@ -13,17 +13,13 @@ local function wheel(package, version, tag, ...)
   assert.equal(0, result.status, result.stderr)
 end
 
-local function bring(...)
-  return box:hone { "clone-repos", "--source", "pypi", ... }
-end
+local function bring(...) return box:hone { "clone-repos", "--source", "pypi", ... } end
 
 local function entry(name)
   return cjson.decode((assert(fs.read(box:at("repos/repos_config.json"))))).repositories[name]
 end
 
-local function version_there()
-  return fs.read(box:at("repos/sglang/python/sglang/version.py"))
-end
+local function version_there() return fs.read(box:at("repos/sglang/python/sglang/version.py")) end
 
 local function refused(result, pattern)
   assert.equal(1, result.status)
@@ -66,8 +62,10 @@ describe("clone-repos --source pypi", function()
 
   it("takes it as a wrong command line when the dataset is asked for, which has no package", function()
     local result = bring("--repos", "flashinfer-trace")
-    assert.matches("^hone: clone%-repos: flashinfer%-trace has no package; bring it with %-%-source git\n",
-      result.stderr)
+    assert.matches(
+      "^hone: clone%-repos: flashinfer%-trace has no package; bring it with %-%-source git\n",
+      result.stderr
+    )
     assert.equal(2, result.status)
   end)
 
@@ -88,8 +86,10 @@ describe("clone-repos --source pypi", function()
     fs.remove(box:at("index/sglang-0.1-py3-none-any.whl"))
     local result = bring("--repos", "sglang")
     assert.equal(0, result.status)
-    assert.matches("hone: clone%-repos: cannot ask for the newest sglang %(No matching [^\n]*%); kept 0%.1\n",
-      result.stderr)
+    assert.matches(
+      "hone: clone%-repos: cannot ask for the newest sglang %(No matching [^\n]*%); kept 0%.1\n",
+      result.stderr
+    )
   end)
 
   it("brings the newest version, or the one asked for, in place of another", function()
@@ -109,16 +109,20 @@ describe("clone-repos --source pypi", function()
     bring("--repos", "sglang")
     wheel("sglang", "0.2", ANY, "sglang/version.py=0.2")
     box:write("repos/sglang/python/sglang/srt/models/llama.py", "mine")
-    refused(bring("--repos", "sglang"),
-      "cannot bring sglang .*: %./repos/sglang was changed %(sglang/srt/models/llama%.py%)")
+    refused(
+      bring("--repos", "sglang"),
+      "cannot bring sglang .*: %./repos/sglang was changed %(sglang/srt/models/llama%.py%)"
+    )
     assert.equal("mine", fs.read(box:at("repos/sglang/python/sglang/srt/models/llama.py")))
     assert.equal("0.1", entry("sglang").version)
   end)
 
   it("replaces nothing that came from elsewhere", function()
     box:write("repos/sglang/notes", "mine")
-    refused(bring("--repos", "sglang"),
-      "cannot bring sglang .* is there and came from elsewhere; move it away")
+    refused(
+      bring("--repos", "sglang"),
+      "cannot bring sglang .* is there and came from elsewhere; move it away"
+    )
     assert.equal("mine", fs.read(box:at("repos/sglang/notes")))
   end)
 
@@ -130,8 +134,10 @@ describe("clone-repos --source pypi", function()
   end)
 
   it("leaves nothing when the package or version does not exist, or the archive is damaged", function()
-    refused(bring("--repos", "sglang", "--sglang-version", "9"),
-      "cannot bring sglang %(the package sglang%): No matching distribution found for sglang==9\n")
+    refused(
+      bring("--repos", "sglang", "--sglang-version", "9"),
+      "cannot bring sglang %(the package sglang%): No matching distribution found for sglang==9\n"
+    )
     box:write("index/sglang-0.4-py3-none-any.whl", "this is no zip file")
     refused(bring("--repos", "sglang"), "cannot bring sglang %(the package sglang%): [^\n]+\n")
     assert.same({}, fs.list(box:at("repos")))

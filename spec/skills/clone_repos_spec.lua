@@ -5,10 +5,16 @@ local sandbox = require "support.sandbox"
 
 -- git as the specs use it: an identity, file:// submodules allowed, nothing from the machine's configuration.
 local GIT = {
-  GIT_AUTHOR_NAME = "a", GIT_AUTHOR_EMAIL = "a@b", GIT_COMMITTER_NAME = "a", GIT_COMMITTER_EMAIL = "a@b",
-  GIT_AUTHOR_DATE = "2026-01-02T03:04:05Z", GIT_COMMITTER_DATE = "2026-01-02T03:04:05Z",
-  GIT_CONFIG_NOSYSTEM = "1", GIT_CONFIG_COUNT = "1",
-  GIT_CONFIG_KEY_0 = "protocol.file.allow", GIT_CONFIG_VALUE_0 = "always",
+  GIT_AUTHOR_NAME = "a",
+  GIT_AUTHOR_EMAIL = "a@b",
+  GIT_COMMITTER_NAME = "a",
+  GIT_COMMITTER_EMAIL = "a@b",
+  GIT_AUTHOR_DATE = "2026-01-02T03:04:05Z",
+  GIT_COMMITTER_DATE = "2026-01-02T03:04:05Z",
+  GIT_CONFIG_NOSYSTEM = "1",
+  GIT_CONFIG_COUNT = "1",
+  GIT_CONFIG_KEY_0 = "protocol.file.allow",
+  GIT_CONFIG_VALUE_0 = "always",
 }
 
 local box
@@ -31,26 +37,27 @@ local function new_repository(name)
   return commit(name, "README", name)
 end
 
-local function url(name)
-  return "file://" .. box:at("upstream", name)
-end
+local function url(name) return "file://" .. box:at("upstream", name) end
 
 -- hone clone-repos with the three upstream repositories of the sandbox, into ./repos.
 local function clone(words, env)
   local all = {
-    "clone-repos", "--sglang-url", url "sglang", "--flashinfer-url", url "flashinfer",
-    "--trace-url", url "trace", "--retries", "0",
+    "clone-repos",
+    "--sglang-url",
+    url "sglang",
+    "--flashinfer-url",
+    url "flashinfer",
+    "--trace-url",
+    url "trace",
+    "--retries",
+    "0",
   }
   return box:hone(table.move(words or {}, 1, #(words or {}), #all + 1, all), env)
 end
 
-local function only_sglang(...)
-  return clone { "--repos", "sglang", ... }
-end
+local function only_sglang(...) return clone { "--repos", "sglang", ... } end
 
-local function config()
-  return cjson.decode((assert(fs.read(box:at("repos/repos_config.json")))))
-end
+local function config() return cjson.decode((assert(fs.read(box:at("repos/repos_config.json"))))) end
 
 local function refused(result, pattern)
   assert.equal(1, result.status)
@@ -60,16 +67,16 @@ local function refused(result, pattern)
 end
 
 -- What lies in ./repos, hidden files included.
-local function left()
-  return fs.is_dir(box:at("repos")) and fs.list(box:at("repos")) or {}
-end
+local function left() return fs.is_dir(box:at("repos")) and fs.list(box:at("repos")) or {} end
 
 describe("clone-repos", function()
   local head
 
   before_each(function()
     box = sandbox.new()
-    for name, value in pairs(GIT) do box.env[name] = value end
+    for name, value in pairs(GIT) do
+      box.env[name] = value
+    end
     head = new_repository("upstream/sglang")
     new_repository("upstream/flashinfer")
     new_repository("upstream/trace")
@@ -84,8 +91,13 @@ describe("clone-repos", function()
     assert.equal("upstream/trace", fs.read(box:at("repos/flashinfer-trace/README")))
     local entry = config().repositories.sglang
     assert.same({
-      name = "sglang", url = url "sglang", path = box:at("repos/sglang"), branch = "main", commit = head,
-      date = entry.date, source = "git",
+      name = "sglang",
+      url = url "sglang",
+      path = box:at("repos/sglang"),
+      branch = "main",
+      commit = head,
+      date = entry.date,
+      source = "git",
     }, entry)
     assert.matches("^2026%-01%-02T03:04:05[Z+]", entry.date)
     assert.equal(box:at("repos"), config().target_dir)
@@ -153,8 +165,10 @@ describe("clone-repos", function()
     only_sglang()
     commit("upstream/sglang", "b", "2")
     box:write("repos/sglang/README", "edited")
-    refused(only_sglang(),
-      "cannot update sglang %(%./repos/sglang%): it has uncommitted changes %(README%); commit")
+    refused(
+      only_sglang(),
+      "cannot update sglang %(%./repos/sglang%): it has uncommitted changes %(README%); commit"
+    )
     assert.equal("edited", fs.read(box:at("repos/sglang/README")))
     assert.equal(head, git("-C", "repos/sglang", "rev-parse", "HEAD"))
   end)
@@ -193,8 +207,10 @@ describe("clone-repos", function()
   it("refuses a folder that is no git work tree, even inside one", function()
     git("init", "--quiet", ".")
     box:write("repos/sglang/notes", "mine")
-    refused(only_sglang(),
-      "cannot update sglang %(%./repos/sglang%): it is there but is no git work tree; move it away")
+    refused(
+      only_sglang(),
+      "cannot update sglang %(%./repos/sglang%): it is there but is no git work tree; move it away"
+    )
     assert.equal("mine", fs.read(box:at("repos/sglang/notes")))
   end)
 
@@ -205,19 +221,25 @@ describe("clone-repos", function()
 
   it("names both addresses when the one that is there comes from elsewhere", function()
     only_sglang()
-    refused(clone { "--repos", "sglang", "--sglang-url", url "flashinfer" },
+    refused(
+      clone { "--repos", "sglang", "--sglang-url", url "flashinfer" },
       "cannot update sglang %(%./repos/sglang%): its origin is file://.*/upstream/sglang, "
-      .. "not file://.*/flashinfer; give %-%-sglang%-url")
+        .. "not file://.*/flashinfer; give %-%-sglang%-url"
+    )
   end)
 
   it("names the branch that does not exist, and the nearest", function()
     git("-C", "upstream/sglang", "branch", "release")
-    refused(only_sglang("--sglang-branch", "relaese"),
-      "cannot clone sglang %(.*%): file://.* has no branch or tag relaese; did you mean release%?$")
+    refused(
+      only_sglang("--sglang-branch", "relaese"),
+      "cannot clone sglang %(.*%): file://.* has no branch or tag relaese; did you mean release%?$"
+    )
     assert.same({}, left())
     only_sglang()
-    refused(only_sglang("--sglang-branch", "relaese"),
-      "cannot update sglang %(.*%): .* has no branch or tag relaese; did you mean release%?$")
+    refused(
+      only_sglang("--sglang-branch", "relaese"),
+      "cannot update sglang %(.*%): .* has no branch or tag relaese; did you mean release%?$"
+    )
   end)
 
   it("leaves nothing of a clone that failed, and keeps what succeeded", function()
@@ -236,11 +258,16 @@ describe("clone-repos", function()
   end)
 
   it("says what ssh said, and does not try again what will not go better", function()
-    local ssh = box:write("ssh.sh", "#!/bin/sh\necho once >> \"$(dirname \"$0\")/asked\"\n"
-      .. "echo 'ada@host: Permission denied (publickey).' >&2\nexit 255\n")
+    local ssh = box:write(
+      "ssh.sh",
+      '#!/bin/sh\necho once >> "$(dirname "$0")/asked"\n'
+        .. "echo 'ada@host: Permission denied (publickey).' >&2\nexit 255\n"
+    )
     box:run { "chmod", "+x", ssh }
-    local result = clone({ "--repos", "sglang", "--sglang-url", "ssh://host/x", "--retries", "3" },
-      { GIT_SSH = ssh, GIT_SSH_VARIANT = "ssh" })
+    local result = clone(
+      { "--repos", "sglang", "--sglang-url", "ssh://host/x", "--retries", "3" },
+      { GIT_SSH = ssh, GIT_SSH_VARIANT = "ssh" }
+    )
     refused(result, "cannot clone sglang %(ssh://host/x%): ada@host: Permission denied %(publickey%)$")
     assert.equal("once\n", fs.read(box:at("asked")))
   end)
@@ -262,7 +289,10 @@ describe("clone-repos", function()
       git("-C", "upstream/flashinfer", "commit", "--quiet", "-m", "submodule")
       serve("flashinfer")
       local server <close> = assert(process.start {
-        "python3", "spec/support/git_http_server.py", box:at("upstream"), "ada:hunter2",
+        "python3",
+        "spec/support/git_http_server.py",
+        box:at("upstream"),
+        "ada:hunter2",
       })
       local address = "127.0.0.1:" .. server:lines()() .. "/flashinfer.git"
       local words = { "--repos", "flashinfer", "--flashinfer-url", "http://ada:hunter2@" .. address }
@@ -283,10 +313,13 @@ describe("clone-repos", function()
 
     it("keeps the user of an ssh address, which is no secret, but not the password", function()
       -- A wrapper notes what it is asked to reach and runs it here.
-      local ssh = box:write("ssh.sh", [[#!/bin/sh
+      local ssh = box:write(
+        "ssh.sh",
+        [[#!/bin/sh
         echo "$@" >> "$(dirname "$0")/asked"
         for last; do :; done
-        exec sh -c "$last"]])
+        exec sh -c "$last"]]
+      )
       box:run { "chmod", "+x", ssh }
       local path = "host" .. box:at("upstream/sglang")
       local words = { "--repos", "sglang", "--sglang-url", "ssh://git:hunter2@" .. path }
@@ -339,10 +372,14 @@ describe("clone-repos", function()
 
     local FILTERS = {
       GIT_CONFIG_COUNT = "5",
-      GIT_CONFIG_KEY_1 = "filter.lfs.required", GIT_CONFIG_VALUE_1 = "true",
-      GIT_CONFIG_KEY_2 = "filter.lfs.smudge", GIT_CONFIG_VALUE_2 = "git-lfs smudge -- %f",
-      GIT_CONFIG_KEY_3 = "filter.lfs.clean", GIT_CONFIG_VALUE_3 = "git-lfs clean -- %f",
-      GIT_CONFIG_KEY_4 = "filter.lfs.process", GIT_CONFIG_VALUE_4 = "git-lfs filter-process",
+      GIT_CONFIG_KEY_1 = "filter.lfs.required",
+      GIT_CONFIG_VALUE_1 = "true",
+      GIT_CONFIG_KEY_2 = "filter.lfs.smudge",
+      GIT_CONFIG_VALUE_2 = "git-lfs smudge -- %f",
+      GIT_CONFIG_KEY_3 = "filter.lfs.clean",
+      GIT_CONFIG_VALUE_3 = "git-lfs clean -- %f",
+      GIT_CONFIG_KEY_4 = "filter.lfs.process",
+      GIT_CONFIG_VALUE_4 = "git-lfs filter-process",
     }
 
     -- A PATH with git and what it needs, but no git-lfs.
@@ -364,7 +401,9 @@ describe("clone-repos", function()
 
     it("leaves pointers where git-lfs is configured but not installed, and updates there too", function()
       local env = { PATH = path_without_lfs() }
-      for name, value in pairs(FILTERS) do env[name] = value end
+      for name, value in pairs(FILTERS) do
+        env[name] = value
+      end
       local result = clone({ "--repos", "flashinfer-trace" }, env)
       assert.equal(0, result.status, result.stderr)
       assert.equal(POINTER, fs.read(box:at("repos/flashinfer-trace/blob.bin")))
@@ -396,18 +435,22 @@ describe("clone-repos", function()
 
     it("leaves nothing when the contents cannot be had", function()
       if not process.which("git-lfs") then return pending("git-lfs is not installed") end
-      refused(clone { "--repos", "flashinfer-trace", "--lfs" },
-        "cannot fetch the lfs objects of flashinfer%-trace")
+      refused(
+        clone { "--repos", "flashinfer-trace", "--lfs" },
+        "cannot fetch the lfs objects of flashinfer%-trace"
+      )
       assert.same({}, left())
     end)
   end)
 
   it("leaves nothing half-written when it is interrupted", function()
     -- A transport that never answers: the clone waits until the interrupt.
-    local ssh = box:write("ssh.sh", "#!/bin/sh\ntouch \"$(dirname \"$0\")/asked\"\nexec sleep 60\n")
+    local ssh = box:write("ssh.sh", '#!/bin/sh\ntouch "$(dirname "$0")/asked"\nexec sleep 60\n')
     box:run { "chmod", "+x", ssh }
-    local running <close> = box:start({ "clone-repos", "--repos", "sglang", "--sglang-url", "ssh://host/x" },
-      { GIT_SSH = ssh })
+    local running <close> = box:start(
+      { "clone-repos", "--repos", "sglang", "--sglang-url", "ssh://host/x" },
+      { GIT_SSH = ssh }
+    )
     for _ = 1, 100 do
       if fs.exists(box:at("asked")) then break end
       process.run { "sleep", "0.05" }

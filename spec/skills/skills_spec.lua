@@ -16,14 +16,18 @@ describe("hone skills", function()
     assert.equal(0, result.status)
     assert.matches("\nclone%-repos +shipped +clone SGLang", "\n" .. result.stdout)
     assert.matches("\nmine +user +my own\n", result.stdout)
-    assert.matches("\ntorn +project +%(skill torn is broken: %./skills/torn%.lua:1: [^\n]*%)\n",
-      result.stdout)
+    assert.matches(
+      "\ntorn +project +%(skill torn is broken: %./skills/torn%.lua:1: [^\n]*%)\n",
+      result.stdout
+    )
   end)
 
   it("lists them as data", function()
     box:write("skills/torn.lua", "return {")
     local by_name, list = {}, cjson.decode(box:hone({ "skills", "--json" }).stdout)
-    for _, entry in ipairs(list) do by_name[entry.name] = entry end
+    for _, entry in ipairs(list) do
+      by_name[entry.name] = entry
+    end
     assert.equal("shipped", by_name.docs.origin)
     assert.is_string(by_name.docs.summary)
     assert.is_nil(by_name.torn.summary)
@@ -34,8 +38,13 @@ describe("hone skills", function()
     box:write("config/hone/skills/docs.lua", "return { summary = 'x', run = print }")
     box:write("skills/docs.lua", "return { summary = 'x', run = print }")
     local shipped = fs.join(fs.cwd(), "skills/docs.lua")
-    assert.equal(("./skills/docs.lua (project)\n  hides %s (user)\n  hides %s (shipped)\n"):format(
-      box:at("config/hone/skills/docs.lua"), shipped), box:hone({ "skills", "which", "docs" }).stdout)
+    assert.equal(
+      ("./skills/docs.lua (project)\n  hides %s (user)\n  hides %s (shipped)\n"):format(
+        box:at("config/hone/skills/docs.lua"),
+        shipped
+      ),
+      box:hone({ "skills", "which", "docs" }).stdout
+    )
     local told = cjson.decode(box:hone({ "skills", "which", "docs", "--json" }).stdout)
     assert.equal("project", told.origin)
     assert.equal(shipped, told.hides[2].path)
@@ -94,18 +103,26 @@ describe("hone skills", function()
     box:write("completion.sh", box:hone({ "skills", "completion", "bash" }).stdout)
     box:write("notes.txt", "")
     local function complete(...)
-      local result = box:run { "bash", "-c", [[
+      local result = box:run {
+        "bash",
+        "-c",
+        [[
         source ./completion.sh
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
         _hone
-        printf '%s\n' "${COMPREPLY[@]}"]], "bash", ... }
+        printf '%s\n' "${COMPREPLY[@]}"]],
+        "bash",
+        ...,
+      }
       assert.equal("", result.stderr)
       return result.stdout
     end
     assert.equal("clone-repos\n", complete("hone", "clone-"))
     assert.equal("clone-repos\n", complete("hone", "/clone-"))
-    assert.equal("--sglang-branch\n--sglang-url\n--sglang-version\n",
-      complete("hone", "clone-repos", "--sglang-"))
+    assert.equal(
+      "--sglang-branch\n--sglang-url\n--sglang-version\n",
+      complete("hone", "clone-repos", "--sglang-")
+    )
     assert.equal("pypi\n", complete("hone", "clone-repos", "--source", "p"))
     assert.equal("flashinfer\nflashinfer-trace\n", complete("hone", "clone-repos", "--repos", "flash"))
     assert.equal("notes.txt\n", complete("hone", "clone-repos", "--target-dir", "no"))
@@ -119,14 +136,17 @@ describe("hone docs", function()
 
   before_each(function()
     box = sandbox.new()
-    box:write("skills/odd.lua", [[return {
+    box:write(
+      "skills/odd.lua",
+      [[return {
       summary = "does: \"odd\" things, 50 % of them", description = "First.\n\nSecond | with a bar.",
       params = {
         { name = "way", type = "choice", choices = { "a", "b" }, required = true, short = "w", help = "a|b" },
         { name = "files", type = "list", of = "path", positional = true, help = "which" },
       },
       outputs = { { name = "x", help = "an output" } }, examples = { "hone odd -w a" }, run = print,
-    }]])
+    }]]
+    )
   end)
 
   after_each(function() box:close() end)
@@ -135,7 +155,7 @@ describe("hone docs", function()
     local result = box:hone { "docs", "odd" }
     assert.equal("wrote docs/skills/odd.md\nwrote docs/skills/odd/SKILL.md\n", result.stdout)
     local page = fs.read(box:at("docs/skills/odd.md"))
-    assert.matches("^# hone odd\n\nDoes: \"odd\" things, 50 %% of them%.\n\n```\nusage: hone odd ", page)
+    assert.matches('^# hone odd\n\nDoes: "odd" things, 50 %% of them%.\n\n```\nusage: hone odd ', page)
     assert.matches("| `-w`, `--way a\\|b` | choice: a, b; required | a\\|b |", page, 1, true)
     assert.matches("| `FILES` (positional or `--files`) | list of path | which |", page, 1, true)
     assert.matches("- `x`: an output", page, 1, true)
@@ -146,8 +166,10 @@ describe("hone docs", function()
     assert.equal(0, box:hone({ "skills", "docs", "odd" }).status)
     local page = fs.read(box:at("docs/skills/odd/SKILL.md"))
     local front = lyaml.load(page:match("^%-%-%-\n(.-)\n%-%-%-\n"))
-    assert.same({ name = "odd",
-      description = 'Does: "odd" things, 50 % of them. Use it by running `hone odd`.' }, front)
+    assert.same(
+      { name = "odd", description = 'Does: "odd" things, 50 % of them. Use it by running `hone odd`.' },
+      front
+    )
     assert.matches("hone odd -w a", page, 1, true)
   end)
 
@@ -166,8 +188,10 @@ describe("hone docs", function()
     assert.equal(0, box:hone({ "docs", "odd", "--check" }).status)
     box:write("docs/skills/odd.md", "edited")
     local result = box:hone { "docs", "odd", "--check" }
-    assert.equal("hone: docs: 1 page is not up to date, docs/skills/odd.md first; run `hone docs`\n",
-      result.stderr)
+    assert.equal(
+      "hone: docs: 1 page is not up to date, docs/skills/odd.md first; run `hone docs`\n",
+      result.stderr
+    )
     assert.equal(1, result.status)
     assert.equal("edited", fs.read(box:at("docs/skills/odd.md")))
   end)

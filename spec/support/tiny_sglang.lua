@@ -171,15 +171,12 @@ class TinyForCausalLM(nn.Module):
 
 
 EntryClass = TinyForCausalLM
-]]):gsub(
-    "%${(%w+)}",
-    {
-      attention = options.attention or "",
-      init = options.init or "",
-      layer = options.layer or "",
-      forward = options.forward or "",
-    }
-  )
+]]):gsub("%${(%w+)}", {
+    attention = options.attention or "",
+    init = options.init or "",
+    layer = options.layer or "",
+    forward = options.forward or "",
+  })
 end
 
 tiny.CONFIG = [[{

@@ -4,8 +4,11 @@ local json = require "hone.json"
 local definition = {}
 
 local DTYPES = {}
-for dtype in ("float32 float16 bfloat16 float8_e4m3fn float8_e5m2 float4_e2m1 "
-  .. "int64 int32 int16 int8 bool"):gmatch("%S+") do
+for dtype in
+  ("float32 float16 bfloat16 float8_e4m3fn float8_e5m2 float4_e2m1 " .. "int64 int32 int16 int8 bool"):gmatch(
+    "%S+"
+  )
+do
   DTYPES[dtype] = true
 end
 
@@ -19,9 +22,7 @@ local function is_list(value)
   return type(value) == "table" and (#value > 0 or json.is_array(value) or next(value) == nil)
 end
 
-local function is_text(value)
-  return type(value) == "string" and value ~= ""
-end
+local function is_text(value) return type(value) == "string" and value ~= "" end
 
 local function show(value)
   if value == nil then return "nothing" end
@@ -97,7 +98,9 @@ local function check_texts(report, def, field)
   local list = def[field]
   if list == nil then return end
   if not is_list(list) then return report(field, "must be an array of strings, got %s", show(list)) end
-  for i, item in ipairs(list) do check_text(report, ("%s[%d]"):format(field, i - 1), item) end
+  for i, item in ipairs(list) do
+    check_text(report, ("%s[%d]"):format(field, i - 1), item)
+  end
 end
 
 -- ---- Python ---------------------------------------------------------------------------------------
@@ -113,9 +116,7 @@ local function check_reference(report, source)
   local tree, why = require("hone.syntax").parse(source, "python")
   if not tree then return report("reference", "cannot be parsed: %s", why) end
   local errors = tree:errors()
-  if #errors > 0 then
-    return report("reference", "must be Python: syntax error at line %d", errors[1].row)
-  end
+  if #errors > 0 then return report("reference", "must be Python: syntax error at line %d", errors[1].row) end
   for _, node in ipairs(tree:root():named_children()) do
     if defines_run(node) then return end
   end
@@ -145,9 +146,7 @@ end
 function definition.validate(def, options)
   if not is_object(def) then return nil, { ("a definition must be an object, got %s"):format(show(def)) } end
   local messages = {}
-  local function report(field, message, ...)
-    messages[#messages + 1] = field .. " " .. message:format(...)
-  end
+  local function report(field, message, ...) messages[#messages + 1] = field .. " " .. message:format(...) end
   check_text(report, "name", def.name)
   check_text(report, "op_type", def.op_type)
   check_description(report, "description", def.description)

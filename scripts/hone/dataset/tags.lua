@@ -12,9 +12,7 @@ function tags.values(definition, prefix)
 end
 
 ---The models a definition is tagged with.
-function tags.models(definition)
-  return tags.values(definition, "model")
-end
+function tags.models(definition) return tags.values(definition, "model") end
 
 function tags.has(definition, tag)
   for _, present in ipairs(definition.tags or {}) do
@@ -39,7 +37,9 @@ end
 
 local function set(words)
   local members = {}
-  for word in words:gmatch("%S+") do members[word] = true end
+  for word in words:gmatch("%S+") do
+    members[word] = true
+  end
   return members
 end
 
@@ -49,9 +49,7 @@ local TUNING = set [[instruct chat it base pretrain pt sft dpo rlhf thinking rea
 local STORAGE = set [[fp8 fp4 nvfp4 mxfp4 bf16 fp16 int8 int4 w8a8 w4a16 w8a16 4bit 8bit awq gptq gguf mlx bnb
   dynamic quantized kv]]
 
-local function is_size(word)
-  return word:find("^%d[%d.]*[bm]$") or word:find("^%d+x%d[%d.]*b$")
-end
+local function is_size(word) return word:find("^%d[%d.]*[bm]$") or word:find("^%d+x%d[%d.]*b$") end
 
 local function has_size(words)
   for _, word in ipairs(words) do
@@ -62,9 +60,11 @@ end
 
 -- Words about a checkpoint rather than its architecture, when they come last.
 local function is_about_checkpoint(word, before)
-  return TUNING[word] or STORAGE[word]
+  return TUNING[word]
+    or STORAGE[word]
     or word:find("^%d%d%d%d$") -- the month of a release: -0324, -2507
-    or word:find("^%d+k$") or word == "1m" -- the length of its context
+    or word:find("^%d+k$")
+    or word == "1m" -- the length of its context
     or word:find("^v%d+%.%d+$") and has_size(before) -- a release of one size: Mixtral-8x22B-v0.1, not V3.1
 end
 
@@ -72,7 +72,9 @@ end
 local function name_words(model)
   local name = model:gsub("/+$", ""):match("[^/]*$")
   local words = {}
-  for word in name:gmatch("[^-_%s]+") do words[#words + 1] = word end
+  for word in name:gmatch("[^-_%s]+") do
+    words[#words + 1] = word
+  end
   while #words > 1 do
     local last = table.remove(words)
     if not is_about_checkpoint(last:lower(), words) then
@@ -85,9 +87,7 @@ local function name_words(model)
 end
 
 ---The name of a model in tags: `meta-llama/Llama-3.1-8B-Instruct` -> `llama-3.1-8b`.
-function tags.model_name(model)
-  return table.concat(name_words(model), "-"):lower()
-end
+function tags.model_name(model) return table.concat(name_words(model), "-"):lower() end
 
 ---The name of a model in sentences: `meta-llama/Llama-3.1-8B-Instruct` -> `Llama 3.1 8B`.
 function tags.display_name(model)

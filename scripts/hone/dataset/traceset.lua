@@ -67,7 +67,8 @@ local function read_all(set)
     local name = entry.definition and entry.definition.name
     local first = name and set.by_name[name]
     local failure = entry.error
-      or first and { path = path, message = ("%s: name '%s' is taken by %s"):format(path, name, first.path) }
+      or first
+        and { path = path, message = ("%s: name '%s' is taken by %s"):format(path, name, first.path) }
     if failure then
       set.failed[#set.failed + 1] = failure
     else
@@ -146,7 +147,9 @@ local function index_of(set)
   for _, entry in ipairs(traceset.definitions(set)) do
     remember(index, kernel_of(entry.definition, entry.path))
   end
-  for _, path in ipairs(set.files) do index.taken[fs.stem(path)] = true end
+  for _, path in ipairs(set.files) do
+    index.taken[fs.stem(path)] = true
+  end
   return index
 end
 
@@ -160,13 +163,13 @@ end
 local function free_name(index, name)
   if not index.taken[name] then return name end
   local version = 2
-  while index.taken[("%s_v%d"):format(name, version)] do version = version + 1 end
+  while index.taken[("%s_v%d"):format(name, version)] do
+    version = version + 1
+  end
   return ("%s_v%d"):format(name, version)
 end
 
-local function append(list, more)
-  return table.move(more, 1, #more, #list + 1, list)
-end
+local function append(list, more) return table.move(more, 1, #more, #list + 1, list) end
 
 -- The kernel is there already, perhaps without the tags of these models.
 local function decide_known(kernel, def, details)
@@ -224,7 +227,9 @@ end
 
 local function renamed(def, name)
   local copy = json.object()
-  for key, value in pairs(def) do copy[key] = value end
+  for key, value in pairs(def) do
+    copy[key] = value
+  end
   copy.name = name
   return copy
 end
@@ -274,7 +279,9 @@ local function tagged(text, path, new_tags)
     text, why = json.insert(text, {}, json.array {}, "tags")
   end
   for _, tag in ipairs(new_tags) do
-    if text and not tags.has(current, tag) then text, why = json.insert(text, { "tags" }, tag) end
+    if text and not tags.has(current, tag) then
+      text, why = json.insert(text, { "tags" }, tag)
+    end
   end
   if text then return text end
   return nil, ("cannot add tags to %s: %s"):format(path, why)

@@ -32,6 +32,7 @@ end
 ---@field repo_id string? # ORG/NAME as given, or as the file's folders suggest
 ---@field architectures string[] # class names, possibly none
 ---@field model_type string?
+---@field open boolean? # what it lacks is unknown, instead of an error
 
 ---Read a model's config from a file.
 ---@param path string

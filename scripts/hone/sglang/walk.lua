@@ -40,12 +40,12 @@ local function rope_parameters(data)
 end
 
 -- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
-local function config_object(world, data, path)
+local function config_object(world, data, path, open)
   local json = require "hone.json"
   local fields = json.object()
   for name, value in pairs(data) do
     local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
-    fields[name] = nested and config_object(world, value, path) or value
+    fields[name] = nested and config_object(world, value, path, open) or value
   end
   fields.rope_parameters = fields.rope_parameters or rope_parameters(data)
   for _, default in ipairs(CONFIG_DEFAULTS) do
@@ -56,7 +56,7 @@ local function config_object(world, data, path)
     local asked = place and (", which %s asks for"):format(class_that_asked(place)) or ""
     return ("config %s has no field '%s'%s"):format(path, name, asked)
   end
-  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing }
+  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing, open = open }
 end
 
 -- ---- values that forward is given ------------------------------------------------------------------
@@ -192,11 +192,10 @@ end
 
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
-  local tensor = self.tensor
-  if returns == "tensor" or returns == "norm" and residual == "none" then return tensor end
-  if returns == "linear" then return python.tuple { tensor, python.none() } end
+  if returns == "tensor" or returns == "norm" and residual == "none" then return self.tensor end
+  if returns == "linear" then return python.tuple { self.tensor, python.none() } end
   if returns == "norm" and residual == "unknown" then return python.unknown("norm()") end
-  return python.tuple { tensor, tensor }
+  return python.tuple { self.tensor, self.tensor }
 end
 
 function Walk:note(value, call)
@@ -362,7 +361,7 @@ local function attempt(options, repeats)
   if not class then
     return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
   end
-  local config = config_object(world, options.config.data, options.config.path)
+  local config = config_object(world, options.config.data, options.config.path, options.config.open)
   local model, exception
   model, message, exception = world:call(class, { config })
   if not model then

@@ -1,0 +1,596 @@
+/* elementwise.c -- from an operation's name and its operands to a loop over one of the kernels. */
+#include <stdio.h>
+#include "tensor/elementwise.h"
+#include "tensor/loop.h"
+#include "tensor/transpose.h"
+
+enum { BLOCK = 512 }; /* elements at a time when they must be converted or collected first */
+
+/* ---- what ops.def says ------------------------------------------------------------------------
+ */
+
+enum result { SAME, FLOAT, BOOL };
+enum classes { F = 1, I = 2, B = 4, FI = F | I, IB = I | B, FIB = F | I | B };
+
+typedef struct op_info {
+  const char *name;
+  enum result result;
+  enum classes classes;
+} op_info;
+
+#define INFO(name, result, classes, ...) {#name, result, classes},
+#define NOTHING(...)
+#define UNARY INFO
+#define BINARY NOTHING
+#define TERNARY NOTHING
+static const op_info unary_info[] = {
+#include "tensor/ops.def"
+};
+#undef UNARY
+#undef BINARY
+#define UNARY NOTHING
+#define BINARY INFO
+static const op_info binary_info[] = {
+#include "tensor/ops.def"
+};
+#undef BINARY
+#undef TERNARY
+#define BINARY NOTHING
+#define TERNARY INFO
+static const op_info ternary_info[] = {
+#include "tensor/ops.def"
+};
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+
+const char *unary_name(enum unary_op op) {
+  return unary_info[op].name;
+}
+const char *binary_name(enum binary_op op) {
+  return binary_info[op].name;
+}
+const char *ternary_name(enum ternary_op op) {
+  return ternary_info[op].name;
+}
+
+/* ---- numbers as operands ----------------------------------------------------------------------
+ */
+
+static operand wrap_scalar(scalar *s, dtype dtype) {
+  s->storage = (storage){.data = &s->value, .bytes = sizeof s->value, .device = DEVICE_CPU};
+  atomic_init(&s->storage.references, 1);
+  s->tensor = (tensor){.storage = &s->storage, .dtype = dtype};
+  return (operand){&s->tensor, true};
+}
+
+operand scalar_float(scalar *s, double value) {
+  s->value.f = value;
+  return wrap_scalar(s, DTYPE_FLOAT64);
+}
+
+operand scalar_integer(scalar *s, int64_t value) {
+  s->value.i = value;
+  return wrap_scalar(s, DTYPE_INT64);
+}
+
+operand scalar_bool(scalar *s, bool value) {
+  s->value.b = value;
+  return wrap_scalar(s, DTYPE_BOOL);
+}
+
+/* ---- promotion --------------------------------------------------------------------------------
+ */
+
+/* Of an operand that is lower in rank (a 0-d tensor under one with dimensions, a number under
+ * both) only the kind counts, and only where it is the higher one: bool, integer, float. */
+static dtype combine(dtype higher, dtype lower) {
+  if (higher == DTYPE_NONE || lower == DTYPE_NONE) return higher == DTYPE_NONE ? lower : higher;
+  if (dtype_is_float(higher)) return higher;
+  if (higher == DTYPE_BOOL || dtype_is_float(lower)) return dtype_promote(higher, lower);
+  return higher;
+}
+
+dtype promote_operands(int n, const operand *operands) {
+  dtype rank[3] = {DTYPE_NONE, DTYPE_NONE, DTYPE_NONE}; /* with dimensions, 0-d, numbers */
+  for (int i = 0; i < n; i++) {
+    const tensor *t = operands[i].tensor;
+    dtype current = operands[i].wrapped && dtype_is_float(t->dtype) ? DTYPE_FLOAT32 : t->dtype;
+    dtype *of = &rank[operands[i].wrapped ? 2 : t->rank == 0 ? 1 : 0];
+    *of = *of == DTYPE_NONE ? current : dtype_promote(*of, current);
+    if (*of == DTYPE_NONE) return DTYPE_NONE;
+  }
+  return combine(rank[0], combine(rank[1], rank[2]));
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------
+ */
+
+typedef struct job {
+  const kernel_table *k;
+  int inputs;
+  dtype in[3], as[3]; /* as what the kernel wants them */
+  dtype made, out;    /* what the kernel writes, what the tensor holds */
+  unary_kernel *unary;
+  binary_kernel *binary;
+  ternary_kernel *ternary;
+  select_kernel *select;
+} job;
+
+typedef union block {
+  char bytes[BLOCK * 8];
+  double align;
+} block;
+
+static void call_kernel(const job *j, void *out, const void *const *in, int64_t n) {
+  if (j->unary)
+    j->unary(out, in[0], n);
+  else if (j->binary)
+    j->binary(out, in[0], in[1], n);
+  else if (j->ternary)
+    j->ternary(out, in[0], in[1], in[2], n);
+  else if (j->select)
+    j->select(out, in[0], in[1], in[2], n);
+  else if (out != in[0])
+    memmove(out, in[0], (size_t)n * dtype_size(j->made));
+}
+
+/* n elements as the kernel wants them: where they are, if they are so, else in `room`. */
+static const void *load(const job *j, int input, const char *from, int64_t stride, int64_t n,
+                        block *room) {
+  dtype in = j->in[input], as = j->as[input];
+  size_t size = dtype_size(in);
+  block collected;
+  bool lies_even = stride == (int64_t)size;
+  if (in == as && lies_even) return from;
+  if (in == as) {
+    j->k->gather[size_index(size)](room->bytes, from, stride, n);
+    return room->bytes;
+  }
+  if (!lies_even) j->k->gather[size_index(size)](collected.bytes, from, stride, n);
+  dtype_convert(as, room->bytes, in, lies_even ? from : collected.bytes, n);
+  return room->bytes;
+}
+
+static void store(const job *j, char *to, int64_t stride, const void *from, int64_t n) {
+  int64_t size = (int64_t)dtype_size(j->out);
+  block converted;
+  if (j->made == j->out && stride == size) {
+    if (to != from) memcpy(to, from, (size_t)(n * size));
+    return;
+  }
+  if (j->made != j->out) {
+    void *target = stride == size ? (void *)to : converted.bytes;
+    dtype_convert(j->out, target, j->made, from, n);
+    from = target;
+  }
+  if (stride != size) j->k->scatter[size_index((size_t)size)](to, from, stride, n);
+}
+
+static bool is_direct(const job *j, const int64_t *stride) {
+  if (j->made != j->out || stride[0] != (int64_t)dtype_size(j->out)) return false;
+  for (int i = 0; i < j->inputs; i++)
+    if (j->in[i] != j->as[i] || stride[i + 1] != (int64_t)dtype_size(j->in[i])) return false;
+  return true;
+}
+
+static void run_blocks(const job *j, char *const *data, const int64_t *stride, int64_t n) {
+  block room[3], made;
+  const void *in[3];
+  bool constant[3], direct_out = j->made == j->out && stride[0] == (int64_t)dtype_size(j->out);
+  for (int i = 0; i < j->inputs; i++) {
+    constant[i] = stride[i + 1] == 0;
+    if (constant[i]) in[i] = load(j, i, data[i + 1], 0, n < BLOCK ? n : BLOCK, &room[i]);
+  }
+  for (int64_t done = 0; done < n; done += BLOCK) {
+    int64_t length = n - done < BLOCK ? n - done : BLOCK;
+    for (int i = 0; i < j->inputs; i++)
+      if (!constant[i])
+        in[i] = load(j, i, data[i + 1] + done * stride[i + 1], stride[i + 1], length, &room[i]);
+    char *to = data[0] + done * stride[0];
+    void *out = direct_out ? (void *)to : made.bytes;
+    call_kernel(j, out, in, length);
+    store(j, to, stride[0], out, length);
+  }
+}
+
+static void run_segment(void *context, char *const *data, const int64_t *stride, int64_t n) {
+  const job *j = context;
+  if (!is_direct(j, stride)) {
+    run_blocks(j, data, stride, n);
+    return;
+  }
+  const void *in[3] = {data[1], j->inputs > 1 ? data[2] : NULL, j->inputs > 2 ? data[3] : NULL};
+  call_kernel(j, data[0], in, n);
+}
+
+static void run_job(job *j, const tensor *to, const tensor *const *in) {
+  loop l;
+  j->k = kernels();
+  j->out = to->dtype;
+  loop_start(&l, to->rank, to->shape);
+  loop_add(&l, to);
+  for (int i = 0; i < j->inputs; i++) {
+    j->in[i] = in[i]->dtype;
+    loop_add(&l, in[i]);
+  }
+  loop_simplify(&l);
+  bool only_moves = !j->unary && !j->binary && !j->ternary && !j->select && j->in[0] == j->out;
+  if (only_moves && copy_transposed(&l, dtype_size(j->out))) return;
+  loop_run(&l, LOOP_GRAIN, run_segment, j);
+}
+
+/* ---- the checks that all share ----------------------------------------------------------------
+ */
+
+static void describe_operands(const char *name, int n, const operand *in, char text[256]) {
+  char one[3][TENSOR_TEXT];
+  for (int i = 0; i < n; i++) tensor_describe(in[i].tensor, one[i]);
+  if (n == 1)
+    snprintf(text, 256, "cannot %s %.100s", name, one[0]);
+  else if (n == 2)
+    snprintf(text, 256, "cannot %s %.90s and %.90s", name, one[0], one[1]);
+  else
+    snprintf(text, 256, "cannot %s %.60s, %.60s and %.60s", name, one[0], one[1], one[2]);
+}
+
+static int refuse(const char *name, int n, const operand *in, const char *why,
+                  tensor_error *error) {
+  char text[256];
+  describe_operands(name, n, in, text);
+  return tensor_fail(error, TENSOR_INVALID, "%.190s: %s", text, why);
+}
+
+static int check_devices(const char *name, int n, const operand *in, tensor_error *error) {
+  for (int i = 0; i < n; i++)
+    if (in[i].tensor->storage->device != DEVICE_CPU)
+      return refuse(name, n, in, "they are not all on the CPU", error);
+  return 0;
+}
+
+/* The shape all operands broadcast to, in `shape`: a tensor without storage. */
+static int common_shape(const char *name, int n, const operand *in, tensor *shape,
+                        tensor_error *error) {
+  *shape = *in[0].tensor;
+  for (int i = 1; i < n; i++) {
+    int code = shape_broadcast(name, shape, in[i].tensor, &shape->rank, shape->shape, error);
+    if (code) return code;
+  }
+  return 0;
+}
+
+/* May `into` be written with a result of this shape and dtype, made from these operands? */
+static int check_into(const char *name, int n, const operand *in, const tensor *into,
+                      const tensor *shape, dtype result, tensor_error *error) {
+  char why[200], text[TENSOR_TEXT];
+  if (!dtype_can_cast(result, into->dtype)) {
+    snprintf(why, sizeof why, "the result is %s, which %s cannot hold", dtype_name(result),
+             dtype_name(into->dtype));
+    return refuse(name, n, in, why, error);
+  }
+  if (!tensor_same_shape(shape, into)) {
+    snprintf(why, sizeof why, "in place, the result has shape %.80s",
+             shape_describe(shape->rank, shape->shape, text));
+    return refuse(name, n, in, why, error);
+  }
+  if (tensor_overlaps_itself(into))
+    return refuse(name, n, in, "several elements to be written share their memory; clone it first",
+                  error);
+  for (int i = 0; i < n; i++) {
+    const tensor *t = in[i].tensor;
+    if (tensor_overlaps_partly(into, t) && tensor_is_dense(into) && tensor_is_dense(t))
+      return refuse(name, n, in, "the written elements overlap an operand's; clone that first",
+                    error);
+  }
+  return 0;
+}
+
+static bool has_class(const op_info *op, dtype d) {
+  return op->classes & (dtype_is_float(d) ? F : d == DTYPE_BOOL ? B : I);
+}
+
+/* The dtype to compute in, and that of the result. */
+static int choose_dtypes(const op_info *op, int n, const operand *in, dtype *common, dtype *result,
+                         tensor_error *error) {
+  *common = promote_operands(n, in);
+  if (*common == DTYPE_NONE)
+    return refuse(op->name, n, in, "these dtypes do not mix; convert one", error);
+  if (op->result == FLOAT && !dtype_is_float(*common)) *common = DTYPE_FLOAT32;
+  if (*common == DTYPE_FLOAT4_E2M1 || !has_class(op, *common)) {
+    char why[80];
+    snprintf(why, sizeof why, "it is not defined for %s", dtype_name(*common));
+    return refuse(op->name, n, in, why, error);
+  }
+  *result = op->result == BOOL ? DTYPE_BOOL : *common;
+  return 0;
+}
+
+/* Check everything, make *out if there is no `into`, and leave in *to where to write. */
+static int prepare(const op_info *op, int n, const operand *in, tensor *out, tensor *into,
+                   dtype *common, const tensor **to, tensor_error *error) {
+  tensor shape;
+  dtype result = DTYPE_NONE;
+  int code = check_devices(op->name, n, in, error);
+  if (!code) code = choose_dtypes(op, n, in, common, &result, error);
+  if (!code) code = common_shape(op->name, n, in, &shape, error);
+  if (code) return code;
+  *to = into ? into : out;
+  if (into) return check_into(op->name, n, in, into, &shape, result, error);
+  return tensor_empty(out, result, DEVICE_CPU, shape.rank, shape.shape, error);
+}
+
+/* Run the job on operands of which none overlaps `to`, except element for element: rows of which
+ * every other element is written may lie between each other, and nobody wants to tell how. */
+static int run_apart(job *j, const tensor *to, int n, const tensor *const *in,
+                     tensor_error *error) {
+  tensor copies[3] = {{0}, {0}, {0}};
+  const tensor *apart[3] = {NULL, NULL, NULL};
+  int code = 0;
+  for (int i = 0; i < n && !code; i++) {
+    apart[i] = in[i];
+    if (!tensor_overlaps_partly(to, in[i])) continue;
+    code = tensor_clone(&copies[i], in[i], error);
+    apart[i] = &copies[i];
+  }
+  if (!code) run_job(j, to, apart);
+  for (int i = 0; i < n; i++) tensor_release(&copies[i]);
+  return code;
+}
+
+static int run_prepared(const op_info *op, int n, const operand *in, dtype common, const tensor *to,
+                        job *j, tensor_error *error) {
+  compute_type c = dtype_compute(common);
+  const tensor *tensors[3] = {NULL, NULL, NULL};
+  j->inputs = n;
+  j->made = op->result == BOOL ? DTYPE_BOOL : compute_dtype(c);
+  for (int i = 0; i < n; i++) {
+    tensors[i] = in[i].tensor;
+    j->as[i] = compute_dtype(c);
+  }
+  return run_apart(j, to, n, tensors, error);
+}
+
+/* ---- operations -------------------------------------------------------------------------------
+ */
+
+int tensor_unary(enum unary_op op, tensor *out, tensor *into, const tensor *a,
+                 tensor_error *error) {
+  operand in[1] = {{a, false}};
+  dtype common;
+  const tensor *to;
+  int code = prepare(&unary_info[op], 1, in, out, into, &common, &to, error);
+  if (code) return code;
+  job j = {.unary = kernels()->unary[dtype_compute(common)][op]};
+  return run_prepared(&unary_info[op], 1, in, common, to, &j, error);
+}
+
+static void find_zero(void *context, char *const *data, const int64_t *stride, int64_t n) {
+  struct {
+    dtype dtype;
+    bool found;
+  } *search = context;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t value = 0;
+    memcpy(&value, data[0] + i * stride[0], dtype_size(search->dtype));
+    if (value == 0) search->found = true;
+  }
+}
+
+static bool contains_zero(const tensor *t) {
+  struct {
+    dtype dtype;
+    bool found;
+  } search = {t->dtype, false};
+  loop l;
+  loop_start(&l, t->rank, t->shape);
+  loop_add(&l, t);
+  loop_simplify(&l);
+  loop_run(&l, 0, find_zero, &search);
+  return search.found;
+}
+
+static bool divides_integers(enum binary_op op, dtype common) {
+  bool divides = op == BINARY_floor_divide || op == BINARY_remainder || op == BINARY_fmod;
+  return divides && !dtype_is_float(common);
+}
+
+/* Is there a zero in t once it is of dtype d? */
+static int find_zero_as(bool *found, const tensor *t, dtype d, tensor_error *error) {
+  tensor cast;
+  int code = tensor_to(&cast, t, d, error);
+  if (code) return code;
+  *found = contains_zero(&cast);
+  tensor_release(&cast);
+  return 0;
+}
+
+static int check_values(enum binary_op op, const operand *in, dtype common, tensor_error *error) {
+  const tensor *b = in[1].tensor;
+  bool zero = false;
+  if (divides_integers(op, common) && tensor_count(in[0].tensor) > 0) {
+    int code = find_zero_as(&zero, b, common, error);
+    if (code) return code;
+  }
+  if (zero) return refuse(binary_name(op), 2, in, "division by zero", error);
+  if (op == BINARY_pow && in[1].wrapped && dtype_is_integer(common) &&
+      *(int64_t *)tensor_data(b) < 0)
+    return refuse("pow", 2, in, "integers have no negative powers; convert to a float dtype",
+                  error);
+  return 0;
+}
+
+/* Products and quotients of half types take a number, or a tensor of one element, as exactly as
+ * float32 has it; all else rounds it to the half type first. torch does so too. */
+static bool takes_exact(enum binary_op op, const tensor *t) {
+  bool product = op == BINARY_mul || op == BINARY_div || op == BINARY_floor_divide;
+  return product && tensor_count(t) == 1;
+}
+
+static bool is_half(dtype d) {
+  return dtype_is_float(d) && dtype_size(d) < 4;
+}
+
+/* The operand rounded to the common dtype, in *rounded, where that is a half type. */
+static int round_operand(enum binary_op op, operand *in, dtype common, tensor *rounded,
+                         tensor_error *error) {
+  if (!is_half(common) || in->tensor->dtype == common || takes_exact(op, in->tensor)) return 0;
+  int code = tensor_to(rounded, in->tensor, common, error);
+  if (!code) in->tensor = rounded;
+  return code;
+}
+
+/* Powers that have an exact or faster form; UNARY_COUNT for the others. The roots differ from pow
+ * for -0 and -inf, and torch does not take them for float16. */
+static enum unary_op power_form(operand exponent, dtype common) {
+  double value;
+  if (!exponent.wrapped || !dtype_is_float(common)) return UNARY_COUNT;
+  dtype_convert(DTYPE_FLOAT64, &value, exponent.tensor->dtype, tensor_data(exponent.tensor), 1);
+  if (value == 2) return UNARY_square;
+  if (value == -1) return UNARY_reciprocal;
+  if (common == DTYPE_FLOAT16) return UNARY_COUNT;
+  return value == 0.5 ? UNARY_sqrt : value == -0.5 ? UNARY_rsqrt : UNARY_COUNT;
+}
+
+static int run_binary(enum binary_op op, operand *in, dtype common, const tensor *to,
+                      tensor_error *error) {
+  tensor rounded[2] = {{0}, {0}};
+  int code = check_values(op, in, common, error);
+  for (int i = 0; i < 2 && !code; i++) code = round_operand(op, &in[i], common, &rounded[i], error);
+  if (!code) {
+    enum unary_op form = op == BINARY_pow ? power_form(in[1], common) : UNARY_COUNT;
+    compute_type c = dtype_compute(common);
+    job j = {0};
+    if (form == UNARY_COUNT)
+      j.binary = kernels()->binary[c][op];
+    else
+      j.unary = kernels()->unary[c][form];
+    code = run_prepared(&binary_info[op], form == UNARY_COUNT ? 2 : 1, in, common, to, &j, error);
+  }
+  tensor_release(&rounded[0]);
+  tensor_release(&rounded[1]);
+  return code;
+}
+
+int tensor_binary(enum binary_op op, tensor *out, tensor *into, operand a, operand b,
+                  tensor_error *error) {
+  operand in[2] = {a, b};
+  dtype common;
+  tensor made = {0};
+  const tensor *to;
+  int code = prepare(&binary_info[op], 2, in, &made, into, &common, &to, error);
+  if (!code) code = run_binary(op, in, common, to, error);
+  if (code)
+    tensor_release(&made);
+  else if (!into)
+    *out = made;
+  return code;
+}
+
+int tensor_ternary(enum ternary_op op, tensor *out, tensor *into, operand a, operand b, operand c,
+                   tensor_error *error) {
+  operand in[3] = {a, b, c};
+  dtype common;
+  const tensor *to;
+  int code = prepare(&ternary_info[op], 3, in, out, into, &common, &to, error);
+  if (code) return code;
+  job j = {.ternary = kernels()->ternary[dtype_compute(common)][op]};
+  return run_prepared(&ternary_info[op], 3, in, common, to, &j, error);
+}
+
+int tensor_where(tensor *out, tensor *into, const tensor *condition, operand a, operand b,
+                 tensor_error *error) {
+  operand in[3] = {{condition, false}, a, b}, chosen[2] = {a, b};
+  tensor shape;
+  if (condition->dtype != DTYPE_BOOL && condition->dtype != DTYPE_UINT8)
+    return refuse("where", 3, in, "the condition is not bool", error);
+  dtype common = into ? into->dtype : promote_operands(2, chosen);
+  int code = check_devices("where", 3, in, error);
+  bool packed = common == DTYPE_FLOAT4_E2M1 &&
+                (a.tensor->dtype != DTYPE_FLOAT4_E2M1 || b.tensor->dtype != DTYPE_FLOAT4_E2M1);
+  if (!code && (common == DTYPE_NONE || packed))
+    return refuse("where", 3, in, "these dtypes do not mix; convert one", error);
+  if (!code) code = common_shape("where", 3, in, &shape, error);
+  if (!code && into) code = check_into("where", 3, in, into, &shape, common, error);
+  if (!code && !into) code = tensor_empty(out, common, DEVICE_CPU, shape.rank, shape.shape, error);
+  if (code) return code;
+  const tensor *tensors[3] = {condition, a.tensor, b.tensor};
+  job j = {.inputs = 3,
+           .as = {condition->dtype, common, common},
+           .made = common,
+           .select = kernels()->select[size_index(dtype_size(common))]};
+  return run_apart(&j, into ? into : out, 3, tensors, error);
+}
+
+/* ---- copies -----------------------------------------------------------------------------------
+ */
+
+static int refuse_copy(const tensor *to, const tensor *from, const char *why, tensor_error *error) {
+  char left[TENSOR_TEXT], right[TENSOR_TEXT];
+  return tensor_fail(error, TENSOR_INVALID, "cannot copy %.80s into %.80s: %s",
+                     tensor_describe(from, left), tensor_describe(to, right), why);
+}
+
+static void copy_elements(const tensor *to, const tensor *from) {
+  job j = {.inputs = 1, .as = {to->dtype}, .made = to->dtype};
+  run_job(&j, to, &from);
+}
+
+int tensor_copy(tensor *to, const tensor *from, tensor_error *error) {
+  tensor expanded, copied = {0};
+  if ((to->dtype == DTYPE_FLOAT4_E2M1) != (from->dtype == DTYPE_FLOAT4_E2M1))
+    return refuse_copy(to, from, "float4_e2m1 holds pairs; unpack or pack them", error);
+  if (to->storage->device != DEVICE_CPU || from->storage->device != DEVICE_CPU)
+    return refuse_copy(to, from, "they are not both on the CPU", error);
+  if (tensor_overlaps_itself(to))
+    return refuse_copy(to, from, "several of its elements share their memory; clone it first",
+                       error);
+  int code = tensor_expand(&expanded, from, to->rank, to->shape, error);
+  if (code) return refuse_copy(to, from, "the shapes do not fit", error);
+  tensor_release(&expanded);
+  if (tensor_overlaps_partly(to, from)) {
+    code = tensor_clone(&copied, from, error);
+    if (code) return code;
+    from = &copied;
+  }
+  copy_elements(to, from);
+  tensor_release(&copied);
+  return 0;
+}
+
+int tensor_fill(tensor *t, operand value, tensor_error *error) {
+  return tensor_copy(t, value.tensor, error);
+}
+
+int tensor_clone(tensor *out, const tensor *t, tensor_error *error) {
+  tensor made;
+  int code = tensor_empty(&made, t->dtype, t->storage->device, t->rank, t->shape, error);
+  if (code) return code;
+  code = tensor_copy(&made, t, error);
+  if (code)
+    tensor_release(&made);
+  else
+    *out = made;
+  return code;
+}
+
+int tensor_contiguous(tensor *out, const tensor *t, tensor_error *error) {
+  if (!tensor_is_contiguous(t)) return tensor_clone(out, t, error);
+  tensor_share(out, t);
+  return 0;
+}
+
+int tensor_to(tensor *out, const tensor *t, dtype dtype, tensor_error *error) {
+  tensor made;
+  if (t->dtype == dtype) {
+    tensor_share(out, t);
+    return 0;
+  }
+  int code = tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
+  if (code) return code;
+  code = tensor_copy(&made, t, error);
+  if (code)
+    tensor_release(&made);
+  else
+    *out = made;
+  return code;
+}

@@ -1,0 +1,52 @@
+/* storage.h -- memory that tensors share: counted, on the CPU or on a device. */
+#ifndef HONE_STORAGE_H
+#define HONE_STORAGE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#define DEVICE_CPU (-1)
+#define STORAGE_ALIGNMENT 64
+
+typedef struct tensor_error {
+  char text[256]; /* one line: what was tried, on which shapes and dtypes, why not */
+} tensor_error;
+
+/* What functions return besides 0. */
+enum { TENSOR_INVALID = -1, TENSOR_NO_MEMORY = -2, TENSOR_DEVICE = -3 };
+
+/* Write the error's text; returns `code`. */
+int tensor_fail(tensor_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+typedef struct storage {
+  void *data; /* NULL when there are no bytes */
+  size_t bytes;
+  int device; /* DEVICE_CPU, or the CUDA ordinal */
+  atomic_int references;
+  void (*release)(struct storage *); /* frees data, not the storage itself; NULL: nothing to free */
+  void *owner;                       /* for release */
+} storage;
+
+/* What a device brings along. The CUDA side registers itself when it is first loaded. */
+typedef struct device_functions {
+  int (*allocate)(storage *s,
+                  tensor_error *error); /* sets data, release, owner from device, bytes */
+} device_functions;
+
+void device_register(const device_functions *functions);
+
+/* New memory, not initialised, with one reference. */
+int storage_new(storage **out, int device, size_t bytes, tensor_error *error);
+
+/* Memory that somebody else made (a mapped file, say); `release` runs once nobody refers to it. */
+int storage_wrap(storage **out, int device, void *data, size_t bytes, void (*release)(storage *),
+                 void *owner, tensor_error *error);
+
+/* What storages that storage_new made on the CPU hold at present. */
+size_t storage_bytes_in_use(void);
+
+storage *storage_retain(storage *s);
+void storage_release(storage *s); /* NULL is fine */
+
+#endif
