@@ -52,7 +52,7 @@ opened() { ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'; }
 
 {
   find "$root" -name '*.so' | while read -r file; do needed "$file"; done
-  for library in libcurl.so.4 libcrypto.so.3; do
+  for library in libcurl.so.4 libcrypto.so.3 libopenblas.so.0; do
     opened $library
     needed "$(opened $library)"
   done

@@ -84,14 +84,11 @@ describe("definition.validate", function()
       def.inputs.q.dtype = nil
       def.reference = nil
     end)
-    assert.same(
-      {
-        'name must be a string that is not empty, got ""',
-        "inputs.q.dtype is no known dtype: nothing",
-        "reference must be a string that is not empty, got nothing",
-      },
-      list
-    )
+    assert.same({
+      'name must be a string that is not empty, got ""',
+      "inputs.q.dtype is no known dtype: nothing",
+      "reference must be a string that is not empty, got nothing",
+    }, list)
   end)
 
   it("accepts what flashinfer-bench accepts", function()

@@ -149,30 +149,24 @@ describe("ops.build", function()
 
   it("gives paged decode its axes, inputs and outputs", function()
     local definition = attention(1)
-    assert.same(
-      {
-        "batch_size",
-        "num_qo_heads=32",
-        "num_kv_heads=8",
-        "head_dim=128",
-        "num_pages",
-        "page_size=1",
-        "len_indptr",
-        "num_kv_indices",
-      },
-      axes(definition.axes)
-    )
-    assert.same(
-      {
-        "q[batch_size,num_qo_heads,head_dim]:bfloat16",
-        "k_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
-        "v_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
-        "kv_indptr[len_indptr]:int32",
-        "kv_indices[num_kv_indices]:int32",
-        "sm_scale:float32",
-      },
-      tensors(definition.inputs)
-    )
+    assert.same({
+      "batch_size",
+      "num_qo_heads=32",
+      "num_kv_heads=8",
+      "head_dim=128",
+      "num_pages",
+      "page_size=1",
+      "len_indptr",
+      "num_kv_indices",
+    }, axes(definition.axes))
+    assert.same({
+      "q[batch_size,num_qo_heads,head_dim]:bfloat16",
+      "k_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
+      "v_cache[num_pages,page_size,num_kv_heads,head_dim]:bfloat16",
+      "kv_indptr[len_indptr]:int32",
+      "kv_indices[num_kv_indices]:int32",
+      "sm_scale:float32",
+    }, tensors(definition.inputs))
     assert.same(
       { "output[batch_size,num_qo_heads,head_dim]:bfloat16", "lse[batch_size,num_qo_heads]:float32" },
       tensors(definition.outputs)
@@ -237,16 +231,13 @@ describe("ops.build", function()
   end)
 
   it("tags the stage, the models, FlashInfer's API and the sizes that a kernel depends on", function()
-    assert.same(
-      {
-        "stage:decode",
-        "status:unverified",
-        "model:llama-3.1-8b",
-        "fi_api:flashinfer.decode.BatchDecodeWithPagedKVCacheWrapper",
-        "tp:1",
-      },
-      attention(1).tags
-    )
+    assert.same({
+      "stage:decode",
+      "status:unverified",
+      "model:llama-3.1-8b",
+      "fi_api:flashinfer.decode.BatchDecodeWithPagedKVCacheWrapper",
+      "tp:1",
+    }, attention(1).tags)
     assert.same({ "status:unverified", "model:llama-3.1-8b" }, gemm({ N = 4, K = 8 }, ABOUT).tags)
   end)
 
