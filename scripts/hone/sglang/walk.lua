@@ -1,108 +1,9 @@
 --- Walk a model: construct it from SGLang's own source with a real config, then run its forward for prefill
 --- and for decode, and note every layer that is built and every layer that runs.
+local inputs = require "hone.sglang.inputs"
 local python = require "hone.python"
 
 local M = {}
-
--- What HuggingFace's base config class gives every config that does not say otherwise.
-local CONFIG_DEFAULTS = {
-  { "pad_token_id", nil },
-  { "bos_token_id", nil },
-  { "eos_token_id", nil },
-  { "is_encoder_decoder", false },
-  { "is_decoder", false },
-  { "add_cross_attention", false },
-  { "tie_word_embeddings", true },
-  { "chunk_size_feed_forward", 0 },
-  { "torch_dtype", nil },
-  { "dtype", nil },
-  { "architectures", nil },
-}
-
--- ---- the model's config as a Python object ---------------------------------------------------------
-
-local function class_that_asked(place)
-  local owner = place.name:match("^(.*)%.[^.]+$")
-  return owner and owner:match("[^.]*$") or place.name
-end
-
--- transformers 5 gathers what configs say of rotary embeddings under one name.
-local function rope_parameters(data)
-  local json = require "hone.json"
-  if data.rope_theta == nil or data.rope_parameters ~= nil then return nil end
-  local gathered = json.object { { "rope_theta", data.rope_theta }, { "rope_type", "default" } }
-  if json.is_object(data.rope_scaling) then
-    for name, value in pairs(data.rope_scaling) do
-      gathered[name == "type" and "rope_type" or name] = value
-    end
-  end
-  return gathered
-end
-
--- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
-local function config_object(world, data, path, open)
-  local json = require "hone.json"
-  local fields = json.object()
-  for name, value in pairs(data) do
-    local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
-    fields[name] = nested and config_object(world, value, path, open) or value
-  end
-  fields.rope_parameters = fields.rope_parameters or rope_parameters(data)
-  for _, default in ipairs(CONFIG_DEFAULTS) do
-    if fields[default[1]] == nil then fields[default[1]] = default[2] == nil and json.null or default[2] end
-  end
-  local function on_missing(name)
-    local place = world:stack()[1]
-    local asked = place and (", which %s asks for"):format(class_that_asked(place)) or ""
-    return ("config %s has no field '%s'%s"):format(path, name, asked)
-  end
-  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing, open = open }
-end
-
--- ---- values that forward is given ------------------------------------------------------------------
-
--- A dimension of a tensor that forward is given: how large is not known, but that it is not empty.
-local function dimension()
-  local function against_zero(answer)
-    return function(args)
-      if python.number(args[2]) == 0 then return answer end
-      return python.unknown("dimension")
-    end
-  end
-  local class = python.class("Dimension", nil, {
-    __bool__ = function() return true end,
-    __eq__ = against_zero(false),
-    __ne__ = against_zero(true),
-    __lt__ = against_zero(false),
-    __le__ = against_zero(false),
-    __gt__ = against_zero(true),
-    __ge__ = against_zero(true),
-  }, true)
-  return python.instance(class)
-end
-
--- The class of tensors and a tensor: nothing is known of it, but that it is one, not None and not empty.
-local function tensor()
-  local size = dimension()
-  local shape =
-    python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
-  local class = python.class("torch.Tensor", nil, {
-    __bool__ = function() return python.unknown("bool(tensor)") end,
-    size = function(args) return args[2] and size or shape end,
-  }, true)
-  return python.instance(class, { shape = shape }), class
-end
-
-local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
-local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
-
-local function forward_batch(world, mode, input_ids)
-  local module = world:import(BATCH_MODULE)
-  local modes = module and world:get(module, "ForwardMode")
-  local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
-  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none(), input_ids = input_ids }
-  return python.object { name = "ForwardBatch", open = true, fields = fields }
-end
 
 -- ---- layers, and what is noted of them ---------------------------------------------------------------
 
@@ -184,10 +85,11 @@ local function residual_of(args, kwargs)
   if residual == nil then residual = args[2] end
   if residual == nil or python.is_none(residual) then return "none" end
   if not python.is_unknown(residual) then return "given" end
-  for _, value in ipairs(python.alternatives(residual)) do
-    if not python.is_none(value) then return "unknown" end
+  local alternatives = python.alternatives(residual)
+  for _, value in ipairs(alternatives) do
+    if python.is_none(value) then return "unknown" end
   end
-  return "unknown"
+  return #alternatives > 0 and "given" or "unknown"
 end
 
 -- What calling a layer gives; enough of it that the source after the call can be followed.
@@ -296,7 +198,7 @@ end
 
 function Walk:run_forward(model, mode)
   self.mode = mode
-  local batch = forward_batch(self.world, mode, self.tensor)
+  local batch = inputs.forward_batch(self.world, mode, self.tensor)
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
@@ -346,7 +248,7 @@ local function attempt(options, repeats)
     files = {},
   }, Walk)
   local tensors
-  walk.tensor, tensors = tensor()
+  walk.tensor, tensors = inputs.tensor()
   local world = python.abstract {
     packages = { sglang = options.package },
     opaque = require("hone.sglang.runtime").OPAQUE,
@@ -361,7 +263,7 @@ local function attempt(options, repeats)
   if not class then
     return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
   end
-  local config = config_object(world, options.config.data, options.config.path, options.config.open)
+  local config = inputs.config(world, options.config)
   local model, exception
   model, message, exception = world:call(class, { config })
   if not model then

@@ -1,0 +1,118 @@
+--- What a model's source is given: its config as a Python object, tensors, and the batch that forward runs on.
+local python = require "hone.python"
+
+local M = {}
+
+-- What HuggingFace's base config class gives every config that does not say otherwise.
+local CONFIG_DEFAULTS = {
+  { "pad_token_id", nil },
+  { "bos_token_id", nil },
+  { "eos_token_id", nil },
+  { "is_encoder_decoder", false },
+  { "is_decoder", false },
+  { "add_cross_attention", false },
+  { "tie_word_embeddings", true },
+  { "chunk_size_feed_forward", 0 },
+  { "torch_dtype", nil },
+  { "dtype", nil },
+  { "architectures", nil },
+}
+
+-- ---- the model's config as a Python object ---------------------------------------------------------
+
+local function class_that_asked(place)
+  local owner = place.name:match("^(.*)%.[^.]+$")
+  return owner and owner:match("[^.]*$") or place.name
+end
+
+-- transformers 5 gathers what configs say of rotary embeddings under one name.
+local function rope_parameters(data)
+  local json = require "hone.json"
+  if data.rope_theta == nil or data.rope_parameters ~= nil then return nil end
+  local gathered = json.object { { "rope_theta", data.rope_theta }, { "rope_type", "default" } }
+  if json.is_object(data.rope_scaling) then
+    for name, value in pairs(data.rope_scaling) do
+      gathered[name == "type" and "rope_type" or name] = value
+    end
+  end
+  return gathered
+end
+
+-- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
+local function config_object(world, data, path, open)
+  local json = require "hone.json"
+  local fields = json.object()
+  for name, value in pairs(data) do
+    local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
+    fields[name] = nested and config_object(world, value, path, open) or value
+  end
+  fields.rope_parameters = fields.rope_parameters or rope_parameters(data)
+  for _, default in ipairs(CONFIG_DEFAULTS) do
+    if fields[default[1]] == nil then fields[default[1]] = default[2] == nil and json.null or default[2] end
+  end
+  local function on_missing(name)
+    local place = world:stack()[1]
+    local asked = place and (", which %s asks for"):format(class_that_asked(place)) or ""
+    return ("config %s has no field '%s'%s"):format(path, name, asked)
+  end
+  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing, open = open }
+end
+
+---A model's config as SGLang's sources see it.
+---@param world hone.python.World
+---@param config hone.ModelConfig
+---@return hone.python.Value
+function M.config(world, config) return config_object(world, config.data, config.path, config.open) end
+
+-- ---- values that forward is given ------------------------------------------------------------------
+
+-- A dimension of a tensor that forward is given: how large is not known, but that it is not empty.
+local function dimension()
+  local function against_zero(answer)
+    return function(args)
+      if python.number(args[2]) == 0 then return answer end
+      return python.unknown("dimension")
+    end
+  end
+  local class = python.class("Dimension", nil, {
+    __bool__ = function() return true end,
+    __eq__ = against_zero(false),
+    __ne__ = against_zero(true),
+    __lt__ = against_zero(false),
+    __le__ = against_zero(false),
+    __gt__ = against_zero(true),
+    __ge__ = against_zero(true),
+  }, true)
+  return python.instance(class)
+end
+
+-- The class of tensors and a tensor: nothing is known of it, but that it is one, not None and not empty.
+---@return hone.python.Value tensor
+---@return hone.python.Value class
+function M.tensor()
+  local size = dimension()
+  local shape =
+    python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
+  local class = python.class("torch.Tensor", nil, {
+    __bool__ = function() return python.unknown("bool(tensor)") end,
+    size = function(args) return args[2] and size or shape end,
+  }, true)
+  return python.instance(class, { shape = shape }), class
+end
+
+local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
+local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
+
+---The batch of a forward pass: its mode is known, of the rest little.
+---@param world hone.python.World
+---@param mode "prefill"|"decode"
+---@param input_ids hone.python.Value
+function M.forward_batch(world, mode, input_ids)
+  local module = world:import(BATCH_MODULE)
+  local modes = module and world:get(module, "ForwardMode")
+  local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
+  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none(), input_ids = input_ids }
+  return python.object { name = "ForwardBatch", open = true, fields = fields }
+end
+
+return M
