@@ -82,6 +82,16 @@ describe("hone.sglang.walk", function()
     assert.is_nil(map.prefill_causal)
   end)
 
+  it("takes a norm whose weight another kernel reads for one that runs", function()
+    local init = "self.q_norm = RMSNorm(16)"
+    local _, found = walked { init = init, layer = "torch.ops.fused_qk_norm(x, self.q_norm.weight)" }
+    local sizes = {}
+    for _, kernel in ipairs(found.kernels) do
+      if kernel.variant == "rmsnorm" then sizes[kernel.params.hidden_size] = kernel.modules[1].path end
+    end
+    assert.equal("layers.*.q_norm", sizes[16])
+  end)
+
   it("does not take a layer that is built and never run for a kernel", function()
     local _, found = walked()
     assert.equal("layers.*.unused", found.unused[1].path)

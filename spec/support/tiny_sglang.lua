@@ -10,6 +10,7 @@ import torch
 class RMSNorm(torch.nn.Module):
     def __init__(self, hidden_size, eps=1e-6):
         super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(hidden_size))
         self.hidden_size = hidden_size
         self.variance_epsilon = eps
 

@@ -9,14 +9,12 @@ local M = {}
 
 -- ---- parallel groups -----------------------------------------------------------------------------
 
--- The size behind names such as moe_expert_parallel, attn_tp, tensor_model_parallel, pp.
+-- The size behind names such as moe_expert_parallel, attn_tp, tensor_model_parallel, pp: 1 but for tensor and
+-- expert parallelism.
 local function size_of(name, sizes)
-  if name:find("moe", 1, true) or name:find("expert", 1, true) then
-    if name:find("dp", 1, true) or name:find("data", 1, true) then return 1 end
-    if name:find("ep", 1, true) or name:find("expert", 1, true) then return sizes.ep end
-    return sizes.moe_tp
-  end
-  if name:find("tp", 1, true) or name:find("tensor", 1, true) then return sizes.tp end
+  local last = name:gsub("_parallel$", ""):gsub("_model$", ""):match("[^_]*$")
+  if last == "ep" or last == "expert" then return sizes.ep end
+  if last == "tp" or last == "tensor" then return name:find("moe", 1, true) and sizes.moe_tp or sizes.tp end
   return 1
 end
 

@@ -68,8 +68,34 @@ end
 local Walk = {}
 Walk.__index = Walk
 
+-- A norm that is not called itself, but whose weight something reads, runs inside another kernel.
+function Walk:watch_weight(layer)
+  local attributes = layer.instance.attrs
+  local weight = attributes.weight
+  if weight == nil then return end
+  attributes.weight = nil
+  setmetatable(attributes, {
+    __index = function(_, name)
+      if name ~= "weight" then return nil end
+      if self.mode then
+        local call = { mode = self.mode, residual = "none", site = self.world:stack()[1] }
+        layer.read[#layer.read + 1] = call
+      end
+      return weight
+    end,
+  })
+end
+
+local function is_norm(mro)
+  local known = require("hone.sglang.layers").known()
+  for _, class in ipairs(mro) do
+    if known[class] and known[class].returns == "norm" then return true end
+  end
+  return false
+end
+
 function Walk:note_construction(instance, arguments, site)
-  self.layers[instance] = setmetatable({
+  local layer = setmetatable({
     world = self.world,
     instance = instance,
     arguments = arguments,
@@ -77,7 +103,10 @@ function Walk:note_construction(instance, arguments, site)
     qualname = self.world:qualname(instance),
     mro = self.world:mro(instance),
     called = {},
+    read = {},
   }, Layer)
+  self.layers[instance] = layer
+  if is_norm(layer.mro) then self:watch_weight(layer) end
 end
 
 local function residual_of(args, kwargs)
@@ -279,6 +308,9 @@ local function attempt(options, repeats)
     if message then
       warnings[#warnings + 1] = ("forward for %s could not be followed: %s"):format(mode, message)
     end
+  end
+  for _, layer in ipairs(layers) do
+    if #layer.called == 0 then layer.called = layer.read end
   end
   return {
     layers = layers,
