@@ -8,9 +8,9 @@ local DTYPES = { float16 = true, bfloat16 = true, float32 = true }
 -- Output features of the fused query, key and value projection. SGLang's output_size counts key-value heads
 -- once per rank that holds a copy; the GEMM of the dataset is the whole layer's, whatever the parallelism.
 local function qkv_features(layer)
-  local heads, kv_heads = layer:number("total_num_heads"), layer:number("total_num_kv_heads")
-  local head_size = layer:number("head_size")
-  local v_head_size = layer:number("v_head_size") or head_size
+  local heads, kv_heads = layer:integer("total_num_heads"), layer:integer("total_num_kv_heads")
+  local head_size = layer:integer("head_size")
+  local v_head_size = layer:integer("v_head_size") or head_size
   if not (heads and kv_heads and head_size) then return nil end
   local features = (heads + kv_heads) * head_size + kv_heads * v_head_size
   local text = v_head_size == head_size
@@ -32,9 +32,9 @@ local QUANTIZED = "its weights are quantized (%s); no definition describes a GEM
 local function kernels(layer, settings)
   local features, origin = qkv_features(layer)
   if not features then
-    features, origin = layer:number("output_size"), layer:origin("output_size")
+    features, origin = layer:integer("output_size"), layer:origin("output_size")
   end
-  local inputs = layer:number("input_size")
+  local inputs = layer:integer("input_size")
   if not features or not inputs then return nil, "its sizes are not known" end
   local gemm = {
     variant = "gemm",

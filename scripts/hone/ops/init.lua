@@ -109,8 +109,8 @@ local function parameters(op, kind)
   return wanted
 end
 
--- A checked copy of `params` with the defaults filled in. Those in the set `optional` may be missing; any
--- other mistake is raised at `level`.
+-- A checked copy of `params` with the defaults filled in, or nil and why no kernel has such a value. Those in the
+-- set `optional` may be missing; an unknown or missing one is the caller's mistake and raised at `level`.
 local function complete(op, kind, params, level, optional)
   local wanted, result = parameters(op, kind), {}
   for name in pairs(params) do
@@ -121,7 +121,8 @@ local function complete(op, kind, params, level, optional)
     if value == nil then value = kind.defaults and kind.defaults[name] end
     if value ~= nil or not (optional and optional[name]) then
       local wrong = mistake(name, value, wants)
-      if wrong then error(wrong, level + 1) end
+      if wrong and value == nil then error(wrong, level + 1) end
+      if wrong then return nil, wrong end
       result[name] = wants == "integer" and math.tointeger(value) or value
     end
   end
@@ -175,7 +176,9 @@ function ops.name(op_type, variant, params, style)
   for _, constant in ipairs(op.hidden_constants or {}) do
     hidden[constant.name] = true
   end
-  params = complete(op, kind, params, 2, hidden)
+  local why
+  params, why = complete(op, kind, params, 2, hidden)
+  if not params then return nil, why end
   local ok, why = check(op, params)
   if not ok then return nil, why end
   return write_name(kind, params, style)
@@ -313,8 +316,10 @@ end
 function ops.build(op_type, variant, params, about)
   about = about or {}
   local op, kind = find_kind(op_type, variant, 2)
-  params = complete(op, kind, params, 2)
-  local ok, why = check(op, params)
+  local ok, why
+  params, why = complete(op, kind, params, 2)
+  if not params then return nil, why end
+  ok, why = check(op, params)
   if not ok then return nil, why end
 
   local definition = require("hone.json").object()

@@ -42,7 +42,7 @@ local output = { "output", { "batch_size", "hidden_size" }, "bfloat16", "Normali
 -- A norm that is given a residual is the fused one. Variants of the norm (Gemma's weight plus one, no weight)
 -- are classes of their own in SGLang and other kernels.
 local function kernels(layer)
-  local hidden_size = layer:number("hidden_size")
+  local hidden_size = layer:integer("hidden_size")
   local eps = layer:number("variance_epsilon") or layer:number("eps")
   if not hidden_size or not eps then return nil, "its size or its epsilon is not known" end
   local found = {}

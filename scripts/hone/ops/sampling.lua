@@ -79,7 +79,7 @@ local outputs = { { "samples", { "batch_size" }, "int64", "Token drawn for each 
 
 -- What follows the logits: the three filters that a request's sampling parameters choose from.
 local function kernels(layer)
-  local vocab_size = layer:number("config.vocab_size")
+  local vocab_size = layer:integer("config.vocab_size")
   if not vocab_size then return nil, "the size of the vocabulary is not known" end
   local found = {}
   for i, variant in ipairs { "top_k", "top_p", "top_k_top_p" } do

@@ -12,8 +12,8 @@ local OTHER_FORMS = {
 ---@return { num_qo_heads: integer, num_kv_heads: integer, head_dim: integer }? params
 ---@return table<string, string>|string origins # by parameter; or why the layer is something else
 function M.grouped_query(layer)
-  local heads, kv_heads = layer:number("tp_q_head_num"), layer:number("tp_k_head_num")
-  local head_dim, v_head_dim = layer:number("head_dim"), layer:number("v_head_dim")
+  local heads, kv_heads = layer:integer("tp_q_head_num"), layer:integer("tp_k_head_num")
+  local head_dim, v_head_dim = layer:integer("head_dim"), layer:integer("v_head_dim")
   if not (heads and kv_heads and head_dim) then return nil, "its numbers of heads are not known" end
   if v_head_dim and v_head_dim ~= head_dim then
     return nil,

@@ -44,6 +44,14 @@ function Layer:number(name)
   return value ~= nil and python.number(value) or nil
 end
 
+---The same for a count: nil for a number with a fraction too.
+---@param name string
+---@return integer?
+function Layer:integer(name)
+  local value = self:number(name)
+  return value and math.tointeger(value)
+end
+
 ---How that number came about, "num_attention_heads 32 / TP 8 = 4".
 ---@param name string
 ---@return string?
