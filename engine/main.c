@@ -33,15 +33,15 @@ static const char usage[] = "usage: hone [options] [script | skill [arguments]]\
                             "  hone                      talk to Lua; help() tells what there is\n"
                             "\n"
                             "options, as lua has them:\n"
-                            "  -e stat        execute string 'stat'\n"
-                            "  -i             enter interactive mode after the script\n"
-                            "  -l mod         require library 'mod' into global 'mod'\n"
-                            "  -l g=mod       require library 'mod' into global 'g'\n"
-                            "  -v, --version  show version information\n"
-                            "  -E             ignore LUA_INIT, LUA_PATH and LUA_CPATH\n"
-                            "  -W             turn warnings on\n"
-                            "  --             stop handling options\n"
-                            "  -              stop handling options and execute stdin\n"
+                            "  -e CODE        run CODE\n"
+                            "  -i             talk to Lua afterwards\n"
+                            "  -l NAME        load a module into the global of its name\n"
+                            "  -l G=NAME      load a module into the global G\n"
+                            "  -v, --version  print the version\n"
+                            "  -E             take no notice of LUA_INIT, LUA_PATH and LUA_CPATH\n"
+                            "  -W             show warnings\n"
+                            "  --             the options end here\n"
+                            "  -              run standard input; the options end here\n"
                             "  --help         show this text\n"
                             "\n"
                             "environment: HONE_HOME, the folder that holds scripts/ and skills/\n";
@@ -83,7 +83,7 @@ static int parse_options(Command *c) {
       c->execute |= option[1] == 'e';
       continue;
     }
-    if (option[2] || !strchr("ivEW", option[1])) return refuse("unrecognized option '%s'", option);
+    if (option[2] || !strchr("ivEW", option[1])) return refuse("unknown option '%s'", option);
     c->interactive |= option[1] == 'i';
     c->version |= option[1] == 'i' || option[1] == 'v';
     c->ignore_env |= option[1] == 'E';

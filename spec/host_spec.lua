@@ -89,9 +89,9 @@ describe("hone", function()
 
   it("refuses a wrong option in one line, with the usage", function()
     local usage = "\nusage: hone [options] [script | skill [arguments]] (--help tells more)\n"
-    expect({ "-x" }, "", "hone: unrecognized option '-x'" .. usage, 2)
-    expect({ "-ifoo" }, "", "hone: unrecognized option '-ifoo'" .. usage, 2)
-    expect({ "--frob" }, "", "hone: unrecognized option '--frob'" .. usage, 2)
+    expect({ "-x" }, "", "hone: unknown option '-x'" .. usage, 2)
+    expect({ "-ifoo" }, "", "hone: unknown option '-ifoo'" .. usage, 2)
+    expect({ "--frob" }, "", "hone: unknown option '--frob'" .. usage, 2)
     expect({ "-e" }, "", "hone: option '-e' needs an argument" .. usage, 2)
   end)
 
