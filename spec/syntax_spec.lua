@@ -76,7 +76,7 @@ describe("syntax.parse", function()
     local hone = os.getenv("HONE_BIN")
     if not hone then return pending("HONE_BIN is not set") end
     local script = [[require("hone.syntax").parse(("f(a)\n"):rep(10000000), "python", { timeout = 60 })]]
-    local pipe = assert(io.popen(("timeout -s INT 2 %s -e '%s' 2>&1"):format(hone, script)))
+    local pipe = assert(io.popen(("timeout --foreground -s INT 2 %s -e '%s' 2>&1"):format(hone, script)))
     local output = pipe:read("a")
     pipe:close()
     assert.equal("hone: interrupted\n", output)

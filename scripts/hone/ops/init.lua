@@ -179,7 +179,8 @@ function ops.name(op_type, variant, params, style)
   local why
   params, why = complete(op, kind, params, 2, hidden)
   if not params then return nil, why end
-  local ok, why = check(op, params)
+  local ok
+  ok, why = check(op, params)
   if not ok then return nil, why end
   return write_name(kind, params, style)
 end
