@@ -142,7 +142,7 @@ format:  ## format C and Lua
 	@$(CLANG_FORMAT) -i $(C_FILES)
 
 bench: build  ## print the figures, as ratios taken in one run (BENCH=json runs one)
-	@$(BIN) bench/run.lua $(BENCH)
+	@$(SPEC_ENV) $(BIN) bench/run.lua $(BENCH)
 
 bundle: build  ## make a relocatable tarball that runs on a bare machine
 	@tools/deps.sh bundle

@@ -77,7 +77,7 @@ local function compare(report, what, paths)
     local ours = seconds_of(texts, way[2])
     report(
       ("%s: %s"):format(what, way[1]),
-      python / ours,
+      ours / python,
       ("%.1f ms; ast.parse %.1f ms; %d KiB"):format(ours * 1e3, python * 1e3, bytes // 1024)
     )
   end
