@@ -215,9 +215,9 @@ local function places_json(calls)
 end
 
 -- Other models that the dataset says run this kernel.
-local function shared_with(decision, tag)
+local function shared_with(definition, tag)
   local others = json.array {}
-  for _, model in ipairs(require("hone.dataset.tags").models(decision.definition)) do
+  for _, model in ipairs(require("hone.dataset.tags").models(definition)) do
     if model ~= tag then others[#others + 1] = model end
   end
   return others
@@ -232,7 +232,7 @@ local function kernel_json(decision, kernel, existing, tag)
     { "modules", modules_json(kernel.modules) },
     { "calls", places_json(kernel.calls) },
   }
-  if existing then entry.shared_with = shared_with({ definition = existing }, tag) end
+  if existing then entry.shared_with = shared_with(existing, tag) end
   if decision.reason then entry.reason = decision.reason end
   if #decision.notes > 0 then entry.notes = json.array(decision.notes) end
   return entry

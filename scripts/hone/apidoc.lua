@@ -8,19 +8,10 @@ local apidoc = {}
 
 local function is_folder(path) return require("lfs").attributes(path, "mode") == "directory" end
 
--- The folder of stubs: under the home that the host tells or HONE_HOME names, or beside the libraries:
--- scripts/hone and scripts/meta, or hone/ and hone/share/meta where LuaRocks installed them.
 local function stub_folder()
-  local paths = package.loaded["hone.paths"]
-  local home = os.getenv("HONE_HOME") or type(paths) == "table" and paths.home
-  local here = package.searchpath("hone.apidoc", package.path) or ""
-  local libraries = here:match("^(.*)/[^/]*$") or "."
-  local tried = { libraries .. "/../meta", libraries .. "/share/meta" }
-  if home and home ~= "" then table.insert(tried, 1, home .. "/scripts/meta") end
-  for _, folder in ipairs(tried) do
-    if is_folder(folder) then return folder end
-  end
-  return nil, ("cannot find the API's documentation: no folder %s"):format(tried[1])
+  local folder = require("hone.paths").home .. "/scripts/meta"
+  if is_folder(folder) then return folder end
+  return nil, ("cannot find the API's documentation: no folder %s"):format(folder)
 end
 
 -- Paths of all stubs below a folder, sorted.

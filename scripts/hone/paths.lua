@@ -6,10 +6,13 @@ local folder = file:match("^(.*)/[^/]*$") or "."
 local home = folder:match("^(.*)/scripts/hone$") or folder
 if folder == "scripts/hone" then home = "." end
 
+local told = os.getenv("HONE_HOME")
+if told and told ~= "" then home = told end
+
 local core = package.searchpath("hone.core.json", package.cpath)
 
 return {
-  home = os.getenv("HONE_HOME") or home, -- the folder that holds scripts/ and skills/
+  home = home, -- the folder that holds scripts/ and skills/
   lib = core and core:match("^(.*)/hone/core/[^/]*$"), -- the folder that holds hone/core/ and hone/grammar/
   exe = nil, -- the hone binary, known to the host only
 }

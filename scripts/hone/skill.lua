@@ -4,21 +4,10 @@ local params = require "hone.params"
 
 local skill = {}
 
--- Under the home that the host tells or HONE_HOME names; in a stock Lua beside the libraries, which is
--- hone/share/skills where LuaRocks put them and ../../skills in the source tree.
-local function shipped_folder()
-  local host = package.loaded["hone.paths"]
-  local home = type(host) == "table" and host.home or os.getenv("HONE_HOME")
-  if home and home ~= "" then return fs.join(home, "skills") end
-  local libraries = debug.getinfo(1, "S").source:match("^@(.*)/[^/]+$") or "."
-  local rock = fs.join(libraries, "share/skills")
-  return fs.is_dir(rock) and rock or fs.normalize(fs.join(libraries, "../../skills"))
-end
-
 function skill.folders()
   local folders, config = { { origin = "project", path = "./skills" } }, fs.config_dir()
   if config then folders[2] = { origin = "user", path = fs.join(config, "skills") } end
-  folders[#folders + 1] = { origin = "shipped", path = shipped_folder() }
+  folders[#folders + 1] = { origin = "shipped", path = fs.join(require("hone.paths").home, "skills") }
   return folders
 end
 

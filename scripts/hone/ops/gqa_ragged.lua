@@ -12,11 +12,7 @@ end
 return {
   op_type = "gqa_ragged",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
-  check = function(params)
-    local queries, keys = params.num_qo_heads, params.num_kv_heads
-    if queries % keys == 0 then return true end
-    return nil, ("num_qo_heads %d is no multiple of num_kv_heads %d"):format(queries, keys)
-  end,
+  check = require("hone.ops.gqa_paged").check, -- heads divide alike
   variants = {
     prefill_causal = {
       names = { { "gqa_ragged_prefill_causal_h${num_qo_heads}_kv${num_kv_heads}_d${head_dim}" } },
