@@ -66,23 +66,26 @@ static int all(lua_State *L) {
   return push_fold(L, FOLD_ALL);
 }
 
-static int mean(lua_State *L) {
+static int push_reduced(lua_State *L,
+                        int reduce(tensor *, const tensor *, reduction, tensor_error *)) {
   tensor_error error;
   tensor *t = ltensor_check(L, 1);
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_mean(out, t, how, &error));
+  LTENSOR_TRY(L, reduce(out, t, how, &error));
   return finish(L, out);
+}
+
+static int mean(lua_State *L) {
+  return push_reduced(L, tensor_mean);
+}
+static int logsumexp(lua_State *L) {
+  return push_reduced(L, tensor_logsumexp);
 }
 
 /* t:norm(dims, keepdim) -> the root of the sum of squares */
 static int norm(lua_State *L) {
-  tensor_error error;
-  tensor *t = ltensor_check(L, 1);
-  reduction how = check_reduction(L, 2, t);
-  tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_norm(out, t, how, &error));
-  return finish(L, out);
+  return push_reduced(L, tensor_norm);
 }
 
 static int push_variance(lua_State *L, bool root) {
@@ -104,15 +107,6 @@ static int var(lua_State *L) {
 }
 static int std(lua_State *L) {
   return push_variance(L, true);
-}
-
-static int logsumexp(lua_State *L) {
-  tensor_error error;
-  tensor *t = ltensor_check(L, 1);
-  reduction how = check_reduction(L, 2, t);
-  tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_logsumexp(out, t, how, &error));
-  return finish(L, out);
 }
 
 /* t:max() -> the greatest; t:max(dim, keepdim) -> values, indices; t:max(other) -> maximum */

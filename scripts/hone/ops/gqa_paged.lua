@@ -1,5 +1,6 @@
 --- Grouped query attention over a paged key-value cache: one query a sequence (decode) or many (prefill).
 -- A page of one token is always full, so definitions of page size 1 have no kv_last_page_len.
+local grouped_query = require "hone.ops.parts.grouped_query"
 
 local function has_partial_pages(params) return params.page_size > 1 end
 
@@ -21,9 +22,6 @@ local function reference_parts(params)
   }
 end
 
-local num_qo_heads = { "num_qo_heads", "const", "Number of query heads after tensor parallel split" }
-local num_kv_heads = { "num_kv_heads", "const", "Number of key-value heads after tensor parallel split" }
-local head_dim = { "head_dim", "const", "Dimension of each head" }
 local num_pages = { "num_pages", "var", "Number of pages allocated in the key-value cache." }
 local page_size = { "page_size", "const", "Number of tokens in a page" }
 local num_kv_indices = { "num_kv_indices", "var", "Number of pages in use by all sequences." }
@@ -40,7 +38,6 @@ local kv_last_page_len = {
   "Number of tokens in the last page of each sequence.",
   when = has_partial_pages,
 }
-local sm_scale = { "sm_scale", nil, "float32", "Factor of the logits, usually 1/sqrt(head_dim)." }
 
 local decode = {
   names = {
@@ -53,9 +50,9 @@ local decode = {
   parallel = { "tp" },
   axes = {
     { "batch_size", "var", "Number of sequences, one query token each." },
-    num_qo_heads,
-    num_kv_heads,
-    head_dim,
+    grouped_query.num_qo_heads,
+    grouped_query.num_kv_heads,
+    grouped_query.head_dim,
     num_pages,
     page_size,
     { "len_indptr", "var", "Length of kv_indptr: number of sequences plus one." },
@@ -72,7 +69,7 @@ local decode = {
     kv_indptr,
     kv_indices,
     kv_last_page_len,
-    sm_scale,
+    grouped_query.sm_scale,
   },
   outputs = {
     { "output", { "batch_size", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
@@ -141,12 +138,12 @@ local prefill_causal = {
   fi_api = "flashinfer.prefill.BatchPrefillWithPagedKVCacheWrapper",
   parallel = { "tp" },
   axes = {
-    num_qo_heads,
-    num_kv_heads,
-    head_dim,
+    grouped_query.num_qo_heads,
+    grouped_query.num_kv_heads,
+    grouped_query.head_dim,
     page_size,
-    { "len_indptr", "var", "Length of qo_indptr and of kv_indptr: number of sequences plus one." },
-    { "total_q", "var", "Number of query tokens of all sequences." },
+    grouped_query.len_indptr,
+    grouped_query.total_q,
     num_kv_indices,
     num_pages,
     { "batch_size", "var", "Number of sequences.", when = has_partial_pages },
@@ -157,24 +154,16 @@ local prefill_causal = {
     { "num_kv_indices == kv_indptr[-1].item()" },
   },
   inputs = {
-    { "q", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Queries of all sequences." },
+    grouped_query.queries,
     k_cache,
     v_cache,
-    { "qo_indptr", { "len_indptr" }, "int32", "Where each sequence's queries start in q." },
+    grouped_query.qo_indptr,
     kv_indptr,
     kv_indices,
     kv_last_page_len,
-    sm_scale,
+    grouped_query.sm_scale,
   },
-  outputs = {
-    { "output", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
-    {
-      "lse",
-      { "total_q", "num_qo_heads" },
-      "float32",
-      "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key.",
-    },
-  },
+  outputs = grouped_query.prefill_outputs,
   reference_parts = reference_parts,
   reference = [=[
 import math
@@ -220,24 +209,7 @@ def run(q, k_cache, v_cache, qo_indptr, kv_indptr, kv_indices, ${last_page_argum
         q_start, q_end = qo_indptr[b], qo_indptr[b + 1]
         num_q = q_end - q_start
         offset = num_kv - num_q
-        for first in range(max(0, -offset), num_q, QUERIES_AT_ONCE):
-            last = min(first + QUERIES_AT_ONCE, num_q)
-            rows = slice(q_start + first, q_start + last)
-            queries = q[rows].to(torch.float32)
-
-            # n queries, g kv heads, r query heads of each, m keys
-            logits = torch.einsum("ngrd,mgd->ngrm", queries, keys) * sm_scale
-            q_position = torch.arange(first, last, device=q.device)
-            unseen = kv_position[None, :] > q_position[:, None] + offset
-            logits = logits.masked_fill(unseen[:, None, None, :], -math.inf)
-
-            weights = torch.softmax(logits, dim=-1)
-            attended = torch.einsum("ngrm,mgd->ngrd", weights, values)
-            output[rows] = attended.flatten(1, 2).to(torch.bfloat16)
-            lse[rows] = torch.logsumexp(logits, dim=-1).flatten(1, 2) / math.log(2.0)
-
-    return output, lse
-]=],
+]=] .. grouped_query.causal_attention,
 }
 
 -- SGLang runs decode, and prefill onto a prefix that is in the cache, over the paged cache.
@@ -263,11 +235,7 @@ end
 return {
   op_type = "gqa_paged",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
-  check = function(params)
-    local queries, keys = params.num_qo_heads, params.num_kv_heads
-    if queries % keys == 0 then return true end
-    return nil, ("num_qo_heads %d is no multiple of num_kv_heads %d"):format(queries, keys)
-  end,
+  check = grouped_query.check,
   -- Where the dataset contradicts itself: both shapes are the same kernel, hone writes the right one.
   contradictions = {
     {

@@ -1,4 +1,5 @@
 --- Grouped query attention over keys and values that lie together, sequence after sequence.
+local grouped_query = require "hone.ops.parts.grouped_query"
 
 -- Prefill without a prefix runs over the new tokens' own keys and values.
 local function kernels(layer)
@@ -12,7 +13,7 @@ end
 return {
   op_type = "gqa_ragged",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
-  check = require("hone.ops.gqa_paged").check, -- heads divide alike
+  check = grouped_query.check,
   variants = {
     prefill_causal = {
       names = { { "gqa_ragged_prefill_causal_h${num_qo_heads}_kv${num_kv_heads}_d${head_dim}" } },
@@ -22,31 +23,23 @@ return {
       fi_api = "flashinfer.prefill.BatchPrefillWithRaggedKVCacheWrapper",
       parallel = { "tp" },
       axes = {
-        { "num_qo_heads", "const", "Number of query heads after tensor parallel split" },
-        { "num_kv_heads", "const", "Number of key-value heads after tensor parallel split" },
-        { "head_dim", "const", "Dimension of each head" },
-        { "len_indptr", "var", "Length of qo_indptr and of kv_indptr: number of sequences plus one." },
-        { "total_q", "var", "Number of query tokens of all sequences." },
+        grouped_query.num_qo_heads,
+        grouped_query.num_kv_heads,
+        grouped_query.head_dim,
+        grouped_query.len_indptr,
+        grouped_query.total_q,
         { "total_kv", "var", "Number of key-value tokens of all sequences." },
       },
       constraints = { { "total_q == qo_indptr[-1].item()" }, { "total_kv == kv_indptr[-1].item()" } },
       inputs = {
-        { "q", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Queries of all sequences." },
+        grouped_query.queries,
         { "k", { "total_kv", "num_kv_heads", "head_dim" }, "bfloat16", "Keys of all sequences." },
         { "v", { "total_kv", "num_kv_heads", "head_dim" }, "bfloat16", "Values of all sequences." },
-        { "qo_indptr", { "len_indptr" }, "int32", "Where each sequence's queries start in q." },
+        grouped_query.qo_indptr,
         { "kv_indptr", { "len_indptr" }, "int32", "Where each sequence's keys and values start in k and v." },
-        { "sm_scale", nil, "float32", "Factor of the logits, usually 1/sqrt(head_dim)." },
+        grouped_query.sm_scale,
       },
-      outputs = {
-        { "output", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
-        {
-          "lse",
-          { "total_q", "num_qo_heads" },
-          "float32",
-          "Base 2 log-sum-exp of the scaled logits; -inf for a query that sees no key.",
-        },
-      },
+      outputs = grouped_query.prefill_outputs,
       reference = [=[
 import math
 import torch
@@ -86,24 +79,7 @@ def run(q, k, v, qo_indptr, kv_indptr, sm_scale):
 
         # The last query sees every key: query i sees the keys j <= i + offset.
         offset = num_kv - num_q
-        for first in range(max(0, -offset), num_q, QUERIES_AT_ONCE):
-            last = min(first + QUERIES_AT_ONCE, num_q)
-            rows = slice(q_start + first, q_start + last)
-            queries = q[rows].to(torch.float32)
-
-            # n queries, g kv heads, r query heads of each, m keys
-            logits = torch.einsum("ngrd,mgd->ngrm", queries, keys) * sm_scale
-            q_position = torch.arange(first, last, device=q.device)
-            unseen = kv_position[None, :] > q_position[:, None] + offset
-            logits = logits.masked_fill(unseen[:, None, None, :], -math.inf)
-
-            weights = torch.softmax(logits, dim=-1)
-            attended = torch.einsum("ngrm,mgd->ngrd", weights, values)
-            output[rows] = attended.flatten(1, 2).to(torch.bfloat16)
-            lse[rows] = torch.logsumexp(logits, dim=-1).flatten(1, 2) / math.log(2.0)
-
-    return output, lse
-]=],
+]=] .. grouped_query.causal_attention,
     },
   },
 }

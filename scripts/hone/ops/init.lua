@@ -16,6 +16,7 @@
 --   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
 -- `${name}` stands for a parameter; `when(params)` says whether an entry is there at all. Descriptions of
 -- constant axes have no full stop, since the arithmetic behind the value follows them.
+-- What several op types share lies in the folder `parts`.
 local _, this_file = ...
 local ops = {}
 
