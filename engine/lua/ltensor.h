@@ -33,6 +33,9 @@ void ltensor_try(lua_State *L, int code, const tensor_error *error);
 /* After a tensor was made: let the collector know of the memory that it does not see. */
 void ltensor_account(lua_State *L, const tensor *t);
 
+/* The same, as the end of a function that returns the tensor on top of the stack. */
+int ltensor_finish(lua_State *L, const tensor *t);
+
 /* A dimension argument, from 1 or from the end, as 0..rank-1. */
 int ltensor_check_dim(lua_State *L, int arg, int rank);
 int ltensor_opt_dim(lua_State *L, int arg, int rank, int fallback);

@@ -48,6 +48,11 @@ void ltensor_account(lua_State *L, const tensor *t) {
   lua_gc(L, LUA_GCSTEP, kibibytes < 1 << 20 ? (int)kibibytes : 1 << 20);
 }
 
+int ltensor_finish(lua_State *L, const tensor *t) {
+  ltensor_account(L, t);
+  return 1;
+}
+
 /* ---- dimensions, dtypes -----------------------------------------------------------------------
  */
 

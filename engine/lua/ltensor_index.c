@@ -232,11 +232,6 @@ static int index_put_method(lua_State *L) {
 /* ---- methods with index tensors ---------------------------------------------------------------
  */
 
-static int finish(lua_State *L, const tensor *t) {
-  ltensor_account(L, t);
-  return 1;
-}
-
 /* t:index_select(dim, index) -> tensor */
 static int index_select(lua_State *L) {
   tensor_error error;
@@ -244,7 +239,7 @@ static int index_select(lua_State *L) {
   int dim = ltensor_check_dim(L, 2, t->rank);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_index_select(out, t, dim, index, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int index_write(lua_State *L, bool accumulate) {
@@ -271,7 +266,7 @@ static int gather(lua_State *L) {
   int dim = ltensor_check_dim(L, 2, t->rank);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_gather(out, t, dim, index, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int push_scatter(lua_State *L, bool accumulate) {
@@ -298,7 +293,7 @@ static int nonzero(lua_State *L) {
   tensor_error error;
   tensor *t = ltensor_check(L, 1), *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_nonzero(out, t, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:masked_select(mask) -> vector */
@@ -306,7 +301,7 @@ static int masked_select(lua_State *L) {
   tensor_error error;
   tensor *t = ltensor_check(L, 1), *mask = ltensor_check(L, 2), *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_masked_select(out, t, mask, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:take(index) -> tensor of the index's shape, from t's elements in order */
@@ -318,7 +313,7 @@ static int take(lua_State *L) {
   LTENSOR_TRY(L, tensor_reshape(flat, t, 1, tensor_count(t) ? &all : &(int64_t){0}, &error));
   const tensor *at[1] = {index};
   LTENSOR_TRY(L, tensor_index(out, flat, at, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 const luaL_Reg ltensor_index_functions[] = {{NULL, NULL}};

@@ -5,11 +5,6 @@
 #include "tensor/index.h"
 #include "tensor/join.h"
 
-static int finish(lua_State *L, const tensor *t) {
-  ltensor_account(L, t);
-  return 1;
-}
-
 /* The tensors of the table at index 1, in a block on the stack; they stay in the table. */
 static const tensor **check_parts(lua_State *L, int *n) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -46,7 +41,7 @@ static int cat(lua_State *L) {
   int dim = check_join_dim(L, rank);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_cat(out, n, parts, dim, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* tensor.stack({a, b, dim=}, dim) -> tensor */
@@ -58,7 +53,7 @@ static int stack(lua_State *L) {
   int dim = check_join_dim(L, parts[0]->rank + 1);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_stack(out, n, parts, dim, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* Set the i-th of the table at the top to a view of `length` elements along dim. */
@@ -142,7 +137,7 @@ static int tile(lua_State *L) {
   for (int i = 0; i < rank; i++) full[i] = i < rank - given ? 1 : times[i - (rank - given)];
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_repeat(out, t, rank, full, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* An index in which each i of 0..n-1 stands `times` times, or as often as times[i] says. */
@@ -190,7 +185,7 @@ static int repeat_interleave(lua_State *L) {
   }
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_index_select(out, whole, dim, index, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:flip(dims...) -> tensor */
@@ -208,7 +203,7 @@ static int flip(lua_State *L) {
   }
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_flip(out, t, set, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int push_triangle(lua_State *L, bool upper) {
@@ -217,7 +212,7 @@ static int push_triangle(lua_State *L, bool upper) {
   int64_t diagonal = luaL_optinteger(L, 2, 0);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_triangle(out, t, diagonal, upper, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:tril(diagonal) -> tensor; t:triu likewise */

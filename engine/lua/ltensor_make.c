@@ -5,17 +5,12 @@
 /* ---- of one value -----------------------------------------------------------------------------
  */
 
-static int finish(lua_State *L, const tensor *t) {
-  ltensor_account(L, t);
-  return 1;
-}
-
 static int push_empty(lua_State *L, int rank, const int64_t *shape,
                       const ltensor_options *options) {
   tensor_error error;
   tensor *t = ltensor_push(L);
   LTENSOR_TRY(L, tensor_empty(t, options->dtype, options->device, rank, shape, &error));
-  return finish(L, t);
+  return ltensor_finish(L, t);
 }
 
 static int push_full(lua_State *L, int rank, const int64_t *shape, const ltensor_options *options,
@@ -121,7 +116,7 @@ static int push_sequence(lua_State *L, int64_t n, dtype from, const ltensor_opti
   LTENSOR_TRY(L, tensor_to(result, made, options->dtype, &error));
   tensor_release(made);
   lua_pop(L, 1);
-  return finish(L, result);
+  return ltensor_finish(L, result);
 }
 
 typedef struct steps {
@@ -298,7 +293,7 @@ static int make_new(lua_State *L) {
   LTENSOR_TRY(L, tensor_to(result, read, options.dtype, &error));
   tensor_release(read);
   lua_settop(L, 3);
-  return finish(L, result);
+  return ltensor_finish(L, result);
 }
 
 /* ---- back into Lua ----------------------------------------------------------------------------
@@ -351,7 +346,7 @@ static int make_from_bytes(lua_State *L) {
                       shape_describe(rank, shape, error.text), (LUAI_UACINT)tensor_bytes(t),
                       (LUAI_UACINT)length);
   if (length) memcpy(tensor_data(t), bytes, length);
-  return finish(L, t);
+  return ltensor_finish(L, t);
 }
 
 /* t:bytes() -> a string: its elements in order, little-endian */
@@ -384,7 +379,7 @@ static int tensor_unpack_float4(lua_State *L) {
     to[2 * i] = float_from_float4_e2m1(from[i] & 15);
     to[2 * i + 1] = float_from_float4_e2m1(from[i] >> 4);
   }
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:pack_float4() -> float4_e2m1 with the last dimension halved, rounded to nearest even */
@@ -404,7 +399,7 @@ static int tensor_pack_float4(lua_State *L) {
   for (int64_t i = 0, n = tensor_count(out); i < n; i++)
     to[i] = (uint8_t)(float4_e2m1_from_float(from[2 * i]) | float4_e2m1_from_float(from[2 * i + 1])
                                                                 << 4);
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 const luaL_Reg ltensor_make_functions[] = {{"empty", make_empty},

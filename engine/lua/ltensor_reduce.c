@@ -33,18 +33,13 @@ static reduction check_reduction(lua_State *L, int arg, const tensor *t) {
   return how;
 }
 
-static int finish(lua_State *L, const tensor *t) {
-  ltensor_account(L, t);
-  return 1;
-}
-
 static int push_fold(lua_State *L, enum fold_op op) {
   tensor_error error;
   tensor *t = ltensor_check(L, 1);
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_fold(op, out, t, how, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int sum(lua_State *L) {
@@ -73,7 +68,7 @@ static int push_reduced(lua_State *L,
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, reduce(out, t, how, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int mean(lua_State *L) {
@@ -98,7 +93,7 @@ static int push_variance(lua_State *L, bool root) {
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_variance(out, t, how, correction, root, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:var(dims, keepdim) -> variance over n - 1, or n - correction of {dims..., correction=} */
@@ -118,7 +113,7 @@ static int push_extreme(lua_State *L, enum fold_op op) {
     operand a = {t, false}, b = {ltensor_check(L, 2), false};
     tensor *out = ltensor_push(L);
     LTENSOR_TRY(L, tensor_binary(larger, out, NULL, a, b, &error));
-    return finish(L, out);
+    return ltensor_finish(L, out);
   }
   if (lua_isnoneornil(L, 2)) return push_fold(L, op);
   reduction how = {1u << ltensor_check_dim(L, 2, t->rank), lua_toboolean(L, 3), DTYPE_NONE};
@@ -144,7 +139,7 @@ static int push_arg(lua_State *L, enum fold_op op) {
                    lua_toboolean(L, 3), DTYPE_NONE};
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_extreme(op, NULL, out, t, how, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int argmax(lua_State *L) {
@@ -163,7 +158,7 @@ static int push_softmax(lua_State *L, bool logarithm) {
   ltensor_check_options(L, 3, &options);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_softmax(out, t, dim, logarithm, options.dtype, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 static int softmax(lua_State *L) {
@@ -179,7 +174,7 @@ static int push_scan(lua_State *L, enum fold_op op) {
   int dim = ltensor_check_dim(L, 2, t->rank);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_scan(op, out, t, dim, &error));
-  return finish(L, out);
+  return ltensor_finish(L, out);
 }
 
 /* t:cumsum(dim) -> running sums; integers as int64 */

@@ -50,9 +50,6 @@ const char *unary_name(enum unary_op op) {
 const char *binary_name(enum binary_op op) {
   return binary_info[op].name;
 }
-const char *ternary_name(enum ternary_op op) {
-  return ternary_info[op].name;
-}
 
 /* ---- numbers as operands ----------------------------------------------------------------------
  */
@@ -561,9 +558,9 @@ int tensor_fill(tensor *t, operand value, tensor_error *error) {
   return tensor_copy(t, value.tensor, error);
 }
 
-int tensor_clone(tensor *out, const tensor *t, tensor_error *error) {
+static int copy_as(tensor *out, const tensor *t, dtype dtype, tensor_error *error) {
   tensor made;
-  int code = tensor_empty(&made, t->dtype, t->storage->device, t->rank, t->shape, error);
+  int code = tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
   if (code) return code;
   code = tensor_copy(&made, t, error);
   if (code)
@@ -571,6 +568,10 @@ int tensor_clone(tensor *out, const tensor *t, tensor_error *error) {
   else
     *out = made;
   return code;
+}
+
+int tensor_clone(tensor *out, const tensor *t, tensor_error *error) {
+  return copy_as(out, t, t->dtype, error);
 }
 
 int tensor_contiguous(tensor *out, const tensor *t, tensor_error *error) {
@@ -580,17 +581,9 @@ int tensor_contiguous(tensor *out, const tensor *t, tensor_error *error) {
 }
 
 int tensor_to(tensor *out, const tensor *t, dtype dtype, tensor_error *error) {
-  tensor made;
   if (t->dtype == dtype) {
     tensor_share(out, t);
     return 0;
   }
-  int code = tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
-  if (code) return code;
-  code = tensor_copy(&made, t, error);
-  if (code)
-    tensor_release(&made);
-  else
-    *out = made;
-  return code;
+  return copy_as(out, t, dtype, error);
 }

@@ -55,11 +55,15 @@ static void copy_element(char *to, const char *from, size_t bytes) {
   }
 }
 
+static const char *row_data(const row_job *job, int64_t row) {
+  return (const char *)tensor_data(job->in) +
+         row_offset(job->in, job->dim, row) * (int64_t)dtype_size(job->in->dtype);
+}
+
 static void store_row(const row_job *job, int64_t row, const sort_entry *entries) {
   size_t bytes = dtype_size(job->in->dtype);
   int64_t in_stride = row_stride(job->in, job->dim), out_stride = row_stride(job->values, job->dim);
-  const char *in =
-      (const char *)tensor_data(job->in) + row_offset(job->in, job->dim, row) * (int64_t)bytes;
+  const char *in = row_data(job, row);
   int64_t at = row_offset(job->values, job->dim, row);
   char *values = (char *)tensor_data(job->values) + at * (int64_t)bytes;
   int64_t *indices = (int64_t *)tensor_data(job->indices) + at;
@@ -68,11 +72,6 @@ static void store_row(const row_job *job, int64_t row, const sort_entry *entries
     copy_element(values + i * out_stride * (int64_t)bytes,
                  in + entries[i].index * in_stride * (int64_t)bytes, bytes);
   }
-}
-
-static const char *row_data(const row_job *job, int64_t row) {
-  return (const char *)tensor_data(job->in) +
-         row_offset(job->in, job->dim, row) * (int64_t)dtype_size(job->in->dtype);
 }
 
 static void sort_row(const row_job *job, int64_t row, sort_entry *entries) {

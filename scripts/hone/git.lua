@@ -328,7 +328,7 @@ function git.bring(job)
   end
   if not status then return nil, why end
   local head
-  head, why = run(job, { "-C", job.path, "log", "-1", "--format=%H %cI" })
+  head, why = run_there(job, "log", "-1", "--format=%H %cI")
   if not head then return refused(job, "read", why) end
   local commit, date = head:match("^(%x+) (%S+)$")
   return {

@@ -132,10 +132,11 @@ local function changed_file(folder)
   end
 end
 
+local function came_from_here(job) return job.before and job.before.source == "pypi" and fs.is_dir(job.path) end
+
 -- May what is at the path be replaced? Only what came from here, and was left as it came.
 local function check_replaceable(job)
-  local before = job.before
-  if not before or before.source ~= "pypi" or not fs.is_dir(job.path) then
+  if not came_from_here(job) then
     return nil,
       ("%s is there and came from elsewhere; move it away or choose another --target-dir"):format(job.path)
   end
@@ -149,7 +150,7 @@ end
 -- The version at the path if it serves: the one asked for, or the newest.
 local function present_version(job)
   local before = job.before
-  if not before or before.source ~= "pypi" or not fs.is_dir(job.path) then return nil end
+  if not came_from_here(job) then return nil end
   local wanted, why = job.version, nil
   if not wanted then
     wanted, why = newest(job)

@@ -36,9 +36,9 @@ local function grammar(name)
   return loaded[name], why
 end
 
-local function is_language(name)
-  for _, known in ipairs(syntax.languages) do
-    if known == name then return true end
+local function contains(list, wanted)
+  for _, item in ipairs(list) do
+    if item == wanted then return true end
   end
   return false
 end
@@ -47,7 +47,7 @@ function syntax.parse(source, language, options)
   if type(source) ~= "string" then
     error(("bad argument #1 to 'parse' (string expected, got %s)"):format(type(source)), 2)
   end
-  if not is_language(language) then
+  if not contains(syntax.languages, language) then
     error(
       ("bad argument #2 to 'parse' (one of %s expected, got %s)"):format(
         table.concat(syntax.languages, ", "),
@@ -86,13 +86,6 @@ local function all(list, test)
     if not test(text) then return false end
   end
   return true
-end
-
-local function contains(list, wanted)
-  for _, item in ipairs(list) do
-    if item == wanted then return true end
-  end
-  return false
 end
 
 -- Each maker gets a predicate's arguments and returns a test of the captures of a match.

@@ -117,8 +117,7 @@ end
 -- ---- planning -------------------------------------------------------------------------------------
 
 -- What planning remembers of a definition, of the dataset or planned: its tags may grow without touching it.
-local function kernel_of(def, path, planned)
-  local signature, details = ops.signature(def)
+local function kernel_of(def, path, planned, signature, details)
   return {
     name = def.name,
     path = path,
@@ -145,7 +144,7 @@ end
 local function index_of(set)
   local index = { by_name = {}, by_shape = {}, by_signature = {}, taken = {} }
   for _, entry in ipairs(traceset.definitions(set)) do
-    remember(index, kernel_of(entry.definition, entry.path))
+    remember(index, kernel_of(entry.definition, entry.path, false, ops.signature(entry.definition)))
   end
   for _, path in ipairs(set.files) do
     index.taken[fs.stem(path)] = true
@@ -241,7 +240,7 @@ local function decide_missing(index, root, def, signature, details)
   local path = fs.join(root, "definitions", def.op_type, name .. ".json")
   local copy = renamed(def, name)
   copy.tags = append({}, def.tags or {})
-  remember(index, kernel_of(copy, path, true))
+  remember(index, kernel_of(copy, path, true, signature, details))
   return {
     action = reason and "conflict" or "new",
     name = name,

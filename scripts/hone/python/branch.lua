@@ -144,11 +144,8 @@ end
 
 ---Count the branch, by where it stands.
 local function count()
-  local report, f = S.world.report, S.frame
+  local report, f = S.world.report, core.code_frame()
   report.branches = report.branches + 1
-  while f and not f.code do
-    f = f.back
-  end
   local line = f and f.line or 0
   local lines = f and report.branch_lines[f.code.file]
   if not lines then

@@ -22,7 +22,6 @@ builtins.keyword = keyword
 -- ---- functions ----------------------------------------------------------------------------------
 
 local raw, checked = {}, {}
-builtins.raw, builtins.checked = raw, checked
 
 function raw.print(args, kw)
   local parts = {}
@@ -124,7 +123,7 @@ local function extreme(symbol, name)
           return unknown.map(v, function(alt)
             local copy = table.move(list, 1, list.n, 1, { n = list.n })
             copy[i] = alt
-            return raw[name](core.list(copy, list.n) and { core.list(copy, list.n), n = 1 }, kw)
+            return raw[name]({ core.list(copy, list.n), n = 1 }, kw)
           end)
         end
         return unknown.new(name .. "()")

@@ -172,10 +172,7 @@ end
 
 ---Where the call being made stands in the source.
 function call.site()
-  local f = S.frame
-  while f and not f.code do
-    f = f.back
-  end
+  local f = core.code_frame()
   if not f then return { file = "?", line = 0 } end
   local owner = f.fn and f.fn.cell and f.fn.cell.class
   return {
@@ -234,7 +231,6 @@ local function call_function(fn, args, kw)
   if code.generator then return core.make_generator(fn, code, frame) end
   return run(fn, code, frame)
 end
-call.run = run
 
 -- ---- built-in functions -------------------------------------------------------------------------
 
@@ -370,7 +366,6 @@ local function call_class(class, args, kw)
   end
   return instance
 end
-call.native_constructor = native_constructor
 
 -- ---- any callable -------------------------------------------------------------------------------
 
@@ -383,9 +378,7 @@ local function call_unknown(fn, args, kw)
   end
   -- A decorator that we cannot see is taken to leave what it decorates as it is.
   if S.decorating and args.n == 1 and not kw then return args[1] end
-  local result = unknown.new(fn.origin .. "()")
-  result.called = { args = args, kw = kw }
-  return result
+  return unknown.new(fn.origin .. "()")
 end
 
 ---Call any value.

@@ -382,11 +382,17 @@ function core.is_exception(e) return type(e) == "table" and e.cls ~= nil and e.t
 
 -- ---- bounds -------------------------------------------------------------------------------------
 
-local function place()
+---The innermost frame that runs code, nil when none does.
+function core.code_frame()
   local f = S.frame
   while f and not f.code do
     f = f.back
   end
+  return f
+end
+
+local function place()
+  local f = core.code_frame()
   if not f then return "?" end
   return ("%s:%d"):format(core.short_file(f.code.file), f.line or 0), f.code
 end

@@ -71,9 +71,6 @@ end
 
 function dict.get(d, k) return d.vals[key_of(k)] end
 
----Whether a lookup that found nothing may still be there: a key of the dict is unknown.
-function dict.fuzzy(d) return d.fuzzy end
-
 function dict.set(d, k, v)
   local key = key_of(k)
   local vals = d.vals

@@ -382,8 +382,7 @@ local function nested_clauses(clauses, index, scope, emit)
     local next_item = core.iterate(v)
     if not next_item then
       store(f, v.element or unknown.new((v.origin or "?") .. "[i]"))
-      local ok, e = core.protected(inner, f)
-      if not ok then f.failed = e end
+      core.protected(inner, f)
       return false
     end
     local known = true

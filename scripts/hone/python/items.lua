@@ -21,12 +21,11 @@ end
 
 local function iterate_range(r)
   local value, step, stop = r.start, r.step, r.stop
-  local how = r.how
   return function()
     if step > 0 and value >= stop or step < 0 and value <= stop then return nil end
     local this = value
     value = value + step
-    return how and this or this
+    return this
   end
 end
 

@@ -521,5 +521,10 @@ end
 
 object.bind = bind
 object.bound = bound
-object.describe = describe
+
+---Let a callable made in Lua bind like a Python function when an instance gives it.
+function object.bind_like_function(fn)
+  fn.get = function(self) return self == nil and fn or bound(fn, self) end
+  return fn
+end
 return object

@@ -7,7 +7,7 @@ local object = require "hone.python.object"
 local types, None = core.types, core.None
 local class_of, lookup, lookup_own = core.class_of, core.lookup, core.lookup_own
 local mtype, floor = math.type, math.floor
-local join, plain = unknown.join, unknown.plain
+local plain = unknown.plain
 local ops = {}
 
 -- ---- numbers ------------------------------------------------------------------------------------
@@ -645,6 +645,4 @@ function ops.bool(v, origin)
   return v
 end
 
-ops.join = join
-ops.number_of = number_of
 return ops

@@ -33,12 +33,6 @@ function Scope:bind(name)
   return slot
 end
 
----A slot without a name, for what evaluation itself keeps.
-function Scope:temporary()
-  self.count = self.count + 1
-  return self.count
-end
-
 ---Where a name lives: "local", slot | "outer", hops, slot | "class" | "global".
 ---Each function or comprehension has a frame; classes and modules keep names in tables.
 function Scope:resolve(name)

@@ -374,11 +374,7 @@ end
 
 ---What `raise v` raises: an exception object.
 local function to_exception(v)
-  if unknown.is(v) then
-    local made = core.exception(types.Exception, { v })
-    made.uncertain = true
-    return made
-  end
+  if unknown.is(v) then return core.exception(types.Exception, { v }) end
   if core.is_class(v) then v = core.call(v, { n = 0 }) end
   if type(v) ~= "table" or not core.is_subclass(v.cls, types.BaseException) then
     if type(v) == "table" and v.cls and v.cls.open then return core.exception(types.Exception, { v }) end
@@ -387,7 +383,6 @@ local function to_exception(v)
   v.trace = core.trace()
   return v
 end
-compile.to_exception = to_exception
 
 function statements.raise_statement(node, scope)
   local value = node[1] and compile.expression(node[1], scope)

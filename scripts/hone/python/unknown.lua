@@ -43,7 +43,6 @@ local function same(a, b)
   end
   return ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
 end
-unknown.same = same
 
 local function add_alternatives(list, v)
   if type(v) == "table" and v.alts then

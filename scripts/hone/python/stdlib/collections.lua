@@ -177,8 +177,7 @@ models["contextlib"] = function()
         return { cls = managed, generator = generator, attrs = {} }
       end, true)
       wrapper.qualname, wrapper.module = fn.qualname, fn.module
-      wrapper.get = function(self) return self == nil and wrapper or object.bound(wrapper, self) end
-      return wrapper
+      return object.bind_like_function(wrapper)
     end,
     closing = function(args) return { cls = nullcontext, inner = args[1], attrs = {} } end,
     redirect_stdout = function() return { cls = nullcontext, inner = None, attrs = {} } end,

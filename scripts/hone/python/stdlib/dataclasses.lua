@@ -189,7 +189,7 @@ end
 local function bind_builtins(made)
   for name, v in pairs(made.dict) do
     if type(v) == "table" and v.cls == types.builtin_function_or_method and name:sub(1, 2) == "__" then
-      v.get = function(self) return self == nil and v or object.bound(v, self) end
+      object.bind_like_function(v)
     end
   end
 end

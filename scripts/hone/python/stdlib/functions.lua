@@ -84,8 +84,7 @@ local function cached(fn)
     cache_info = core.builtin("cache_info", function() return unknown.new("cache_info()") end),
     __wrapped__ = fn,
   }
-  wrapper.get = function(self) return self == nil and wrapper or object.bound(wrapper, self) end
-  return wrapper
+  return object.bind_like_function(wrapper)
 end
 
 local function lru_cache(args)

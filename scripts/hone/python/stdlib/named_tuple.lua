@@ -11,7 +11,7 @@ local named_tuple = {}
 ---Give a class the constructor, fields and text of a named tuple.
 function named_tuple.make(made, fields)
   core.class_changed()
-  made.tuple_like, made.named_fields = true, fields
+  made.tuple_like = true
   table.insert(made.mro, #made.mro, types.tuple)
   for i, entry in ipairs(fields) do
     made.dict[entry.name] = {
@@ -39,8 +39,7 @@ function named_tuple.make(made, fields)
     return d
   end, true)
   for _, name in ipairs { "_replace", "_asdict" } do
-    local fn = made.dict[name]
-    fn.get = function(self) return self == nil and fn or object.bound(fn, self) end
+    object.bind_like_function(made.dict[name])
   end
   made.construct = function(actual, args, kw)
     local v = { cls = actual, n = #fields }
