@@ -20,7 +20,7 @@ comma := ,
 SANITIZERS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(CFLAGS) $(WARNINGS) $(SANITIZERS) -fPIC -fvisibility=hidden -MMD -MP \
-  -D_GNU_SOURCE -DHONE_VERSION='"$(VERSION)"' -Iengine $(LUA_CFLAGS)
+  -D_GNU_SOURCE -DHONE_VERSION='"$(VERSION)"' -Iengine -I. $(LUA_CFLAGS)
 THIRD_PARTY_CFLAGS = -std=c11 $(CFLAGS) $(SANITIZERS) -w -fPIC -fvisibility=hidden
 
 LUA_CFLAGS  = $(shell pkg-config --cflags lua5.4)
@@ -48,13 +48,14 @@ core_edit_LIBS     := -ledit
 core_gpu_SRC       := engine/gpu/probe.c engine/gpu/driver.c engine/gpu/library.c
 core_gpu_LIBS      := -ldl -lpthread
 core_cuda_SRC      := $(wildcard engine/lua/lcuda_*.c) \
-  $(filter-out engine/gpu/probe.c,$(wildcard engine/gpu/*.c))
+  $(filter-out $(addprefix engine/gpu/,probe.c program.c sources.c),$(wildcard engine/gpu/*.c))
 core_cuda_CFLAGS   := -fno-plt
 core_cuda_LIBS     := -ldl -lm -lpthread
 
 # The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
 # The library stays when a Lua state is closed: its threads are asleep in it.
-core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c)
+core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c engine/gpu/tensor/*.c) \
+  $(patsubst %,engine/gpu/%.c,context driver kernel library nvrtc program sources)
 core_tensor_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd
 core_tensor_LIBS   := -lm -lpthread -ldl -Wl,-z,nodelete
 
@@ -68,7 +69,7 @@ PRESENT_MODULES := $(foreach m,$(MODULES),$(if $(wildcard engine/lua/l$(m).c),$(
 TARGETS := $(BIN) $(PRESENT_MODULES:%=$(CORE)/%.so) $(GRAMMARS:%=$(GRAMMAR_DIR)/%.so)
 
 LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luacheckrc)
-C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]')
+C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]' 'cuda/*.h')
 CLANG_FORMAT = build/lintenv/bin/clang-format
 # The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
 SPEC_ENV = PATH="$(abspath build/testenv/bin):$$PATH" HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
@@ -93,6 +94,10 @@ $(BIN): $(HOST_SRC:engine/%.c=$(OUT)/obj/%.o)
 $(OUT)/obj/%.o: engine/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The CUDA sources are laid into this object by the assembler, which tells nobody.
+$(OUT)/obj/gpu/sources.o: $(wildcard cuda/*) engine/tensor/element.h engine/tensor/functions.inc \
+  engine/tensor/ops.def engine/tensor/philox.h
 
 define module_rules
 $(CORE)/$(1).so: $(OUT)/obj/lua/l$(1).o $(core_$(1)_SRC:engine/%.c=$(OUT)/obj/%.o) $(core_$(1)_OBJ)

@@ -6,6 +6,7 @@
 
 #include "gpu/clocks.h"
 #include "interrupt.h"
+#include "lua/gpu_state.h"
 
 /* ---- helpers ------------------------------------------------------------------------------- */
 
@@ -41,16 +42,6 @@ void lcuda_class(lua_State *L, const char *name, const luaL_Reg *methods,
   lua_newtable(L);
   luaL_setfuncs(L, methods, 0);
   lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
-void lcuda_share_state(lua_State *L) {
-  if (lua_getfield(L, LUA_REGISTRYINDEX, LCUDA_STATE) == LUA_TLIGHTUSERDATA) {
-    gpu_state_adopt(lua_touserdata(L, -1));
-  } else {
-    lua_pushlightuserdata(L, gpu_state_get());
-    lua_setfield(L, LUA_REGISTRYINDEX, LCUDA_STATE);
-  }
   lua_pop(L, 1);
 }
 
@@ -219,7 +210,7 @@ static const luaL_Reg functions[] = {{"available", cuda_available},
                                      {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_hone_core_cuda(lua_State *L) {
-  lcuda_share_state(L);
+  share_gpu_state(L);
   luaL_newlib(L, functions);
   lcuda_open_memory(L);
   lcuda_open_kernel(L);

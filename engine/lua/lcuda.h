@@ -36,11 +36,6 @@ typedef struct {
 
 #define LCUDA_POINTEE "__gpu"
 
-/* The registry's field with the light userdata of the gpu_state that all libraries of a state
- * share: publish it, or adopt what another library published. */
-#define LCUDA_STATE "hone.gpu.state"
-void lcuda_share_state(lua_State *L);
-
 /* ---- helpers --------------------------------------------------------------------------------- */
 
 /* nil, message, code; raises "interrupted" */

@@ -189,6 +189,7 @@ static void open_rooms(lua_State *L) { /* [functions, methods] */
   OPEN(linalg);
   OPEN(safetensors);
   OPEN(print);
+  OPEN(cuda);
 }
 
 static void make_metatable(lua_State *L) { /* [functions, methods] */
@@ -205,6 +206,7 @@ static void make_metatable(lua_State *L) { /* [functions, methods] */
     lua_getfield(L, -2, borrowed[i][1]);
     lua_setfield(L, -2, borrowed[i][0]);
   }
+  ltensor_set_pointee(L);
   lua_pushvalue(L, -2);
   lua_pushcclosure(L, tensor_get, 1);
   lua_setfield(L, -2, "__index");

@@ -57,6 +57,13 @@ operand ltensor_check_operand(lua_State *L, int arg, scalar *s);
 void ltensor_push_element(lua_State *L, dtype d, const void *element); /* number or boolean */
 void ltensor_push_shape(lua_State *L, int rank, const int64_t *shape); /* a table */
 
+/* From now on tensors can lie on GPUs; whether there are any is seen when one is used. */
+void ltensor_start_cuda(lua_State *L);
+/* The metatable is at the stack's top: its tensors can be arguments of kernels. */
+void ltensor_set_pointee(lua_State *L);
+/* Push a tensor's elements on the CPU, contiguous there; the tensor itself where it is so. */
+tensor *ltensor_push_on_cpu(lua_State *L, tensor *t);
+
 /* Each room's functions and methods, registered by ltensor.c; the method `tostring` (of the room
  * print) is __tostring too. */
 #define LTENSOR_ROOM(name)                                                                         \
@@ -68,6 +75,7 @@ LTENSOR_ROOM(ops);
 LTENSOR_ROOM(reduce);
 LTENSOR_ROOM(index);
 LTENSOR_ROOM(join);
+LTENSOR_ROOM(cuda);
 
 /* The methods and operators made from ops.def; the table of methods is at the stack's top. */
 void ltensor_register_elementwise(lua_State *L);

@@ -80,11 +80,12 @@ dtype ltensor_check_dtype(lua_State *L, int arg) {
 
 static int check_device(lua_State *L, int arg, const char *name) {
   if (strcmp(name, "cpu") == 0) return DEVICE_CPU;
-  if (strcmp(name, "cuda") == 0) return 0;
-  char *end;
-  long ordinal = strncmp(name, "cuda:", 5) == 0 ? strtol(name + 5, &end, 10) : -1;
-  if (ordinal < 0 || ordinal > 1023 || *end != '\0' || end == name + 5)
+  char *end = NULL;
+  bool is_first = strcmp(name, "cuda") == 0;
+  long ordinal = strncmp(name, "cuda:", 5) == 0 ? strtol(name + 5, &end, 10) : is_first ? 0 : -1;
+  if (ordinal < 0 || ordinal > 1023 || (!is_first && (*end != '\0' || end == name + 5)))
     luaL_argerror(L, arg, lua_pushfstring(L, "there is no device '%s'", name));
+  ltensor_start_cuda(L);
   return (int)ordinal;
 }
 

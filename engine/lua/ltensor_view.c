@@ -1,5 +1,6 @@
 /* ltensor_view.c -- other shapes over the same elements, and copies of them. */
 #include "lua/ltensor.h"
+#include "tensor/device.h"
 
 /* Call make(out, t, ...) with a fresh userdata as out. */
 #define PUSH_VIEW(call)                                                                            \
@@ -175,10 +176,15 @@ static int to(lua_State *L) {
     lua_replace(L, 2);
   }
   ltensor_check_options(L, 2, &options);
-  if (options.device != t->storage->device)
-    return luaL_error(L, "cannot move a tensor between devices: CUDA is not in use");
   tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_to(out, t, options.dtype, &error));
+  if (options.device == t->storage->device) {
+    LTENSOR_TRY(L, tensor_to(out, t, options.dtype, &error));
+  } else {
+    tensor *moved = ltensor_push(L);
+    LTENSOR_TRY(L, tensor_to_device(moved, t, options.device, &error));
+    LTENSOR_TRY(L, tensor_to(out, moved, options.dtype, &error));
+    lua_pop(L, 1);
+  }
   if (out->storage != t->storage) ltensor_account(L, out);
   return 1;
 }

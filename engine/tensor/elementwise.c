@@ -1,5 +1,6 @@
 /* elementwise.c -- from an operation's name and its operands to a loop over one of the kernels. */
 #include <stdio.h>
+#include "tensor/device.h"
 #include "tensor/elementwise.h"
 #include "tensor/loop.h"
 #include "tensor/transpose.h"
@@ -49,6 +50,9 @@ const char *unary_name(enum unary_op op) {
 }
 const char *binary_name(enum binary_op op) {
   return binary_info[op].name;
+}
+const char *ternary_name(enum ternary_op op) {
+  return ternary_info[op].name;
 }
 
 /* ---- numbers as operands ----------------------------------------------------------------------
@@ -201,20 +205,45 @@ static void run_segment(void *context, char *const *data, const int64_t *stride,
   call_kernel(j, data[0], in, n);
 }
 
-static void run_job(job *j, const tensor *to, const tensor *const *in) {
-  loop l;
-  j->k = kernels();
-  j->out = to->dtype;
-  loop_start(&l, to->rank, to->shape);
-  loop_add(&l, to);
-  for (int i = 0; i < j->inputs; i++) {
-    j->in[i] = in[i]->dtype;
-    loop_add(&l, in[i]);
+/* What the loops on the CPU do for this work. */
+static job plan_job(const elementwise_work *w) {
+  const kernel_table *k = kernels();
+  job j = {.k = k, .inputs = w->inputs, .made = w->made, .out = w->to->dtype};
+  for (int i = 0; i < w->inputs; i++) {
+    j.in[i] = w->in[i]->dtype;
+    j.as[i] = compute_dtype(w->compute);
   }
+  switch (w->kind) {
+  case ELEMENTWISE_UNARY: j.unary = k->unary[w->compute][w->op]; break;
+  case ELEMENTWISE_BINARY: j.binary = k->binary[w->compute][w->op]; break;
+  case ELEMENTWISE_TERNARY: j.ternary = k->ternary[w->compute][w->op]; break;
+  case ELEMENTWISE_WHERE:
+    j.as[0] = j.in[0];
+    j.as[1] = j.as[2] = j.made = j.out;
+    j.select = k->select[size_index(dtype_size(j.out))];
+    break;
+  case ELEMENTWISE_CAST: j.as[0] = j.made = j.out; break;
+  }
+  return j;
+}
+
+static void run_on_cpu(const elementwise_work *w) {
+  job j = plan_job(w);
+  loop l;
+  loop_start(&l, w->to->rank, w->to->shape);
+  loop_add(&l, w->to);
+  for (int i = 0; i < w->inputs; i++) loop_add(&l, w->in[i]);
   loop_simplify(&l);
-  bool only_moves = !j->unary && !j->binary && !j->ternary && !j->select && j->in[0] == j->out;
-  if (only_moves && copy_transposed(&l, dtype_size(j->out))) return;
-  loop_run(&l, LOOP_GRAIN, run_segment, j);
+  bool only_moves = w->kind == ELEMENTWISE_CAST && j.in[0] == j.out;
+  if (only_moves && copy_transposed(&l, dtype_size(j.out))) return;
+  loop_run(&l, LOOP_GRAIN, run_segment, &j);
+}
+
+static int run_work(const elementwise_work *w, tensor_error *error) {
+  if (tensor_count(w->to) == 0) return 0;
+  if (!tensor_is_on_cpu(w->to)) return device_functions_get()->elementwise(w, error);
+  run_on_cpu(w);
+  return 0;
 }
 
 /* ---- the checks that all share ----------------------------------------------------------------
@@ -238,11 +267,15 @@ static int refuse(const char *name, int n, const operand *in, const char *why,
   return tensor_fail(error, TENSOR_INVALID, "%.190s: %s", text, why);
 }
 
-static int check_devices(const char *name, int n, const operand *in, tensor_error *error) {
-  for (int i = 0; i < n; i++)
-    if (in[i].tensor->storage->device != DEVICE_CPU)
-      return refuse(name, n, in, "they are not all on the CPU", error);
-  return 0;
+/* The device that operands, and what is written to, lie on. */
+static int find_device(int *device, const char *name, int n, const operand *in, const tensor *into,
+                       tensor_error *error) {
+  const tensor *all[4];
+  for (int i = 0; i < n; i++) all[i] = in[i].tensor;
+  if (into) all[n] = into;
+  int code = tensor_common_device(device, name, into ? n + 1 : n, all, error);
+  if (code || !into || into->storage->device == *device) return code;
+  return refuse(name, n, in, "the result lies on another device than what is written to", error);
 }
 
 /* The shape all operands broadcast to, in `shape`: a tensor without storage. */
@@ -307,44 +340,43 @@ static int prepare(const op_info *op, int n, const operand *in, tensor *out, ten
                    dtype *common, const tensor **to, tensor_error *error) {
   tensor shape;
   dtype result = DTYPE_NONE;
-  int code = check_devices(op->name, n, in, error);
+  int device, code = find_device(&device, op->name, n, in, into, error);
   if (!code) code = choose_dtypes(op, n, in, common, &result, error);
   if (!code) code = common_shape(op->name, n, in, &shape, error);
   if (code) return code;
   *to = into ? into : out;
   if (into) return check_into(op->name, n, in, into, &shape, result, error);
-  return tensor_empty(out, result, DEVICE_CPU, shape.rank, shape.shape, error);
+  return tensor_empty(out, result, device, shape.rank, shape.shape, error);
 }
 
-/* Run the job on operands of which none overlaps `to`, except element for element: rows of which
- * every other element is written may lie between each other, and nobody wants to tell how. */
-static int run_apart(job *j, const tensor *to, int n, const tensor *const *in,
-                     tensor_error *error) {
+/* Run the work on operands of which none overlaps its result, except element for element: rows of
+ * which every other element is written may lie between each other, and nobody wants to tell how. */
+static int run_apart(elementwise_work *w, tensor_error *error) {
   tensor copies[3] = {{0}, {0}, {0}};
-  const tensor *apart[3] = {NULL, NULL, NULL};
   int code = 0;
-  for (int i = 0; i < n && !code; i++) {
-    apart[i] = in[i];
-    if (!tensor_overlaps_partly(to, in[i])) continue;
-    code = tensor_clone(&copies[i], in[i], error);
-    apart[i] = &copies[i];
+  for (int i = 0; i < w->inputs && !code; i++) {
+    if (!tensor_overlaps_partly(w->to, w->in[i])) continue;
+    code = tensor_clone(&copies[i], w->in[i], error);
+    w->in[i] = &copies[i];
   }
-  if (!code) run_job(j, to, apart);
-  for (int i = 0; i < n; i++) tensor_release(&copies[i]);
+  if (!code) code = run_work(w, error);
+  for (int i = 0; i < w->inputs; i++) tensor_release(&copies[i]);
   return code;
 }
 
-static int run_prepared(const op_info *op, int n, const operand *in, dtype common, const tensor *to,
-                        job *j, tensor_error *error) {
+static int run_prepared(enum elementwise_kind kind, int op, const op_info *info, int n,
+                        const operand *in, dtype common, const tensor *to, tensor_error *error) {
   compute_type c = dtype_compute(common);
-  const tensor *tensors[3] = {NULL, NULL, NULL};
-  j->inputs = n;
-  j->made = op->result == BOOL ? DTYPE_BOOL : compute_dtype(c);
-  for (int i = 0; i < n; i++) {
-    tensors[i] = in[i].tensor;
-    j->as[i] = compute_dtype(c);
-  }
-  return run_apart(j, to, n, tensors, error);
+  elementwise_work w = {.kind = kind, .op = op, .compute = c, .inputs = n, .to = to};
+  w.made = info->result == BOOL ? DTYPE_BOOL : compute_dtype(c);
+  for (int i = 0; i < n; i++) w.in[i] = in[i].tensor;
+  return run_apart(&w, error);
+}
+
+/* A result that was made is let go when the work failed. */
+static int finish(tensor *out, const tensor *into, int code) {
+  if (code && !into) tensor_release(out);
+  return code;
 }
 
 /* ---- operations -------------------------------------------------------------------------------
@@ -357,8 +389,7 @@ int tensor_unary(enum unary_op op, tensor *out, tensor *into, const tensor *a,
   const tensor *to;
   int code = prepare(&unary_info[op], 1, in, out, into, &common, &to, error);
   if (code) return code;
-  job j = {.unary = kernels()->unary[dtype_compute(common)][op]};
-  return run_prepared(&unary_info[op], 1, in, common, to, &j, error);
+  return finish(out, into, run_prepared(ELEMENTWISE_UNARY, op, &unary_info[op], 1, in, common, to, error));
 }
 
 static void find_zero(void *context, char *const *data, const int64_t *stride, int64_t n) {
@@ -403,8 +434,8 @@ static int find_zero_as(bool *found, const tensor *t, dtype d, tensor_error *err
 
 static int check_values(enum binary_op op, const operand *in, dtype common, tensor_error *error) {
   const tensor *b = in[1].tensor;
-  bool zero = false;
-  if (divides_integers(op, common) && tensor_count(in[0].tensor) > 0) {
+  bool zero = false, is_seen = tensor_is_on_cpu(b); /* a device would have to be waited for */
+  if (is_seen && divides_integers(op, common) && tensor_count(in[0].tensor) > 0) {
     int code = find_zero_as(&zero, b, common, error);
     if (code) return code;
   }
@@ -455,13 +486,9 @@ static int run_binary(enum binary_op op, operand *in, dtype common, const tensor
   for (int i = 0; i < 2 && !code; i++) code = round_operand(op, &in[i], common, &rounded[i], error);
   if (!code) {
     enum unary_op form = op == BINARY_pow ? power_form(in[1], common) : UNARY_COUNT;
-    compute_type c = dtype_compute(common);
-    job j = {0};
-    if (form == UNARY_COUNT)
-      j.binary = kernels()->binary[c][op];
-    else
-      j.unary = kernels()->unary[c][form];
-    code = run_prepared(&binary_info[op], form == UNARY_COUNT ? 2 : 1, in, common, to, &j, error);
+    code = form == UNARY_COUNT
+               ? run_prepared(ELEMENTWISE_BINARY, op, &binary_info[op], 2, in, common, to, error)
+               : run_prepared(ELEMENTWISE_UNARY, form, &unary_info[form], 1, in, common, to, error);
   }
   tensor_release(&rounded[0]);
   tensor_release(&rounded[1]);
@@ -472,15 +499,9 @@ int tensor_binary(enum binary_op op, tensor *out, tensor *into, operand a, opera
                   tensor_error *error) {
   operand in[2] = {a, b};
   dtype common;
-  tensor made = {0};
   const tensor *to;
-  int code = prepare(&binary_info[op], 2, in, &made, into, &common, &to, error);
-  if (!code) code = run_binary(op, in, common, to, error);
-  if (code)
-    tensor_release(&made);
-  else if (!into)
-    *out = made;
-  return code;
+  int code = prepare(&binary_info[op], 2, in, out, into, &common, &to, error);
+  return code ? code : finish(out, into, run_binary(op, in, common, to, error));
 }
 
 int tensor_ternary(enum ternary_op op, tensor *out, tensor *into, operand a, operand b, operand c,
@@ -490,8 +511,7 @@ int tensor_ternary(enum ternary_op op, tensor *out, tensor *into, operand a, ope
   const tensor *to;
   int code = prepare(&ternary_info[op], 3, in, out, into, &common, &to, error);
   if (code) return code;
-  job j = {.ternary = kernels()->ternary[dtype_compute(common)][op]};
-  return run_prepared(&ternary_info[op], 3, in, common, to, &j, error);
+  return finish(out, into, run_prepared(ELEMENTWISE_TERNARY, op, &ternary_info[op], 3, in, common, to, error));
 }
 
 int tensor_where(tensor *out, tensor *into, const tensor *condition, operand a, operand b,
@@ -501,21 +521,20 @@ int tensor_where(tensor *out, tensor *into, const tensor *condition, operand a, 
   if (condition->dtype != DTYPE_BOOL && condition->dtype != DTYPE_UINT8)
     return refuse("where", 3, in, "the condition is not bool", error);
   dtype common = into ? into->dtype : promote_operands(2, chosen);
-  int code = check_devices("where", 3, in, error);
+  int device, code = find_device(&device, "where", 3, in, into, error);
   bool packed = common == DTYPE_FLOAT4_E2M1 &&
                 (a.tensor->dtype != DTYPE_FLOAT4_E2M1 || b.tensor->dtype != DTYPE_FLOAT4_E2M1);
   if (!code && (common == DTYPE_NONE || packed))
     return refuse("where", 3, in, "these dtypes do not mix; convert one", error);
   if (!code) code = common_shape("where", 3, in, &shape, error);
   if (!code && into) code = check_into("where", 3, in, into, &shape, common, error);
-  if (!code && !into) code = tensor_empty(out, common, DEVICE_CPU, shape.rank, shape.shape, error);
+  if (!code && !into) code = tensor_empty(out, common, device, shape.rank, shape.shape, error);
   if (code) return code;
-  const tensor *tensors[3] = {condition, a.tensor, b.tensor};
-  job j = {.inputs = 3,
-           .as = {condition->dtype, common, common},
-           .made = common,
-           .select = kernels()->select[size_index(dtype_size(common))]};
-  return run_apart(&j, into ? into : out, 3, tensors, error);
+  elementwise_work w = {.kind = ELEMENTWISE_WHERE,
+                        .inputs = 3,
+                        .to = into ? into : out,
+                        .in = {condition, a.tensor, b.tensor}};
+  return finish(out, into, run_apart(&w, error));
 }
 
 /* ---- copies -----------------------------------------------------------------------------------
@@ -527,31 +546,42 @@ static int refuse_copy(const tensor *to, const tensor *from, const char *why, te
                      tensor_describe(from, left), tensor_describe(to, right), why);
 }
 
-static void copy_elements(const tensor *to, const tensor *from) {
-  job j = {.inputs = 1, .as = {to->dtype}, .made = to->dtype};
-  run_job(&j, to, &from);
+static int copy_here(const tensor *to, const tensor *from, tensor_error *error) {
+  elementwise_work w = {.kind = ELEMENTWISE_CAST, .inputs = 1, .to = to, .in = {from}};
+  return run_work(&w, error);
+}
+
+/* From one device to another: brought there as it is, then copied. One number goes by value. */
+static int copy_across(const tensor *to, const tensor *from, tensor_error *error) {
+  tensor brought;
+  bool is_number = tensor_is_on_cpu(from) && tensor_count(from) == 1;
+  if (is_number) return copy_here(to, from, error);
+  int code = tensor_to_device(&brought, from, to->storage->device, error);
+  if (code) return code;
+  code = copy_here(to, &brought, error);
+  tensor_release(&brought);
+  return code;
 }
 
 int tensor_copy(tensor *to, const tensor *from, tensor_error *error) {
   tensor expanded, copied = {0};
   if ((to->dtype == DTYPE_FLOAT4_E2M1) != (from->dtype == DTYPE_FLOAT4_E2M1))
     return refuse_copy(to, from, "float4_e2m1 holds pairs; unpack or pack them", error);
-  if (to->storage->device != DEVICE_CPU || from->storage->device != DEVICE_CPU)
-    return refuse_copy(to, from, "they are not both on the CPU", error);
   if (tensor_overlaps_itself(to))
     return refuse_copy(to, from, "several of its elements share their memory; clone it first",
                        error);
   int code = tensor_expand(&expanded, from, to->rank, to->shape, error);
   if (code) return refuse_copy(to, from, "the shapes do not fit", error);
   tensor_release(&expanded);
+  if (to->storage->device != from->storage->device) return copy_across(to, from, error);
   if (tensor_overlaps_partly(to, from)) {
     code = tensor_clone(&copied, from, error);
     if (code) return code;
     from = &copied;
   }
-  copy_elements(to, from);
+  code = copy_here(to, from, error);
   tensor_release(&copied);
-  return 0;
+  return code;
 }
 
 int tensor_fill(tensor *t, operand value, tensor_error *error) {

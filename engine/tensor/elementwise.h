@@ -32,6 +32,7 @@ dtype promote_operands(int n, const operand *operands);
 
 const char *unary_name(enum unary_op op);
 const char *binary_name(enum binary_op op);
+const char *ternary_name(enum ternary_op op);
 
 /* A new tensor in *out; with `into`, which may be an operand, its elements instead, and no *out. */
 int tensor_unary(enum unary_op op, tensor *out, tensor *into, const tensor *a, tensor_error *error);

@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "tensor/storage.h"
+#include "tensor/device.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LARGE (4 * HUGE_PAGE)
-
-static _Atomic(const device_functions *) devices;
 
 int tensor_fail(tensor_error *error, int code, const char *format, ...) {
   va_list arguments;
@@ -19,10 +17,6 @@ int tensor_fail(tensor_error *error, int code, const char *format, ...) {
   vsnprintf(error->text, sizeof error->text, format, arguments);
   va_end(arguments);
   return code;
-}
-
-void device_register(const device_functions *functions) {
-  atomic_store(&devices, functions);
 }
 
 /* ---- large blocks, kept for the next one ------------------------------------------------------
@@ -101,7 +95,8 @@ static size_t round_up(size_t bytes, size_t to) {
 static atomic_size_t in_use;
 
 size_t storage_bytes_in_use(void) {
-  return atomic_load(&in_use);
+  const device_functions *devices = device_functions_get();
+  return atomic_load(&in_use) + (devices ? devices->bytes_in_use() : 0);
 }
 
 static void free_small(storage *s) {
@@ -143,12 +138,12 @@ static int allocate_on_cpu(storage *s, tensor_error *error) {
 }
 
 static int allocate_on_device(storage *s, tensor_error *error) {
-  const device_functions *functions = atomic_load(&devices);
-  if (!functions)
+  const device_functions *devices = device_functions_get();
+  if (!devices)
     return tensor_fail(error, TENSOR_DEVICE,
                        "cannot allocate %zu bytes on cuda:%d: CUDA is not in use", s->bytes,
                        s->device);
-  return functions->allocate(s, error);
+  return devices->allocate(s, error);
 }
 
 int storage_wrap(storage **out, int device, void *data, size_t bytes, void (*release)(storage *),

@@ -28,14 +28,6 @@ typedef struct storage {
   void *owner;                       /* for release */
 } storage;
 
-/* What a device brings along. The CUDA side registers itself when it is first loaded. */
-typedef struct device_functions {
-  int (*allocate)(storage *s,
-                  tensor_error *error); /* sets data, release, owner from device, bytes */
-} device_functions;
-
-void device_register(const device_functions *functions);
-
 /* New memory, not initialised, with one reference. */
 int storage_new(storage **out, int device, size_t bytes, tensor_error *error);
 
@@ -43,7 +35,7 @@ int storage_new(storage **out, int device, size_t bytes, tensor_error *error);
 int storage_wrap(storage **out, int device, void *data, size_t bytes, void (*release)(storage *),
                  void *owner, tensor_error *error);
 
-/* What storages that storage_new made on the CPU hold at present. */
+/* What storages that storage_new made hold at present, on the CPU and on devices. */
 size_t storage_bytes_in_use(void);
 
 storage *storage_retain(storage *s);

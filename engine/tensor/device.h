@@ -1,0 +1,66 @@
+/* device.h -- what a device other than the CPU does for tensors. The files beside this one check
+ * operands, choose dtypes and make results, on any device alike; then a device only computes. It
+ * registers itself when it is first used.
+ *
+ * Functions return 0 or a negative code with *error filled. Their operands lie on one device, and
+ * what they are given to write overlaps nothing that they read, except element for element. Work is
+ * queued: only what brings elements to the host waits for it. */
+#ifndef HONE_DEVICE_H
+#define HONE_DEVICE_H
+
+#include "tensor/kernels.h"
+#include "tensor/tensor.h"
+
+/* One of ops.def, or a choice, or a cast: `to` = op(in...), each broadcast to its shape. An operand
+ * that lies on the CPU has one element, which is passed by value. */
+enum elementwise_kind {
+  ELEMENTWISE_CAST,
+  ELEMENTWISE_UNARY,
+  ELEMENTWISE_BINARY,
+  ELEMENTWISE_TERNARY,
+  ELEMENTWISE_WHERE /* in[0] is the condition; in[1], in[2] and to have one dtype */
+};
+
+typedef struct elementwise_work {
+  enum elementwise_kind kind;
+  int op;               /* an enum of kernels.h */
+  compute_type compute; /* what operands are converted to; not looked at for a cast or a choice */
+  dtype made;           /* what the operation gives, before it is cast to to's dtype; likewise */
+  int inputs;
+  const tensor *to, *in[3];
+} elementwise_work;
+
+typedef struct device_functions {
+  /* ---- memory ---- */
+  int (*allocate)(storage *s, tensor_error *error); /* sets data, release, owner from device, bytes */
+  size_t (*bytes_in_use)(void);                     /* of all devices */
+  /* Bytes of a storage to the host and back, from `at` on; the call returns when they are there. */
+  int (*upload)(storage *to, size_t at, const void *from, size_t bytes, tensor_error *error);
+  int (*download)(void *to, storage *from, size_t at, size_t bytes, tensor_error *error);
+  /* Between two devices. */
+  int (*transfer)(storage *to, size_t to_at, storage *from, size_t from_at, size_t bytes,
+                  tensor_error *error);
+
+  int (*elementwise)(const elementwise_work *work, tensor_error *error);
+} device_functions;
+
+void device_register(const device_functions *functions);
+
+/* The functions for tensors that do not lie on the CPU; NULL before a device registered. */
+const device_functions *device_functions_get(void);
+
+static inline bool tensor_is_on_cpu(const tensor *t) {
+  return t->storage->device == DEVICE_CPU;
+}
+
+/* The device that n operands lie on, in *device. One-element tensors without dimensions may lie on
+ * the CPU while the others do not, as in torch. `name`: what is tried, "add". */
+int tensor_common_device(int *device, const char *name, int n, const tensor *const *operands,
+                         tensor_error *error);
+
+/* t on the CPU, contiguous if it had to be brought there; itself if it is there. */
+int tensor_to_cpu(tensor *out, const tensor *t, tensor_error *error);
+/* A contiguous copy on another device, or t itself where it lies there. */
+int tensor_to_device(tensor *out, const tensor *t, int device, tensor_error *error);
+
+#endif
