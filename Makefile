@@ -48,14 +48,14 @@ core_edit_LIBS     := -ledit
 core_gpu_SRC       := engine/gpu/probe.c engine/gpu/driver.c engine/gpu/library.c
 core_gpu_LIBS      := -ldl -lpthread
 core_cuda_SRC      := $(wildcard engine/lua/lcuda_*.c) \
-  $(filter-out $(addprefix engine/gpu/,probe.c program.c sources.c),$(wildcard engine/gpu/*.c))
+  $(filter-out $(addprefix engine/gpu/,blas.c probe.c program.c sources.c),$(wildcard engine/gpu/*.c))
 core_cuda_CFLAGS   := -fno-plt
 core_cuda_LIBS     := -ldl -lm -lpthread
 
 # The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
 # The library stays when a Lua state is closed: its threads are asleep in it.
 core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c engine/gpu/tensor/*.c) \
-  $(patsubst %,engine/gpu/%.c,context driver kernel library nvrtc program sources)
+  $(patsubst %,engine/gpu/%.c,blas context driver kernel library nvrtc program sources)
 core_tensor_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd
 core_tensor_LIBS   := -lm -lpthread -ldl -Wl,-z,nodelete
 

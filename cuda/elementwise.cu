@@ -5,7 +5,8 @@
 //   COMPUTE, CLASS                 the type that is computed in; F, I or B
 //   APPLY                          the expression over a, b, c: "op_add(a, b)"
 //   MADE                           the type that the expression is of
-//   ITEMS, STEPS, WIDE             elements in a vector, vectors a thread; 1 for 64-bit places
+//   ITEMS, STEPS                   elements in a vector, vectors a thread
+//   FLAT, WIDE                     1 where there is one dimension; 1 for 64-bit places
 #include "types.cuh"
 #include "elementwise.h"
 
@@ -66,6 +67,7 @@ struct Places {
 
 inline Places find(const elementwise_arguments &a, place i) {
   Places p = {0, {0, 0, 0}};
+#if !FLAT
   for (int d = a.shape.rank - 1; d > 0; d--) {
 #if WIDE
     place rest = i / a.shape.size[d];
@@ -77,6 +79,7 @@ inline Places find(const elementwise_arguments &a, place i) {
     for (int k = 0; k < INPUTS; k++) p.in[k] += at * a.in_stride[k][d];
     i = rest;
   }
+#endif
   p.out += i * a.out_stride[0];
   for (int k = 0; k < INPUTS; k++) p.in[k] += i * a.in_stride[k][0];
   return p;
@@ -105,7 +108,8 @@ template <typename Type> struct Operand<Type, VALUE> {
   T number(int) { return value; }
 };
 
-extern "C" __global__ void __launch_bounds__(256) elementwise(const __grid_constant__ elementwise_arguments g) {
+extern "C" __global__ void __launch_bounds__(256)
+    elementwise(const __grid_constant__ elementwise_arguments g) {
   Operand<IN0, MODE0> x[STEPS];
   Operand<IN1, MODE1> y[STEPS];
   Operand<IN2, MODE2> z[STEPS];

@@ -4,20 +4,19 @@
 #include "prelude.cuh"
 #include "transpose.h"
 
-#define SIDE TRANSPOSE_SIDE
 #define THREADS 256
 
 struct Square {
-  int64_t to, from;   // offsets of its matrix, in elements
+  int64_t to, from;    // offsets of its matrix, in elements
   int64_t row, column; // of its corner
 };
 
-inline Square find_square(const transpose_arguments &a) {
+inline Square find_square(const transpose_arguments &a, int side) {
   int64_t i = blockIdx.x;
   Square s;
-  s.column = i % a.column_squares * SIDE;
+  s.column = i % a.column_squares * side;
   i /= a.column_squares;
-  s.row = i % a.row_squares * SIDE;
+  s.row = i % a.row_squares * side;
   i /= a.row_squares;
   s.to = s.from = 0;
   for (int d = a.outer.rank - 1; d >= 0; d--) {
@@ -29,16 +28,19 @@ inline Square find_square(const transpose_arguments &a) {
   return s;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) transpose(const __grid_constant__ transpose_arguments a) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    transpose(const __grid_constant__ transpose_arguments a) {
+  constexpr int SIDE = TRANSPOSE_SIDE;
   __shared__ WORD square[SIDE][SIDE + 1];
-  Square s = find_square(a);
+  Square s = find_square(a, SIDE);
   const WORD *from = static_cast<const WORD *>(a.from) + s.from;
   WORD *to = static_cast<WORD *>(a.to) + s.to;
   int lane = threadIdx.x % SIDE, step = threadIdx.x / SIDE;
 #pragma unroll
   for (int k = 0; k < SIDE; k += THREADS / SIDE) {
     int64_t row = s.row + lane, column = s.column + k + step;
-    if (row < a.rows && column < a.columns) square[k + step][lane] = from[column * a.from_column + row];
+    if (row < a.rows && column < a.columns)
+      square[k + step][lane] = from[column * a.from_column + row];
   }
   __syncthreads();
 #pragma unroll
@@ -49,26 +51,31 @@ extern "C" __global__ void __launch_bounds__(THREADS) transpose(const __grid_con
 }
 
 // Sizes, strides and addresses are even. A word of `square` is two columns of one row.
-extern "C" __global__ void __launch_bounds__(THREADS) transpose_pairs(const __grid_constant__ transpose_arguments a) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    transpose_pairs(const __grid_constant__ transpose_arguments a) {
+  constexpr int SIDE = TRANSPOSE_PAIR_SIDE, WARPS = THREADS / 32;
   __shared__ uint32_t square[SIDE][SIDE / 2 + 1];
-  Square s = find_square(a);
-  const uint32_t *from = reinterpret_cast<const uint32_t *>(static_cast<const uint16_t *>(a.from) + s.from);
-  uint32_t *to = reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(a.to) + s.to);
+  Square s = find_square(a, SIDE);
+  const uint16_t *from = static_cast<const uint16_t *>(a.from) + s.from;
+  uint16_t *to = static_cast<uint16_t *>(a.to) + s.to;
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 #pragma unroll
-  for (int k = 0; k < SIDE / 2; k += THREADS / 32) {
-    int64_t row = s.row + 2 * lane, column = s.column + 2 * (k + warp);
+  for (int k = 0; k < SIDE; k += WARPS) { // pairs of columns, by two halves of the rows
+    int pair = (k + warp) / 2, at = 2 * lane + (k + warp) % 2 * 64;
+    int64_t row = s.row + at, column = s.column + 2 * pair;
     if (row >= a.rows || column >= a.columns) continue;
-    uint32_t left = from[(column * a.from_column + row) / 2];
-    uint32_t right = from[((column + 1) * a.from_column + row) / 2];
-    square[2 * lane][k + warp] = __byte_perm(left, right, 0x5410);
-    square[2 * lane + 1][k + warp] = __byte_perm(left, right, 0x7632);
+    const uint16_t *line = from + column * a.from_column + row;
+    uint32_t left = *reinterpret_cast<const uint32_t *>(line);
+    uint32_t right = *reinterpret_cast<const uint32_t *>(line + a.from_column);
+    square[at][pair] = __byte_perm(left, right, 0x5410);
+    square[at + 1][pair] = __byte_perm(left, right, 0x7632);
   }
   __syncthreads();
-#pragma unroll
-  for (int k = 0; k < SIDE; k += THREADS / 32) {
-    int64_t row = s.row + k + warp, column = s.column + 2 * lane;
+#pragma unroll 8
+  for (int k = 0; k < 2 * SIDE; k += WARPS) { // rows, by two halves of the columns
+    int at = (k + warp) / 2, pair = lane + (k + warp) % 2 * 32;
+    int64_t row = s.row + at, column = s.column + 2 * pair;
     if (row < a.rows && column < a.columns)
-      to[(row * a.to_row + column) / 2] = square[k + warp][lane];
+      *reinterpret_cast<uint32_t *>(to + row * a.to_row + column) = square[at][pair];
   }
 }

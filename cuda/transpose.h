@@ -4,7 +4,8 @@
 
 #include "strided.h"
 
-#define TRANSPOSE_SIDE 64 /* of a square */
+#define TRANSPOSE_SIDE 64 /* of a square, in elements */
+#define TRANSPOSE_PAIR_SIDE 128 /* of one of 16-bit elements */
 
 typedef struct transpose_arguments {
   void *to;

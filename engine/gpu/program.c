@@ -37,14 +37,16 @@ typedef struct {
   size_t size;
 } Image;
 
+__extension__ typedef unsigned __int128 Hash;
+
 /* FNV-1a over 128 bits, of texts and their lengths. */
-static void add_to_hash(unsigned __int128 *hash, const void *data, size_t size) {
-  static const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13B;
+static void add_to_hash(Hash *hash, const void *data, size_t size) {
+  static const Hash prime = ((Hash)1 << 88) + 0x13B;
   const unsigned char *bytes = data;
   for (size_t i = 0; i < size; i++) *hash = (*hash ^ bytes[i]) * prime;
 }
 
-static void add_text(unsigned __int128 *hash, const char *text) {
+static void add_text(Hash *hash, const char *text) {
   size_t size = strlen(text);
   add_to_hash(hash, &size, sizeof size);
   add_to_hash(hash, text, size);
@@ -55,7 +57,7 @@ static bool cache_path(char path[4096], const char *file, const char *macros, co
                        const gpu_nvrtc *nvrtc) {
   int version[2] = {0, 0};
   nvrtc->version(&version[0], &version[1]);
-  unsigned __int128 hash = ((unsigned __int128)0x6C62272E07BB0142 << 64) | 0x62B821756295C58D;
+  Hash hash = ((Hash)0x6C62272E07BB0142 << 64) | 0x62B821756295C58D;
   add_to_hash(&hash, version, sizeof version);
   add_text(&hash, arch);
   add_text(&hash, file);

@@ -13,6 +13,8 @@
   F(strided, "strided.h", "cuda/strided.h")                                                        \
   F(elementwise_h, "elementwise.h", "cuda/elementwise.h")                                          \
   F(elementwise, "elementwise.cu", "cuda/elementwise.cu")                                          \
+  F(matmul_h, "matmul.h", "cuda/matmul.h")                                                         \
+  F(matmul, "matmul.cu", "cuda/matmul.cu")                                                         \
   F(transpose_h, "transpose.h", "cuda/transpose.h")                                                \
   F(transpose, "transpose.cu", "cuda/transpose.cu")
 

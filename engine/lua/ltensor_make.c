@@ -1,6 +1,7 @@
 /* ltensor_make.c -- making tensors: of a value, from tables, from bytes; and back into Lua. */
 #include <math.h>
 #include "lua/ltensor.h"
+#include "tensor/device.h"
 
 /* ---- of one value -----------------------------------------------------------------------------
  */
@@ -100,6 +101,19 @@ static int make_full_like(lua_State *L) {
   return push_full(L, t->rank, t->shape, &options, value);
 }
 
+/* What was made on the CPU, as the options have it, in *result, which becomes the stack's top. */
+static int place(lua_State *L, tensor *result, tensor *made, const ltensor_options *options) {
+  tensor_error error;
+  int top = lua_gettop(L) - 1;
+  tensor *moved = ltensor_push(L);
+  LTENSOR_TRY(L, tensor_to_device(moved, made, options->device, &error));
+  LTENSOR_TRY(L, tensor_to(result, moved, options->dtype, &error));
+  tensor_release(moved);
+  tensor_release(made);
+  lua_settop(L, top);
+  return ltensor_finish(L, result);
+}
+
 /* ---- sequences --------------------------------------------------------------------------------
  */
 
@@ -107,16 +121,12 @@ static int make_full_like(lua_State *L) {
 static int push_sequence(lua_State *L, int64_t n, dtype from, const ltensor_options *options,
                          void (*fill)(const void *context, void *out, int64_t n),
                          const void *context) {
-  tensor_error error;
   ltensor_options wide = {from, DEVICE_CPU};
   tensor *result = ltensor_push(L);
   push_empty(L, 1, &n, &wide);
   tensor *made = ltensor_check(L, -1);
   fill(context, tensor_data(made), n);
-  LTENSOR_TRY(L, tensor_to(result, made, options->dtype, &error));
-  tensor_release(made);
-  lua_pop(L, 1);
-  return ltensor_finish(L, result);
+  return place(L, result, made, options);
 }
 
 typedef struct steps {
@@ -290,10 +300,8 @@ static int make_new(lua_State *L) {
   else
     r.integers = tensor_data(read);
   if (tensor_count(read) > 0) read_value(L, &r, 0);
-  LTENSOR_TRY(L, tensor_to(result, read, options.dtype, &error));
-  tensor_release(read);
-  lua_settop(L, 3);
-  return ltensor_finish(L, result);
+  lua_settop(L, 4);
+  return place(L, result, read, &options);
 }
 
 /* ---- back into Lua ----------------------------------------------------------------------------
@@ -306,7 +314,7 @@ static int tensor_item(lua_State *L) {
   if (tensor_count(t) != 1)
     return luaL_error(L, "cannot take the item of %s: it does not have exactly one",
                       tensor_describe(t, text));
-  ltensor_push_element(L, t->dtype, tensor_data(t));
+  ltensor_push_element(L, t->dtype, tensor_data(ltensor_push_on_cpu(L, t)));
   return 1;
 }
 
@@ -326,7 +334,7 @@ static void push_list(lua_State *L, const tensor *t, int depth, const char *data
 
 /* t:tolist() -> nested tables, or a number or boolean for a 0-d tensor */
 static int tensor_tolist(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_push_on_cpu(L, ltensor_check(L, 1));
   push_list(L, t, 0, tensor_data(t));
   return 1;
 }
@@ -352,7 +360,7 @@ static int make_from_bytes(lua_State *L) {
 /* t:bytes() -> a string: its elements in order, little-endian */
 static int tensor_to_bytes(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *whole = ltensor_push(L);
+  tensor *t = ltensor_push_on_cpu(L, ltensor_check(L, 1)), *whole = ltensor_push(L);
   LTENSOR_TRY(L, tensor_contiguous(whole, t, &error));
   lua_pushlstring(L, tensor_count(whole) ? tensor_data(whole) : "", tensor_bytes(whole));
   return 1;
@@ -370,7 +378,9 @@ static int tensor_unpack_float4(lua_State *L) {
   int64_t shape[TENSOR_MAX_RANK];
   for (int i = 0; i < t->rank; i++) shape[i] = t->shape[i];
   shape[t->rank - 1] *= 2;
-  tensor *pairs = ltensor_push(L), *out = ltensor_push(L);
+  ltensor_options there = {DTYPE_FLOAT32, t->storage->device};
+  t = ltensor_push_on_cpu(L, t);
+  tensor *placed = ltensor_push(L), *pairs = ltensor_push(L), *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_contiguous(pairs, t, &error));
   LTENSOR_TRY(L, tensor_empty(out, DTYPE_FLOAT32, DEVICE_CPU, t->rank, shape, &error));
   const uint8_t *from = tensor_data(pairs);
@@ -379,7 +389,8 @@ static int tensor_unpack_float4(lua_State *L) {
     to[2 * i] = float_from_float4_e2m1(from[i] & 15);
     to[2 * i + 1] = float_from_float4_e2m1(from[i] >> 4);
   }
-  return ltensor_finish(L, out);
+  lua_remove(L, -2);
+  return place(L, placed, out, &there);
 }
 
 /* t:pack_float4() -> float4_e2m1 with the last dimension halved, rounded to nearest even */
@@ -390,7 +401,10 @@ static int tensor_pack_float4(lua_State *L) {
   int64_t shape[TENSOR_MAX_RANK];
   for (int i = 0; i < t->rank; i++) shape[i] = t->shape[i];
   shape[t->rank - 1] /= 2;
-  tensor *floats = ltensor_push(L), *whole = ltensor_push(L), *out = ltensor_push(L);
+  ltensor_options there = {DTYPE_FLOAT4_E2M1, t->storage->device};
+  t = ltensor_push_on_cpu(L, t);
+  tensor *floats = ltensor_push(L), *whole = ltensor_push(L);
+  tensor *placed = ltensor_push(L), *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_to(floats, t, DTYPE_FLOAT32, &error));
   LTENSOR_TRY(L, tensor_contiguous(whole, floats, &error));
   LTENSOR_TRY(L, tensor_empty(out, DTYPE_FLOAT4_E2M1, DEVICE_CPU, t->rank, shape, &error));
@@ -399,7 +413,7 @@ static int tensor_pack_float4(lua_State *L) {
   for (int64_t i = 0, n = tensor_count(out); i < n; i++)
     to[i] = (uint8_t)(float4_e2m1_from_float(from[2 * i]) | float4_e2m1_from_float(from[2 * i + 1])
                                                                 << 4);
-  return ltensor_finish(L, out);
+  return place(L, placed, out, &there);
 }
 
 const luaL_Reg ltensor_make_functions[] = {{"empty", make_empty},

@@ -30,6 +30,20 @@ typedef struct elementwise_work {
   const tensor *to, *in[3];
 } elementwise_work;
 
+/* Many elements to one (reduce.h). `to` and `indices` are contiguous, of the shape that is left of
+ * in's without `dims`; of extremes either may be NULL. */
+enum reduction_kind { REDUCTION_FOLD, REDUCTION_EXTREME, REDUCTION_VARIANCE, REDUCTION_LOGSUMEXP };
+
+typedef struct reduction_work {
+  enum reduction_kind kind;
+  enum fold_op op; /* of a fold or an extreme; of squares, the root of their sum */
+  const tensor *in, *to, *indices;
+  unsigned dims;
+  double scale; /* of a sum of floats; 0: none */
+  double correction;
+  bool root; /* of a variance */
+} reduction_work;
+
 typedef struct device_functions {
   /* ---- memory ---- */
   int (*allocate)(storage *s, tensor_error *error); /* sets data, release, owner from device, bytes */
@@ -42,6 +56,16 @@ typedef struct device_functions {
                   tensor_error *error);
 
   int (*elementwise)(const elementwise_work *work, tensor_error *error);
+
+  /* [.., m, n] = [.., m, k] [.., k, n], of one rank and with equal sizes before the last two. `to`
+   * is contiguous, of the operands' dtype or of what it is added up in, and has elements. */
+  int (*matmul)(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
+
+  /* ---- reductions ---- */
+  int (*reduce)(const reduction_work *work, tensor_error *error);
+  /* Along one dimension of `in`; `to` is contiguous. */
+  int (*softmax)(const tensor *to, const tensor *in, int dim, bool logarithm, tensor_error *error);
+  int (*scan)(enum fold_op op, const tensor *to, const tensor *in, int dim, tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

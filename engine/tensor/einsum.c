@@ -1,6 +1,7 @@
 /* Einstein's sums, as products of batches of matrices from left to right. */
 #include <string.h>
 
+#include "tensor/elementwise.h"
 #include "tensor/linalg.h"
 
 enum {
@@ -305,18 +306,17 @@ static int multiply_term(const sum *s, int done, term *a, const term *b, tensor_
 }
 
 /* A tensor of ones that takes no memory to speak of: all its elements are one. */
-static int make_one(tensor *out, dtype type, tensor_error *error) {
-  const int64_t one = 1;
-  int err = tensor_empty(out, type, DEVICE_CPU, 0, NULL, error);
-  if (!err) dtype_convert(type, tensor_data(out), DTYPE_INT64, &one, 1);
-  return err;
+static int make_one(tensor *out, const tensor *like, tensor_error *error) {
+  scalar one;
+  int err = tensor_empty(out, like->dtype, like->storage->device, 0, NULL, error);
+  return err ? err : tensor_fill(out, scalar_integer(&one, 1), error);
 }
 
 /* Sum over the labels that neither `other` nor anything after term number `done` has, by a product
  * with ones. */
 static int sum_out(const sum *s, int done, term *t, const term *other, tensor_error *error) {
   term ones = {0};
-  int err = make_one(&ones.tensor, t->tensor.dtype, error);
+  int err = make_one(&ones.tensor, &t->tensor, error);
   for (int d = 0; d < t->tensor.rank && !err; d++) {
     int label = t->labels[d];
     if (is_needed(s, done, label) || (other && term_has(other, label))) continue;
@@ -349,8 +349,8 @@ static int arrange(tensor *out, const sum *s, tensor_error *error) {
 static int check_operands(const sum *s, const tensor *const *operands, tensor_error *error) {
   if (s->n < 1 || s->n > MOST_OPERANDS) return complain(s, "there must be 1 to 16 operands", error);
   for (int i = 0; i < s->n; i++) {
-    if (operands[i]->storage->device != DEVICE_CPU)
-      return tensor_fail(error, TENSOR_DEVICE, "cannot sum tensors that are not on the CPU");
+    if (operands[i]->storage->device != operands[0]->storage->device)
+      return complain(s, "the operands lie on two devices", error);
     if (operands[i]->dtype != operands[0]->dtype)
       return complain(s, "the dtypes of the operands differ", error);
   }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "tensor/device.h"
+#include "tensor/elementwise.h"
 #include "tensor/gemm.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -13,8 +15,8 @@ static int refuse(const tensor *a, const tensor *b, const char *why, tensor_erro
 }
 
 static int check_operands(const tensor *a, const tensor *b, tensor_error *error) {
-  if (a->storage->device != DEVICE_CPU || b->storage->device != DEVICE_CPU)
-    return tensor_fail(error, TENSOR_DEVICE, "cannot multiply tensors that are not on the CPU");
+  if (a->storage->device != b->storage->device)
+    return refuse(a, b, "they lie on two devices; move one with to()", error);
   if (a->dtype != b->dtype) return refuse(a, b, "the dtypes differ", error);
   if (a->dtype == DTYPE_BOOL || a->dtype == DTYPE_FLOAT4_E2M1)
     return refuse(a, b, "this dtype has no products", error);
@@ -48,6 +50,14 @@ static void place(const void *context, int64_t i, int64_t *a_bytes, int64_t *b_b
   *b_bytes = batch_offset(o->b, i);
 }
 
+static int multiply_on_cpu(tensor *to, const tensor *a, const tensor *b, int64_t count,
+                           tensor_error *error) {
+  matrix left = matrix_of(a), right = matrix_of(b);
+  operands both = {a, b};
+  gemm_batch batch = {count, place, &both};
+  return gemm_batched(tensor_data(to), to->dtype, &left, &right, &batch, error);
+}
+
 /* [.., m, k] by [.., k, n], of one rank and with equal sizes before; the result is of `type`. */
 static int multiply(tensor *out, const tensor *a, const tensor *b, dtype type,
                     tensor_error *error) {
@@ -57,13 +67,11 @@ static int multiply(tensor *out, const tensor *a, const tensor *b, dtype type,
   shape[rank - 1] = b->shape[rank - 1];
   for (int d = 0; d < rank - 2; d++) count *= shape[d];
   tensor product = {0};
-  int err = tensor_empty(&product, type, DEVICE_CPU, rank, shape, error);
+  int err = tensor_empty(&product, type, a->storage->device, rank, shape, error);
   if (err) return err;
-  matrix left = matrix_of(a), right = matrix_of(b);
-  operands both = {a, b};
-  gemm_batch batch = {count, place, &both};
   if (tensor_count(&product) > 0)
-    err = gemm_batched(tensor_data(&product), type, &left, &right, &batch, error);
+    err = tensor_is_on_cpu(a) ? multiply_on_cpu(&product, a, b, count, error)
+                              : device_functions_get()->matmul(&product, a, b, error);
   if (err)
     tensor_release(&product);
   else
@@ -231,6 +239,21 @@ static void scale_and_add_integer(uint64_t *sum, const uint64_t *product, int64_
   for (int64_t i = 0; i < n; i++) sum[i] = alpha * product[i] + beta * sum[i];
 }
 
+static operand factor(scalar *s, const tensor *t, double value) {
+  return dtype_is_float(t->dtype) ? scalar_float(s, value) : scalar_integer(s, (int64_t)value);
+}
+
+/* By one operation after the other, rounded as the loops below round. */
+static int scale_and_add_on_device(tensor *sum, tensor *product, double beta, double alpha,
+                                   tensor_error *error) {
+  scalar s;
+  operand total = {sum, false}, term = {product, false};
+  int err = tensor_binary(BINARY_mul, NULL, product, term, factor(&s, product, alpha), error);
+  if (!err && beta == 0) return tensor_copy(sum, product, error);
+  if (!err) err = tensor_binary(BINARY_mul, NULL, sum, total, factor(&s, sum, beta), error);
+  return err ? err : tensor_binary(BINARY_add, NULL, sum, term, total, error);
+}
+
 /* *sum = beta *sum + alpha *product: contiguous, of an accumulator's type. */
 static void scale_and_add(tensor *sum, const tensor *product, double beta, double alpha) {
   void *to = tensor_data(sum);
@@ -261,9 +284,12 @@ static int add_product(tensor *out, const tensor *c, const tensor *a, const tens
   if (c->dtype != a->dtype) return refuse(c, a, "the dtypes differ", error);
   int err = check_factors(a, beta, alpha, error);
   if (!err) err = multiply(&product, a, b, wide, error);
-  if (!err) err = tensor_empty(&sum, wide, DEVICE_CPU, product.rank, product.shape, error);
+  if (!err) err = tensor_empty(&sum, wide, product.storage->device, product.rank, product.shape, error);
   if (!err) err = tensor_copy(&sum, c, error);
-  if (!err) scale_and_add(&sum, &product, beta, alpha);
+  if (!err && !tensor_is_on_cpu(&sum))
+    err = scale_and_add_on_device(&sum, &product, beta, alpha, error);
+  else if (!err)
+    scale_and_add(&sum, &product, beta, alpha);
   if (!err) err = tensor_to(out, &sum, a->dtype, error);
   tensor_release(&product);
   tensor_release(&sum);

@@ -4,6 +4,8 @@ local tensor = require "hone.tensor"
 
 local M = {}
 
+local device = "cpu" -- where the cases run
+
 local SIZES = { float64 = 8, float32 = 4, float16 = 2, bfloat16 = 2, int64 = 8, int32 = 4, int16 = 2 }
 -- Bits that a unit in the last place is counted in: how to unpack them, and where the sign is.
 local BITS = {
@@ -17,7 +19,7 @@ local BITS = {
 local function tensor_of(record, data)
   local bytes = data:sub(record.at + 1, record.at + record.bytes)
   local storage = tensor.from_bytes(bytes, record.dtype, record.bytes // (SIZES[record.dtype] or 1))
-  return storage:as_strided(record.shape, record.stride, record.offset)
+  return storage:to(device):as_strided(record.shape, record.stride, record.offset)
 end
 
 local function argument(value, data)
@@ -34,17 +36,28 @@ local function argument(value, data)
   return list
 end
 
-local FUNCTIONS = { cat = true, stack = true, arange = true, linspace = true, eye = true }
+local FUNCTIONS = { cat = true, stack = true }
+local MAKERS = { arange = true, linspace = true, eye = true } -- they take where to make it
 local SPECIAL = {
   __rsub = function(t) return 3 - t end,
   __rdiv = function(t) return 3 / t end,
 }
+
+local function made_there(f, arguments, n)
+  local options = { device = device }
+  if type(arguments[n]) == "string" then
+    n, options.dtype = n - 1, arguments[n]
+  end
+  arguments[n + 1] = options
+  return f(table.unpack(arguments, 1, n + 1))
+end
 
 local function call(case, data)
   local arguments, n = {}, #case.args
   for i = 1, n do
     arguments[i] = argument(case.args[i], data)
   end
+  if MAKERS[case.call] then return made_there(tensor[case.call], arguments, n) end
   local f = SPECIAL[case.call] or (FUNCTIONS[case.call] and tensor[case.call])
   if not f then
     f = arguments[1][case.call]
@@ -137,8 +150,11 @@ local function describe(case)
   return ("%s(%s)"):format(case.call, table.concat(parts, ", "))
 end
 
----Run all cases of a folder. -> groups in order: { name=, passed=, failures = { text... } }
-function M.run(folder)
+---Run the cases of a folder on a device: all, or every parts-th from number `part` on.
+----> groups in order: { name=, passed=, failures = { text... } }
+function M.run(folder, where, part, parts)
+  device = where or "cpu"
+  local number = 0
   local file <close> = assert(io.open(folder .. "/cases.bin", "rb"))
   local data = file:read("a")
   local groups, by_name = {}, {}
@@ -149,11 +165,14 @@ function M.run(folder)
       by_name[case.group] = group
       table.insert(groups, group)
     end
-    local why = check(case, data)
-    if why then
-      table.insert(group.failures, describe(case) .. ": " .. why)
-    else
-      group.passed = group.passed + 1
+    number = number + 1
+    if not parts or number % parts == part then
+      local why = check(case, data)
+      if why then
+        table.insert(group.failures, describe(case) .. ": " .. why)
+      else
+        group.passed = group.passed + 1
+      end
     end
   end
   return groups

@@ -184,6 +184,7 @@ static const device_functions functions = {
     .download = download,
     .transfer = transfer,
     .elementwise = gpu_elementwise,
+    .matmul = gpu_matmul,
 };
 
 void gpu_tensors_register(void) {

@@ -3,8 +3,8 @@
 
 #include "cuda/elementwise.h"
 #include "gpu/tensor/tensor.h"
-#include "tensor/elementwise.h"
 
+/* More elements a thread than 16 take registers from other threads. */
 enum { THREADS = 256, MOST_BYTES = 16 /* that one instruction loads */ };
 enum mode { VECTOR, SPLAT, VALUE };
 
@@ -16,12 +16,12 @@ typedef struct variant {
   int op, inputs, items, steps;
   dtype compute, made, out, in[3];
   enum mode mode[3];
-  bool wide;
+  bool flat, wide;
 } variant;
 
 static uint64_t key_of(const variant *v) {
   uint64_t key = (uint64_t)v->kind | (uint64_t)v->op << 3 | (uint64_t)v->compute << 10 |
-                 (uint64_t)v->out << 14 | (uint64_t)v->wide << 18 | (uint64_t)v->steps << 19;
+                 (uint64_t)v->out << 14 | (uint64_t)v->wide << 18 | (uint64_t)v->flat << 19;
   for (int i = 0; i < 3; i++)
     key |= (uint64_t)v->in[i] << (24 + 4 * i) | (uint64_t)v->mode[i] << (36 + 2 * i);
   return key | (uint64_t)v->items << 42;
@@ -63,6 +63,7 @@ static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
   gpu_macro(text, "MADE", "%s", gpu_type_name(v->made));
   gpu_macro(text, "ITEMS", "%d", v->items);
   gpu_macro(text, "STEPS", "%d", v->steps);
+  gpu_macro(text, "FLAT", "%d", v->flat);
   gpu_macro(text, "WIDE", "%d", v->wide);
   for (int i = 0; i < 3; i++) {
     char name[8];
@@ -177,7 +178,7 @@ static int run(gpu_device *device, const elementwise_work *w, const loop *l, ten
   for (int i = 0, k = 1; i < w->inputs; i++)
     if (!tensor_is_on_cpu(w->in[i])) sizes[k++] = dtype_size(w->in[i]->dtype);
   v.items = choose_items(l, sizes);
-  v.steps = 4;
+  v.steps = v.items <= 4 ? 4 : 16 / v.items;
   set_strides(a.out_stride, l, 0, sizes[0], v.items);
   for (int i = 0, k = 1; i < w->inputs; i++) {
     if (tensor_is_on_cpu(w->in[i])) {
@@ -197,6 +198,7 @@ static int run(gpu_device *device, const elementwise_work *w, const loop *l, ten
   a.shape = gpu_strided_shape(l, v.items);
   a.count = loop_count(l) / v.items;
   v.wide = a.count >= INT32_MAX;
+  v.flat = l->rank <= 1;
   return launch(device, &v, &a, error);
 }
 

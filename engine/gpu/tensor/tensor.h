@@ -6,6 +6,7 @@
 #include "cuda/strided.h"
 #include "gpu/program.h"
 #include "tensor/device.h"
+#include "tensor/elementwise.h"
 #include "tensor/loop.h"
 
 /* From now on tensors can lie on GPUs. */
@@ -41,6 +42,7 @@ void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *form
 /* ---- the functions of the device, a file each ------------------------------------------------- */
 
 int gpu_elementwise(const elementwise_work *work, tensor_error *error);
+int gpu_matmul(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
 /* Copy by squares where the loop moves neighbours apart; 1 where it does not. l: to and from. */
 int gpu_transpose(gpu_device *device, const loop *l, size_t size, tensor_error *error);
 

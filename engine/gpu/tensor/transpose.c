@@ -41,22 +41,24 @@ int gpu_transpose(gpu_device *device, const loop *l, size_t size, tensor_error *
                            .columns = l->shape[inner],
                            .to_row = l->operand[0].stride[across] / bytes,
                            .from_column = l->operand[1].stride[inner] / bytes};
-  a.row_squares = (a.rows + TRANSPOSE_SIDE - 1) / TRANSPOSE_SIDE;
-  a.column_squares = (a.columns + TRANSPOSE_SIDE - 1) / TRANSPOSE_SIDE;
-  int64_t blocks = a.row_squares * a.column_squares;
+  int64_t batches = 1;
   for (int d = 0; d < inner; d++) {
     if (d == across) continue;
     int at = a.outer.rank++;
     a.outer.size[at] = l->shape[d];
     a.to_outer[at] = l->operand[0].stride[d] / bytes;
     a.from_outer[at] = l->operand[1].stride[d] / bytes;
-    blocks *= l->shape[d];
+    batches *= l->shape[d];
   }
+  int kernel = size == 2 && is_even(&a) ? PAIRS : SINGLE;
+  int64_t side = kernel == PAIRS ? TRANSPOSE_PAIR_SIDE : TRANSPOSE_SIDE;
+  a.row_squares = (a.rows + side - 1) / side;
+  a.column_squares = (a.columns + side - 1) / side;
+  int64_t blocks = a.row_squares * a.column_squares * batches;
   if (blocks > INT32_MAX) return 1;
   gpu_error why;
   const gpu_program *program = gpu_program_get(device, &source, size, define, &size, &why);
   if (!program) return gpu_tensor_fail(-1, &why, error);
-  int kernel = size == 2 && is_even(&a) ? PAIRS : SINGLE;
   gpu_grid grid = {.blocks = {(unsigned)blocks}, .threads = THREADS};
   int failed = gpu_program_launch(device, program, kernel, grid, &a, &why);
   return gpu_tensor_fail(failed, &why, error);
