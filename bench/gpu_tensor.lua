@@ -39,7 +39,11 @@ local MOVES = {
   { "float8_e4m3fn to bfloat16", GIB * 3 // 4, function(t) return t.small:to "bfloat16" end },
   { "transpose of float32", 2 * GIB, function(t) return t.x:t():contiguous() end },
   { "transpose of bfloat16", GIB, function(t) return t.b:t():contiguous() end },
-  { "[64, 2048, 2048] to [2048, 64, 2048]", 2 * GIB, function(t) return t.x:view(64, 2048, 2048):transpose(1, 2):contiguous() end },
+  {
+    "[64, 2048, 2048] to [2048, 64, 2048]",
+    2 * GIB,
+    function(t) return t.x:view(64, 2048, 2048):transpose(1, 2):contiguous() end,
+  },
 }
 
 local function make_tensors()
@@ -72,7 +76,11 @@ local function bench_moves(report)
     local seconds = time(function()
       local made <close> = work(t) -- luacheck: ignore 211
     end)
-    report(label, seconds / (bytes / rate), ("%.0f us, %.2f TB/s"):format(seconds * 1e6, bytes / seconds / 1e12))
+    report(
+      label,
+      seconds / (bytes / rate),
+      ("%.0f us, %.2f TB/s"):format(seconds * 1e6, bytes / seconds / 1e12)
+    )
   end
 end
 

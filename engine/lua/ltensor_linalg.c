@@ -1,5 +1,6 @@
 /* ltensor_linalg.c -- products of tensors. */
 #include "lua/ltensor.h"
+#include "tensor/blas.h"
 #include "tensor/linalg.h"
 
 enum { MOST_OPERANDS = 16 };
@@ -85,7 +86,14 @@ static int einsum(lua_State *L) {
   return 1;
 }
 
-const luaL_Reg ltensor_linalg_functions[] = {{"einsum", einsum}, {NULL, NULL}};
+/* tensor._has_blas() -> is OpenBLAS installed? */
+static int has_blas(lua_State *L) {
+  lua_pushboolean(L, blas_open() != NULL);
+  return 1;
+}
+
+const luaL_Reg ltensor_linalg_functions[] = {{"_has_blas", has_blas},
+                                             {"einsum", einsum}, {NULL, NULL}};
 const luaL_Reg ltensor_linalg_methods[] = {
     {"matmul", matmul}, {"mm", mm},       {"bmm", bmm},         {"mv", mv},  {"dot", dot},
     {"outer", outer},   {"addmm", addmm}, {"baddbmm", baddbmm}, {NULL, NULL}};

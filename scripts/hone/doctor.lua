@@ -81,14 +81,10 @@ print(json.dumps({
 }))
 ]]
 
-local function cuda_home() return first_of(env("CUDA_HOME"), env("CUDA_PATH"), "/usr/local/cuda") end
-
 -- nvcc is often installed outside of PATH.
 local function command_of(program)
-  local process = require "hone.process"
-  if program.name == "nvcc" and not process.which("nvcc") then
-    return { cuda_home() .. "/bin/nvcc", "--version", timeout = PROGRAM_TIMEOUT }
-  end
+  local nvcc = program.name == "nvcc" and require("hone.cuda.toolkit").nvcc()
+  if nvcc then return { nvcc, "--version", timeout = PROGRAM_TIMEOUT } end
   return table.move(program.words, 1, #program.words, 1, { timeout = PROGRAM_TIMEOUT })
 end
 
@@ -222,8 +218,7 @@ local function find_library(key, folders)
 end
 
 local function library_checks(python_folders)
-  local toolkit = cuda_home()
-  local folders = { toolkit .. "/lib64", toolkit .. "/extras/CUPTI/lib64" }
+  local folders = require("hone.cuda.toolkit").library_folders()
   table.move(python_folders, 1, #python_folders, #folders + 1, folders)
   local checks = {}
   for i, wanted in ipairs(CUDA_LIBRARIES) do
@@ -256,14 +251,13 @@ local function probed(name, enables, install, probe)
   }
 end
 
-local GRAMMARS = { "python", "typescript", "tsx" }
-
 local function probe_grammars()
-  for _, language in ipairs(GRAMMARS) do
-    local tree, why = require("hone.syntax").parse("", language)
+  local syntax = require "hone.syntax"
+  for _, language in ipairs(syntax.languages) do
+    local tree, why = syntax.parse("", language)
     if not tree then return nil, why end
   end
-  return table.concat(GRAMMARS, ", ")
+  return table.concat(syntax.languages, ", ")
 end
 
 local function module_check(name, enables, install)
@@ -284,6 +278,12 @@ local function process_checks()
       "running other programs",
       "apt-get install libuv1",
       function() return require "hone.core.process" ~= nil end
+    ),
+    probed(
+      "OpenBLAS",
+      "fast matrix products on the CPU",
+      "apt-get install libopenblas0-pthread",
+      function() return require("hone.core.tensor")._has_blas() end
     ),
     probed("grammars", "reading Python and TypeScript", "make deps build", probe_grammars),
     module_check("lfs", "files and folders", "apt-get install lua-filesystem"),

@@ -184,7 +184,7 @@ function File:info(name)
   return { type = kind.name, dtype = kind.dtype, shape = sizes_of(kind, shape) or shape }
 end
 
-function File:tensor(name)
+function File:tensor(name, device)
   local entry, why, code = entry_of(self, name, 2)
   if not entry then return nil, why, code end
   local kind = BY_NAME[entry.dtype]
@@ -193,7 +193,8 @@ function File:tensor(name)
     local what = ("%s [%s]"):format(kind.name, table.concat(entry.shape, ", "))
     return nil, ("cannot read tensor %q of %s: hone has no %s"):format(name, self.path, what), "ENOTSUP"
   end
-  return self._mapping:tensor(kind.dtype, sizes, self._start + entry.data_offsets[1])
+  local mapped = self._mapping:tensor(kind.dtype, sizes, self._start + entry.data_offsets[1])
+  return device and mapped:to(device) or mapped
 end
 
 function File:close() self._mapping:close() end
@@ -229,7 +230,7 @@ function safetensors.open(path)
   }, File)
 end
 
-function safetensors.read(path)
+function safetensors.read(path, device)
   if type(path) ~= "string" then
     error(("bad argument #1 to 'read' (path expected, got %s)"):format(type(path)), 2)
   end
@@ -237,7 +238,7 @@ function safetensors.read(path)
   if not file then return nil, why, code end
   local tensors = {}
   for _, name in ipairs(file.names) do
-    local t, refusal, number = file:tensor(name)
+    local t, refusal, number = file:tensor(name, device)
     if not t then return nil, refusal, number end
     tensors[name] = t
   end

@@ -7,6 +7,10 @@ tensor.all = ":"
 tensor.ellipsis = "..."
 tensor.newaxis = "new"
 
+function tensor.Tensor:cpu() return self:to "cpu" end
+
+function tensor.Tensor:cuda(index) return self:to("cuda:" .. (index or 0)) end
+
 tensor._on_cuda(function() require("hone.cuda.toolkit").find_library(tensor._cuda_libraries) end)
 
 return tensor

@@ -29,12 +29,14 @@ local File = {}
 ---@return string? code
 function File:info(name) end
 
---- A tensor on the CPU, over the file's bytes: without a copy, unless they lie at an odd place.
+--- A tensor over the file's bytes: on the CPU without a copy, unless they lie at an odd place; on a GPU
+--- brought there from the file at once.
 ---@param name string
+---@param device? string # "cpu" by default
 ---@return hone.Tensor? tensor # nil where there is none, or hone has no dtype for it ("ENOTSUP")
 ---@return string? message
 ---@return string? code
-function File:tensor(name) end
+function File:tensor(name, device) end
 
 --- Let the file go. Its tensors stay usable.
 function File:close() end
@@ -48,10 +50,11 @@ function safetensors.open(path) end
 
 --- All tensors of a file.
 ---@param path string
+---@param device? string # where they are to lie: "cpu" by default
 ---@return table<string, hone.Tensor>? tensors # by name; nil where one of them cannot be read
 ---@return table<string, string>|string metadata # or the message
 ---@return string? code
-function safetensors.read(path) end
+function safetensors.read(path, device) end
 
 --- Write tensors to a file, which is replaced at once or not at all. The bytes are those of the reference writer:
 --- tensors by descending rank of their types, then by name; metadata sorted by key.

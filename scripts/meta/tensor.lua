@@ -1,6 +1,6 @@
 ---@meta hone.tensor
 
---- Tensors on the CPU: arrays of numbers with PyTorch's names and semantics.
+--- Tensors on the CPU and on GPUs: arrays of numbers with PyTorch's names and semantics.
 ---
 --- A tensor is a view of memory that it may share with others: `t:view(...)`, `t[2]` and `t:t()` copy
 --- nothing. dtypes are "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2",
@@ -23,6 +23,13 @@
 --- `==` asks whether two are the same tensor; `t:eq(u)` compares elements. `#t` is the first size. A
 --- method whose name ends in `_` writes into its tensor and gives it back.
 ---
+--- A tensor lies on the CPU or on a GPU: `tensor.zeros(2, 3, { device = "cuda:0" })`, `t:to "cuda:0"`. What
+--- two tensors are made into lies where they lie; only a tensor without dimensions may come from the CPU. Work
+--- on a GPU is queued on the device's current stream (see hone.cuda) and runs on while the script does; `item`,
+--- `tolist`, `bytes`, printing and `to "cpu"` wait for it. Results that rounding does not touch, random numbers
+--- among them, are the same bits on every device. The kernels are compiled when they are first needed, by
+--- NVRTC, and kept on disk; products are cuBLASLt's. A tensor on a GPU can be the argument of a kernel.
+---
 --- Memory is let go of by the collector, or early by `local t <close> = ...` and `t:close()`. Where there
 --- is none left, garbage is collected once before that is an error. A mistake is an error of one line:
 --- "cannot add float32 [3, 4] and float32 [3, 5]: dimension 2 differs (4 and 5)".
@@ -35,7 +42,7 @@ local tensor = {}
 --- the fields too: `tensor.zeros{2, 3, dtype = "int32"}`.
 ---@class hone.tensor.Options
 ---@field dtype? hone.tensor.Dtype
----@field device? string "cpu"
+---@field device? string # "cpu", "cuda:0", "cuda:1"...; "cuda" is the first
 
 --- In an index: all of a dimension.
 tensor.all = nil ---@type string
@@ -424,6 +431,15 @@ function Tensor:clone() end
 ---@param options hone.tensor.Options|hone.tensor.Dtype
 ---@return hone.Tensor
 function Tensor:to(options) end
+
+--- The tensor on the CPU: itself if it lies there, else a copy, which waits for what makes it.
+---@return hone.Tensor
+function Tensor:cpu() end
+
+--- The tensor on a GPU: itself if it lies there, else a copy.
+---@param index? integer # of the GPU, from 0; 0 by default
+---@return hone.Tensor
+function Tensor:cuda(index) end
 
 --- At most n views of even size along a dimension, the first unless given.
 ---@param n integer

@@ -2,8 +2,8 @@
  * books instead of computing. Memory is the host's; a module is PTX text, of which the parameters
  * are read; a launch appends "launch NAME GRID BLOCK SMEM HEX" to the file FAKE_CUDA_LOG. Time
  * passes only when something is launched: kernel `spin` takes as many nanoseconds as its first
- * parameter says. Kernel `fault` accesses memory illegally, `hang` never ends. A device has
- * FAKE_CUDA_MEMORY bytes. It is NVML too, where every fourth answer is a low clock, or all with
+ * parameter says. With FAKE_CUDA_STEP, events come at multiples of so many nanoseconds alone.
+ * Kernel `fault` accesses memory illegally, `hang` never ends. A device has FAKE_CUDA_MEMORY bytes. It is NVML too, where every fourth answer is a low clock, or all with
  * FAKE_NVML_LOW. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,7 @@ typedef struct {
   CUfunction function;
   char line[4096];
   uint64_t takes;
+  uint64_t *took; /* where the timer's own kernel stores that */
 } Node;
 
 struct CUgraph_st {
@@ -304,6 +305,7 @@ static void run(const Node *node) {
     fclose(file);
   }
   current->now += node->takes;
+  if (node->took) *node->took = node->takes;
   if (strcmp(node->function->name, "hang") == 0) current->hangs = true;
   if (strcmp(node->function->name, "fault") == 0) current->sticky = ILLEGAL;
 }
@@ -316,6 +318,7 @@ EXPORT cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsig
   static Node node; /* too large to be cleared at every launch */
   node.function = f;
   node.takes = 100;
+  node.took = NULL;
   const unsigned char *block = extra ? extra[1] : NULL;
   size_t size = extra && getenv("FAKE_CUDA_LOG") ? *(size_t *)extra[3] : 0;
   int n = size == 0 ? 0
@@ -326,6 +329,7 @@ EXPORT cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsig
   if (size) snprintf(node.line + n, sizeof node.line - (size_t)n, "\n");
   if (strcmp(f->name, "spin") == 0 || strcmp(f->name, "hone_spin") == 0)
     memcpy(&node.takes, block, sizeof node.takes);
+  if (strcmp(f->name, "hone_spin") == 0) memcpy(&node.took, block + 8, sizeof node.took);
   if (strcmp(f->name, "hone_wait") == 0) node.takes = 0;
   if (stream && stream->capture) {
     if (stream->capture->count == MAX_NODES) return OUT_OF_MEMORY;
@@ -370,6 +374,9 @@ EXPORT cuEventDestroy_v2(CUevent event) {
   return free(event), state();
 }
 EXPORT cuEventRecord(CUevent event, CUstream stream) {
+  const char *text = getenv("FAKE_CUDA_STEP");
+  uint64_t step = text ? strtoull(text, NULL, 10) : 1;
+  current->now = (current->now + step - 1) / step * step;
   return (void)stream, event->at = current->now, state();
 }
 EXPORT cuCtxRecordEvent(CUcontext context, CUevent event) {

@@ -73,6 +73,9 @@ local function library_folders(from)
   return list
 end
 
+--- Library folders of the toolkits that are installed.
+function toolkit.library_folders() return library_folders(roots()) end
+
 --- Folders to look for a library in, after the loader's own; Python's packages are asked for only when
 --- `is_enough(folders)` is not true of the toolkits'.
 function toolkit.find_library(is_enough)
