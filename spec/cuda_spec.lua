@@ -501,6 +501,24 @@ true	0	true	true	the noise, 0.00 %, is within 0.50 %
     )
   end)
 
+  it("knows to within half a step what a device shows that looks only now and then", function()
+    local printed = on_fake(
+      [[
+      for _, nanoseconds in ipairs { 2000, 2070, 2140, 10100 } do
+        local launch = spin:bind { grid = 1, block = 1, nanoseconds }
+        for _, clock in ipairs { "events", "graph" } do
+          local r = assert(cuda.time(launch, { clock = clock, body = true, max_time = 0.05 }))
+          local error = math.abs(r.median * 1e9 - nanoseconds)
+          print(error < 112 or error, r.resolution > 0.16e-6 and r.resolution < 0.214e-6, r.resolved)
+        end
+      end
+      print(assert(cuda.time(spin:bind { grid = 1, block = 1, 500 }, { body = true })).resolved)
+    ]],
+      { FAKE_CUDA_STEP = "214" }
+    )
+    assert.equal(("true\ttrue\ttrue\n"):rep(8) .. "false\n", printed)
+  end)
+
   it("passes on what the function refuses or raises, and can be used again", function()
     local printed = on_fake [[
       print(cuda.time(function() return nil, "no luck" end))

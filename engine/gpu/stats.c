@@ -16,6 +16,13 @@ double stats_quantile(const double *sorted, size_t count, double q) {
   return sorted[below] + fraction * (sorted[below + 1] - sorted[below]);
 }
 
+double stats_midmean(const double *sorted, size_t count) {
+  size_t skipped = count / 4;
+  double sum = 0;
+  for (size_t i = skipped; i < count - skipped; i++) sum += sorted[i];
+  return count ? sum / (double)(count - 2 * skipped) : NAN;
+}
+
 /* The logarithm of the probability of k heads in n fair tosses. */
 static double log_heads(double k, double n) {
   return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2);
@@ -78,10 +85,11 @@ static stats_verdict judge(const stats_comparison *c, double margin) {
 stats_comparison stats_compare(const double *first, const double *second, size_t count,
                                double confidence, double margin, double *scratch) {
   stats_comparison c = {.verdict = STATS_UNDECIDED};
-  size_t low, high, wins = 0;
+  size_t low, high, wins = 0, losses = 0;
   for (size_t i = 0; i < count; i++) {
     scratch[i] = second[i] > 0 ? first[i] / second[i] : 1;
     wins += scratch[i] < 1;
+    losses += scratch[i] > 1;
   }
   stats_sort(scratch, count);
   c.confidence = stats_median_interval(count, confidence, &low, &high);
@@ -92,7 +100,7 @@ stats_comparison stats_compare(const double *first, const double *second, size_t
   if (c.confidence < confidence) return c; /* too few pairs for any verdict */
   c.verdict = judge(&c, margin);
   bool is_sided = c.verdict == STATS_FASTER || c.verdict == STATS_SLOWER;
-  if (is_sided) c.confidence = 1 - stats_sign_test(wins, count);
+  if (is_sided) c.confidence = 1 - stats_sign_test(wins, wins + losses);
   return c;
 }
 

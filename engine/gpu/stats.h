@@ -8,6 +8,9 @@
 /* Quantile q in 0..1 of sorted values, between neighbours by linear interpolation; NaN of none. */
 double stats_quantile(const double *sorted, size_t count, double q);
 
+/* Mean of the middle half of sorted values; NaN of none. */
+double stats_midmean(const double *sorted, size_t count);
+
 /* Confidence interval of the median from the order statistics: no shape of the distribution is
  * assumed. Positions in 0..count-1; the real confidence is at least `confidence`, and returned;
  * with too few values for it, the interval is all of them. */

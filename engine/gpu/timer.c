@@ -16,12 +16,13 @@ struct gpu_timer {
   CUfunction wait, spin;
   volatile unsigned *flags; /* host memory that the device reads: see the kernel */
   CUdeviceptr flags_on_device;
-  CUdeviceptr flush;
+  CUdeviceptr
+      flush; /* flush_bytes to be overwritten, then room for the durations of a calibration */
   size_t flush_bytes;
   /* Found by calibrate: */
-  bool is_calibrated;
   double join_overhead; /* seconds from `stop` to `end` when no other stream works */
   double overhead;      /* seconds that the events around a kernel show beyond its body */
+  double resolution;    /* seconds by which that varies */
 };
 
 #define WAIT_KERNEL "hone_wait"
@@ -86,11 +87,21 @@ static CUresult make_flags(gpu_timer *t) {
   return result ? result : driver->host_pointer(&t->flags_on_device, host, 0);
 }
 
-static CUresult make_kernel(gpu_timer *t) {
+static CUresult make_kernels(gpu_timer *t) {
   const gpu_driver *driver = gpu_state_get()->driver;
   CUresult result = driver->module_load(&t->module, ptx, 0, NULL, NULL);
   if (!result) result = driver->module_function(&t->wait, t->module, WAIT_KERNEL);
   return result ? result : driver->module_function(&t->spin, t->module, SPIN_KERNEL);
+}
+
+enum { CALIBRATIONS = 192 };
+
+static size_t memory_bytes(const gpu_timer *t) {
+  return t->flush_bytes + CALIBRATIONS * sizeof(uint64_t);
+}
+
+static CUdeviceptr durations_at(const gpu_timer *t) {
+  return t->flush + t->flush_bytes;
 }
 
 gpu_timer *gpu_timer_new(gpu_device *device, gpu_error *error) {
@@ -104,9 +115,9 @@ gpu_timer *gpu_timer_new(gpu_device *device, gpu_error *error) {
   t->flush_bytes = (size_t)gpu_attribute(device, DEVICE_L2_CACHE_SIZE) * 2;
   CUresult result = make_events(t);
   if (!result) result = make_flags(t);
-  if (!result) result = make_kernel(t);
+  if (!result) result = make_kernels(t);
   int failed = gpu_check(device, result, "make a timer", error);
-  if (!failed) failed = gpu_memory_new(device, t->flush_bytes, &t->flush, error);
+  if (!failed) failed = gpu_memory_new(device, memory_bytes(t), &t->flush, error);
   if (!failed) return t;
   gpu_timer_free(t);
   return NULL;
@@ -127,7 +138,7 @@ void gpu_timer_free(gpu_timer *t) {
     if (t->module) driver->module_unload(t->module);
     if (t->flags) driver->host_free((void *)(uintptr_t)t->flags);
   }
-  gpu_memory_free(t->device, t->generation, t->flush, t->flush_bytes, false);
+  gpu_memory_free(t->device, t->generation, t->flush, memory_bytes(t), false);
   free(t);
 }
 
@@ -231,11 +242,14 @@ static CUresult record_end(gpu_timer *t) {
   return result ? result : driver->event_record(t->end, stream);
 }
 
-static CUresult begin(gpu_timer *t, const gpu_timer_options *options, bool block) {
+/* The stream is held back after the flush: meanwhile the memory comes to rest. */
+static CUresult begin(const Run *run) {
+  gpu_timer *t = run->timer;
   const gpu_driver *driver = gpu_state_get()->driver;
-  CUresult result = options->cold ? driver->context_reset_l2() : CUDA_SUCCESS;
-  if (!result && block) result = hold_back(t);
-  if (!result && options->cold) result = flush_cache(t);
+  bool is_cold = run->options->cold;
+  CUresult result = is_cold ? driver->context_reset_l2() : CUDA_SUCCESS;
+  if (!result && is_cold) result = flush_cache(t);
+  if (!result && run->samples->blocked) result = hold_back(t);
   return result ? result : driver->event_record(t->start, t->device->stream);
 }
 
@@ -275,9 +289,10 @@ static double tolerance(double seconds) {
   return 2e-6 + 0.02 * seconds;
 }
 
-static int sample_events(const Run *run, double *seconds, gpu_error *error) {
+/* Seconds of the work by the events, and on to the end of all streams. */
+static int measure(const Run *run, double *seconds, double *after, gpu_error *error) {
   gpu_timer *t = run->timer;
-  int failed = gpu_check(t->device, begin(t, run->options, run->samples->blocked), "time", error);
+  int failed = gpu_check(t->device, begin(run), "time", error);
   if (failed) return give_up(t, failed, error);
   failed = run_work(run, error);
   if (failed) return failed;
@@ -285,22 +300,29 @@ static int sample_events(const Run *run, double *seconds, gpu_error *error) {
   let_go(t);
   if (!failed) failed = gpu_event_wait(t->device, t->end, run->options->timeout, error);
   if (failed) return failed;
-  if (has_expired(run)) return sample_events(run, seconds, error);
+  if (has_expired(run)) return measure(run, seconds, after, error);
+  return read_events(t, seconds, after, error);
+}
+
+static int sample_events(const Run *run, double *seconds, gpu_error *error) {
   double after;
-  failed = read_events(t, seconds, &after, error);
-  after -= t->join_overhead;
-  if (t->is_calibrated && after > tolerance(*seconds)) {
+  int failed = measure(run, seconds, &after, error);
+  if (failed) return failed;
+  after -= run->timer->join_overhead;
+  if (after > tolerance(*seconds)) {
     *seconds += after;
     run->samples->outside++;
   }
-  *seconds -= run->samples->overhead;
-  if (*seconds < 0) *seconds = 0;
-  return failed;
+  *seconds = fmax(*seconds - run->samples->overhead, 0);
+  return 0;
 }
 
 static int sample_cupti(const Run *run, double *seconds, gpu_error *error) {
   gpu_timer *t = run->timer;
-  int failed = gpu_check(t->device, begin(t, run->options, false), "time", error);
+  const gpu_driver *driver = gpu_state_get()->driver;
+  CUresult result = run->options->cold ? driver->context_reset_l2() : CUDA_SUCCESS;
+  if (!result && run->options->cold) result = flush_cache(t);
+  int failed = gpu_check(t->device, result, "time", error);
   if (!failed) failed = gpu_synchronize(t->device, error);
   if (failed) return failed;
   cupti_clear();
@@ -324,30 +346,13 @@ static int sample(const Run *run, double *seconds, gpu_error *error) {
 
 /* ---- many ---------------------------------------------------------------------------------- */
 
-/* The device's clock has a grain of 32 ns: a loop that waits for it ends so much late, half of the
- * time. */
-static const double GRAIN_SECONDS = 32e-9;
-
 /* From idle, clocks take this long to rise. */
 static const uint64_t RISE_NANOSECONDS = 20000000;
 
-/* What a kernel takes beyond its body, being started and ended, as CUPTI counts it (seen on
- * Hopper). */
-static const double LAUNCH_SECONDS = 0.65e-6;
-
-static CUresult launch_spin(const gpu_timer *t, uint64_t duration) {
-  uint64_t block[] = {duration, t->flush};
+/* The i-th duration is where it tells how long it really was. */
+static CUresult launch_spin(const gpu_timer *t, uint64_t duration, size_t i) {
+  uint64_t block[] = {duration, durations_at(t) + i * sizeof duration};
   return launch_own(t, t->spin, block, sizeof block);
-}
-
-typedef struct {
-  const gpu_timer *timer;
-  uint64_t nanoseconds;
-} Spin;
-
-static int spin(void *context) {
-  const Spin *s = context;
-  return launch_spin(s->timer, s->nanoseconds);
 }
 
 /* Is the clock as high as it is under load, as far as is known? */
@@ -357,38 +362,109 @@ static bool is_awake(const gpu_device *device) {
 
 static int wake(gpu_timer *t, gpu_error *error) {
   if (is_awake(t->device)) return 0;
-  int failed = gpu_check(t->device, launch_spin(t, RISE_NANOSECONDS), "time", error);
+  int failed = gpu_check(t->device, launch_spin(t, RISE_NANOSECONDS, 0), "time", error);
   return failed ? failed : gpu_synchronize(t->device, error);
 }
 
-enum { CALIBRATIONS = 65 };
+/* Work of a known duration: the i-th of a calibration. */
+typedef struct {
+  const gpu_timer *timer;
+  size_t i;
+  CUgraph graph;    /* of such work, when graphs are timed, else NULL */
+  CUgraphExec exec; /* made of it */
+} Spin;
 
-/* How much the events show around a kernel whose duration is known, and how long after `stop` the
- * stamp `end` is when no other stream has work. Both drift by a tenth of a microsecond, and are
- * less for short kernels: a run begins with finding them anew, by a kernel about as long as its
- * work. */
-static int calibrate(gpu_timer *t, double duration, gpu_error *error) {
-  Spin work = {t, (uint64_t)(fmin(fmax(duration, 1e-6), 20e-6) * 1e9)};
-  const gpu_timer_options options = {.timeout = 10};
-  gpu_samples samples = {.blocked = true};
-  const Run run = {t, &options, spin, &work, &samples};
-  double joins[CALIBRATIONS], overheads[CALIBRATIONS], body = (double)work.nanoseconds * 1e-9;
-  t->is_calibrated = false;
-  int failed = 0;
-  for (int i = 0; i < CALIBRATIONS && !failed; i++) {
-    double seconds;
-    failed = sample_events(&run, &seconds, error);
-    if (!failed) failed = read_events(t, &seconds, &joins[i], error);
-    overheads[i] = seconds - body - GRAIN_SECONDS / 2;
-  }
+/* The device looks whether a kernel has ended every 0.16 to 0.22 us (seen on Hopper), in step with
+ * its start: each duration shows an error of its own, which durations from 2 to 3 us, spread evenly
+ * by the golden ratio, even out. */
+static uint64_t spin_nanoseconds(size_t i) {
+  double place = (double)i * 0.6180339887498949;
+  return 2000 + (uint64_t)((place - floor(place)) * 1000);
+}
+
+static int spin(void *context) {
+  const Spin *s = context;
+  const gpu_timer *t = s->timer;
+  if (!s->exec) return launch_spin(t, spin_nanoseconds(s->i), s->i);
+  return gpu_state_get()->driver->graph_launch(s->exec, t->device->stream);
+}
+
+static void close_graph(Spin *work) {
+  const gpu_driver *driver = gpu_state_get()->driver;
+  if (work->exec) driver->graph_exec_destroy(work->exec);
+  if (work->graph) driver->graph_destroy(work->graph);
+  work->exec = NULL;
+  work->graph = NULL;
+}
+
+/* Makes the work a graph of itself. */
+static int capture(Spin *work, CUstream stream, gpu_error *error) {
+  const gpu_driver *driver = gpu_state_get()->driver;
+  gpu_device *device = work->timer->device;
+  close_graph(work);
+  int failed = gpu_capture_begin(device, stream, error);
   if (failed) return failed;
-  stats_sort(joins, CALIBRATIONS);
-  stats_sort(overheads, CALIBRATIONS);
-  t->join_overhead = stats_quantile(joins, CALIBRATIONS, 0.5);
-  t->overhead = fmax(stats_quantile(overheads, CALIBRATIONS, 0.5), 0);
-  t->is_calibrated = true;
+  CUresult result = launch_spin(work->timer, spin_nanoseconds(work->i), work->i);
+  failed = gpu_capture_end(device, &work->graph, error);
+  if (failed) return failed;
+  if (!result) result = driver->graph_instantiate(&work->exec, work->graph, 0);
+  return gpu_check(device, result, "make a graph", error);
+}
+
+/* What is measured of each of the works. `stream` is for captures; NULL: no graphs are timed. */
+static int measure_spins(const Run *run, Spin *work, CUstream stream, double *seconds,
+                         double *joins, gpu_error *error) {
+  int failed = 0;
+  for (work->i = 0; work->i < CALIBRATIONS && !failed; work->i++) {
+    if (stream) failed = capture(work, stream, error);
+    if (!failed) failed = measure(run, &seconds[work->i], &joins[work->i], error);
+  }
+  return failed;
+}
+
+static int read_durations(const gpu_timer *t, uint64_t *nanoseconds, gpu_error *error) {
+  CUstream stream = t->device->stream;
+  CUresult result = gpu_state_get()->driver->copy_out(nanoseconds, durations_at(t),
+                                                      CALIBRATIONS * sizeof *nanoseconds, stream);
+  int failed = gpu_check(t->device, result, "read durations", error);
+  return failed ? failed : gpu_stream_synchronize(t->device, stream, 0, error);
+}
+
+static double midmean(double *values) {
+  stats_sort(values, CALIBRATIONS);
+  return stats_midmean(values, CALIBRATIONS);
+}
+
+/* What the events around work show beyond its body, and how long after `stop` the stamp `end` is
+ * when no other stream has work: found by kernels that tell how long they were, in the way in which
+ * the work will be timed. */
+static int calibrate(gpu_timer *t, const gpu_timer_options *like, gpu_error *error) {
+  const gpu_driver *driver = gpu_state_get()->driver;
+  const gpu_timer_options options = {.cold = like->cold, .timeout = like->timeout};
+  gpu_samples samples = {.blocked = true};
+  Spin work = {.timer = t};
+  const Run run = {t, &options, spin, &work, &samples};
+  double seconds[CALIBRATIONS], joins[CALIBRATIONS];
+  uint64_t bodies[CALIBRATIONS];
+  CUstream stream = NULL;
+  CUresult result = like->graph ? driver->stream_create(&stream, STREAM_NON_BLOCKING, 0) : 0;
+  int failed = gpu_check(t->device, result, "make a stream", error);
+  if (!failed) failed = measure_spins(&run, &work, stream, seconds, joins, error);
+  if (!failed) failed = read_durations(t, bodies, error);
+  close_graph(&work);
+  if (stream) driver->stream_destroy(stream);
+  if (failed) return failed;
+  for (size_t i = 0; i < CALIBRATIONS; i++) seconds[i] -= (double)bodies[i] * 1e-9;
+  t->overhead = midmean(seconds);
+  t->join_overhead = midmean(joins);
+  t->resolution =
+      stats_quantile(seconds, CALIBRATIONS, 0.9) - stats_quantile(seconds, CALIBRATIONS, 0.1);
   return 0;
 }
+
+/* What a kernel takes beyond its body, being started and ended, as CUPTI counts it (seen on
+ * Hopper). */
+static const double LAUNCH_SECONDS = 0.67e-6;
 
 static double overhead_of(const gpu_timer *t, const gpu_timer_options *options) {
   return options->body ? t->overhead : fmax(t->overhead - LAUNCH_SECONDS, 0);
@@ -435,33 +511,22 @@ static int read_clock(Clock *clock, const gpu_device *device) {
   return clock->megahertz;
 }
 
-/* About how long the work takes: the events' time, less what they usually add. */
-static const double USUAL_OVERHEAD = 2.8e-6;
-
-static int estimate(const Run *run, double *seconds, gpu_error *error) {
-  run->timer->is_calibrated = false;
-  int failed = sample_events(run, seconds, error);
-  *seconds -= USUAL_OVERHEAD;
-  return failed;
-}
-
 /* Runs that will be compared share one calibration: its error must not tell them apart. */
 static int start(Run *runs, int n, gpu_error *error) {
   gpu_timer *t = runs[0].timer;
   const gpu_timer_options *options = runs[0].options;
-  double shortest = INFINITY;
   int failed = wake(t, error);
   for (int k = 0; k < n && !failed; k++) {
-    double seconds = 0;
     *runs[k].samples =
         (gpu_samples){.blocked = options->block, .max_clock = clocks_sm_max(t->device)};
     failed = warm_up(&runs[k], error);
-    if (!failed && options->clock == GPU_CLOCK_EVENTS) failed = estimate(&runs[k], &seconds, error);
-    shortest = fmin(shortest, seconds);
   }
-  if (failed || options->clock != GPU_CLOCK_EVENTS) return failed;
-  failed = calibrate(t, shortest, error);
-  for (int k = 0; k < n; k++) runs[k].samples->overhead = overhead_of(t, options);
+  if (failed || options->clock == GPU_CLOCK_CUPTI) return failed;
+  failed = calibrate(t, options, error);
+  for (int k = 0; k < n; k++) {
+    runs[k].samples->overhead = overhead_of(t, options);
+    runs[k].samples->resolution = t->resolution;
+  }
   return failed;
 }
 

@@ -1,7 +1,8 @@
 /* timer.h -- how long work on a device takes, measured so that one can believe it.
  * A sample: [flush the L2 cache] [hold the stream back] start event, work, stop event, and an event
  * after all streams of the device; then the stream is let go, so that the host's pace does not
- * count, and the device is waited for. */
+ * count, and the device is waited for. What the events show beyond the work is found anew in each
+ * run, by kernels of known duration, and subtracted. */
 #ifndef HONE_GPU_TIMER_H
 #define HONE_GPU_TIMER_H
 
@@ -18,6 +19,7 @@ typedef struct {
   bool cold;  /* flush the L2 cache before each sample */
   bool block; /* hold the stream back while work is queued */
   bool body;  /* events: leave out what starting and ending a kernel takes, as its own clock does */
+  bool graph; /* events: the work is the launch of a graph */
   unsigned warmup; /* runs before the first sample, at least 1 */
   double timeout;  /* seconds after which a run is given up */
   double throttle; /* samples at clocks below this share of the highest are dropped */
@@ -35,6 +37,7 @@ typedef struct {
   unsigned outside;   /* samples in which other streams worked longer than the timed one */
   bool blocked;       /* the stream was held back to the end: see `block` */
   double overhead;    /* seconds that the events themselves take; subtracted from each sample */
+  double resolution;  /* seconds by which samples of one duration lie apart; 0 unknown */
   int max_clock;
   char reason[128]; /* why it stopped */
 } gpu_samples;

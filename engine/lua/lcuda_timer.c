@@ -50,6 +50,7 @@ static gpu_timer_options read_options(lua_State *L, int index) {
       .cold = flag_field(L, index, "cold"),
       .block = flag_field(L, index, "block"),
       .body = flag_field(L, index, "body"),
+      .graph = is_field(L, index, "clock", "graph"),
       .warmup = (unsigned)number_field(L, index, "warmup"),
       .timeout = number_field(L, index, "timeout"),
       .throttle = number_field(L, index, "throttle"),
@@ -138,6 +139,7 @@ static void push_result(lua_State *L, const gpu_samples *s) {
   set_number(L, "wall", s->wall);
   set_number(L, "host", s->host);
   set_number(L, "overhead", s->overhead);
+  set_number(L, "resolution", s->resolution);
   lua_pushboolean(L, s->blocked);
   lua_setfield(L, -2, "blocked");
   lua_pushstring(L, s->reason);
@@ -236,9 +238,29 @@ typedef struct {
   const char *reason;
 } Comparing;
 
+enum { FIRST_LOOK = 16 };
+
 /* Looking after every pair would find a difference in noise sooner or later: so at 16, 32, 64... */
 static bool is_time_to_look(size_t count) {
-  return count >= 16 && (count & (count - 1)) == 0;
+  return count >= FIRST_LOOK && (count & (count - 1)) == 0;
+}
+
+/* How often, the last time included, as long as nothing is decided. */
+static double looks(const stats_limits *limits) {
+  double n = 1;
+  for (size_t count = FIRST_LOOK; count < limits->max_samples; count *= 2) n++;
+  return n;
+}
+
+/* Each look may be wrong by its share of the doubt (Bonferroni), so that all together are as sure
+ * as was asked. */
+static stats_comparison look(const Comparing *c, const gpu_samples *first,
+                             const gpu_samples *second) {
+  double n = looks(&c->limits);
+  stats_comparison result = stats_compare(first->seconds, second->seconds, first->count,
+                                          1 - (1 - c->confidence) / n, c->margin, c->scratch);
+  result.confidence = fmax(1 - (1 - result.confidence) * n, 0);
+  return result;
 }
 
 static bool is_decided(const gpu_samples *first, const gpu_samples *second, double wall,
@@ -246,8 +268,7 @@ static bool is_decided(const gpu_samples *first, const gpu_samples *second, doub
   Comparing *c = context;
   bool is_last = wall >= c->limits.max_time || first->count >= c->limits.max_samples;
   if (!is_last && !is_time_to_look(first->count)) return false;
-  c->result = stats_compare(first->seconds, second->seconds, first->count, c->confidence, c->margin,
-                            c->scratch);
+  c->result = look(c, first, second);
   c->reason = is_last ? "the limit of time or pairs was reached" : "the difference is clear";
   return is_last || (c->result.verdict != STATS_UNDECIDED && first->count >= c->limits.min_samples);
 }
@@ -293,10 +314,7 @@ static int core_compare(lua_State *L) {
   *held[1] = samples[1];
   tear_down(&setup);
   if (failed) return give_up(L, calls, &error);
-  if (samples[0].dropped) {
-    comparing.result = stats_compare(samples[0].seconds, samples[1].seconds, samples[0].count,
-                                     comparing.confidence, comparing.margin, comparing.scratch);
-  }
+  if (samples[0].dropped) comparing.result = look(&comparing, &samples[0], &samples[1]);
   push_comparison(L, &comparing, samples);
   return 1;
 }

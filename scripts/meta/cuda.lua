@@ -510,7 +510,9 @@ function Graph:close() end
 ---@field samples number[] # in the order in which they were taken
 ---@field reason? string # why it stopped
 ---@field clock string
----@field overhead number # what the events themselves take, subtracted from each sample
+---@field overhead? number # events: what they themselves take, subtracted from each sample
+---@field resolution? number # events: by how much they differ for one duration; the median is within half of it
+---@field resolved? boolean # events: false when that half is more than a tenth of the median: CUPTI knows better
 ---@field blocked boolean # the stream was held back: false when the work waits for the device
 ---@field outside integer # samples in which another stream worked longer than the timed one, and counted
 ---@field wall number # the least time from the call to the idle device by the host's clock, during warm-up

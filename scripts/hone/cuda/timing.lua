@@ -112,6 +112,9 @@ local function median_of(clocks)
   return #known > 0 and math.floor(core.summary(known, 0.95).median) or nil
 end
 
+-- A time is off by up to half of the resolution: of this many, by a tenth.
+local RESOLVED = 5
+
 -- The samples of one function as a result.
 local function describe(raw, options)
   local result = core.summary(raw.seconds, options.confidence)
@@ -122,7 +125,10 @@ local function describe(raw, options)
   result.sm_clock, result.sm_clock_max = median_of(raw.clocks), raw.max_clock > 0 and raw.max_clock or nil
   result.throttled, result.dropped, result.outside = raw.throttled, raw.dropped, raw.outside
   result.blocked, result.wall, result.host = raw.blocked, raw.wall, raw.host
-  result.overhead = raw.overhead
+  if options.clock ~= "cupti" then
+    result.overhead, result.resolution = raw.overhead, raw.resolution
+    result.resolved = result.median >= RESOLVED * raw.resolution
+  end
   result.bytes_per_second = options.bytes and options.bytes / result.median
   result.flops_per_second = options.flops and options.flops / result.median
   return result
