@@ -226,6 +226,16 @@ describe("hone.cuda", function()
     assert.equal(300, (string.unpack("<i4", x:read())))
   end)
 
+  on_bare_gpu("captures a graph on a stream of its own, and goes on with the one chosen before", function()
+    local spin, s = spin_kernel(), assert(cuda.stream())
+    s:with(function()
+      assert(cuda.graph(function() assert(spin:launch { grid = 1, block = 1, 0, 0 }) end))
+      assert(spin:launch { grid = 1, block = 1, 20000000, 0 })
+    end)
+    assert.is_false(s:is_idle())
+    assert(s:synchronize())
+  end)
+
   on_bare_gpu("makes room by collecting garbage, and says how much was wanted when there is none", function()
     local total = cuda.memory().total
     for _ = 1, 4 do

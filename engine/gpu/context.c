@@ -346,6 +346,7 @@ int gpu_capture_begin(gpu_device *device, CUstream stream, gpu_error *error) {
   CUresult result = state->driver->stream_begin_capture(stream, CAPTURE_THREAD_LOCAL);
   failed = gpu_check(device, result, "capture a graph", error);
   if (failed) return failed;
+  device->set_aside = device->stream;
   device->stream = stream;
   device->capturing = true;
   return 0;
@@ -355,7 +356,7 @@ int gpu_capture_end(gpu_device *device, CUgraph *graph, gpu_error *error) {
   *graph = NULL;
   CUresult result = state->driver->stream_end_capture(device->stream, graph);
   device->capturing = false;
-  device->stream = device->own_stream;
+  device->stream = device->set_aside;
   for (size_t i = 0; i < device->deferred.count; i++) {
     state->driver->memory_free(device->deferred.pointers[i], device->own_stream);
   }

@@ -29,6 +29,7 @@ typedef struct {
   CUmemoryPool pool;
   unsigned generation; /* counts contexts, from 1 */
   bool capturing;      /* `stream` is being captured into a graph */
+  CUstream set_aside;  /* what `stream` was before, and is again then */
   bool lost;
   char lost_text[512];
   size_t bytes, peak_bytes;       /* handed out by gpu_memory_new */

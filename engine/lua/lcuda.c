@@ -1,21 +1,17 @@
 /* lcuda.c -- require "hone.core.cuda": devices. The other parts are in lcuda_*.c. */
 #include "lcuda.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "gpu/clocks.h"
-#include "interrupt.h"
+#include "lua/fields.h"
 #include "lua/gpu_state.h"
+#include "lua/interrupted.h"
 
 /* ---- helpers ------------------------------------------------------------------------------- */
 
 int lcuda_refuse(lua_State *L, const gpu_error *error) {
-  if (strcmp(error->text, "interrupted") == 0) {
-    hone_interrupt_told();
-    lua_pushliteral(L, "interrupted");
-    return lua_error(L);
-  }
+  if (strcmp(error->text, "interrupted") == 0) return raise_interrupted(L);
   const char *name = NULL;
   const gpu_driver *driver = gpu_state_get()->driver;
   if (driver && error->code > 0) driver->error_name(error->code, &name);
@@ -33,6 +29,13 @@ int lcuda_result(lua_State *L, int failed, const gpu_error *error) {
 
 gpu_device *lcuda_current(gpu_error *error) {
   return gpu_touch(gpu_state_get()->current, error);
+}
+
+void lcuda_collected(lua_State *L, const char *name, lua_CFunction free) {
+  luaL_newmetatable(L, name);
+  lua_pushcfunction(L, free);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
 }
 
 void lcuda_class(lua_State *L, const char *name, const luaL_Reg *methods,
@@ -55,11 +58,6 @@ static int cuda_available(lua_State *L) {
   if (has_device) return 1;
   lua_pushstring(L, is_open ? "this machine has no CUDA device" : error.text);
   return 2;
-}
-
-static void set_integer(lua_State *L, const char *field, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, field);
 }
 
 static void set_attributes(lua_State *L, const gpu_device *device) {

@@ -51,6 +51,9 @@ gpu_device *lcuda_current(gpu_error *error);
 void lcuda_class(lua_State *L, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *metamethods);
 
+/* Registers a class without methods, whose objects are freed as garbage. */
+void lcuda_collected(lua_State *L, const char *name, lua_CFunction free);
+
 /* While a graph is captured, what its launches use is kept with it: the value at `index`. */
 void lcuda_keep(lua_State *L, int index);
 

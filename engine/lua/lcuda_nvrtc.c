@@ -146,8 +146,5 @@ static const luaL_Reg functions[] = {
 
 void lcuda_open_nvrtc(lua_State *L) {
   luaL_setfuncs(L, functions, 0);
-  luaL_newmetatable(L, PROGRAM);
-  lua_pushcfunction(L, program_free);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  lcuda_collected(L, PROGRAM, program_free);
 }

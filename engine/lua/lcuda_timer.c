@@ -1,11 +1,11 @@
 /* lcuda_timer.c -- timing Lua functions that queue work, and the statistics behind it. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gpu/cupti.h"
 #include "gpu/timer.h"
 #include "lcuda.h"
+#include "lua/fields.h"
 
 #define SAMPLES "hone.cuda.Samples"
 
@@ -106,16 +106,6 @@ static gpu_samples *push_samples(lua_State *L) {
 static int samples_free(lua_State *L) {
   gpu_samples_free(luaL_checkudata(L, 1, SAMPLES));
   return 0;
-}
-
-static void set_number(lua_State *L, const char *field, double value) {
-  lua_pushnumber(L, value);
-  lua_setfield(L, -2, field);
-}
-
-static void set_integer(lua_State *L, const char *field, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, field);
 }
 
 static void push_result(lua_State *L, const gpu_samples *s) {
@@ -399,15 +389,8 @@ static const luaL_Reg functions[] = {{"time", core_time},       {"compare", core
                                      {"summary", core_summary}, {"stop_after", core_stop_after},
                                      {"judge", core_judge},     {NULL, NULL}};
 
-static void collected_by(lua_State *L, const char *class, lua_CFunction free) {
-  luaL_newmetatable(L, class);
-  lua_pushcfunction(L, free);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-}
-
 void lcuda_open_timer(lua_State *L) {
   luaL_setfuncs(L, functions, 0);
-  collected_by(L, LCUDA_TIMER, timer_free);
-  collected_by(L, SAMPLES, samples_free);
+  lcuda_collected(L, LCUDA_TIMER, timer_free);
+  lcuda_collected(L, SAMPLES, samples_free);
 }

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "interrupt.h"
+#include "lua/interrupted.h"
 
 #define WRITER "hone.fs.Writer" /* metatable name; argument errors show it */
 #define LISTING "hone.fs.listing"
@@ -48,12 +48,6 @@ static const char *check_path(lua_State *L, int arg) {
   const char *path = luaL_checklstring(L, arg, &length);
   luaL_argcheck(L, strlen(path) == length, arg, "path contains a zero byte");
   return path;
-}
-
-static void raise_interrupted(lua_State *L) {
-  hone_interrupt_told();
-  lua_pushliteral(L, "interrupted");
-  lua_error(L);
 }
 
 /* Write all of it; 0 or an errno (EINTR when the user wants out: a pipe may block for ever). */

@@ -2,11 +2,7 @@
 #include <lauxlib.h>
 
 #include "gpu/probe.h"
-
-static void set_integer(lua_State *L, const char *field, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, field);
-}
+#include "lua/fields.h"
 
 /* Sets version and path in the table on top. */
 static void set_library(lua_State *L, const GpuLibrary *library) {

@@ -11,18 +11,12 @@
 #include "http/curl.h"
 #include "http/part.h"
 #include "http/transfer.h"
-#include "interrupt.h"
+#include "lua/interrupted.h"
 
 #define TRANSFER "hone.http.Transfer"
 #define PART "hone.http.Part"
 #define SHARE "hone.http.Share"
 #define URL "hone.http.Url"
-
-static int raise_interrupted(lua_State *L) {
-  hone_interrupt_told();
-  lua_pushliteral(L, "interrupted");
-  return lua_error(L);
-}
 
 static int push_failure(lua_State *L, const char *message, const char *code) {
   lua_pushnil(L);

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <yyjson.h>
 
-#include "interrupt.h"
 #include "json/text.h"
+#include "lua/interrupted.h"
 
 #define DOCUMENT "hone.json document"
 #define READER "hone.json reader"
@@ -359,10 +359,7 @@ static int push_system_refusal(lua_State *L, const char *what, const char *path,
 /* The file ended or could not be read further. */
 static int end_of_lines(lua_State *L, Reader *r) {
   int code = ferror(r->file) ? errno : 0;
-  if (code == EINTR && hone_is_interrupted()) {
-    lua_pushliteral(L, "interrupted");
-    return lua_error(L);
-  }
+  if (code == EINTR && hone_is_interrupted()) return raise_interrupted(L);
   lua_pushcfunction(L, reader_close);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_call(L, 1, 0);

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
-#include "interrupt.h"
+#include "lua/interrupted.h"
 
 #define CHILD "hone.process.Child" /* metatable names; argument errors show them */
 #define LOOP "hone.process.Loop"
@@ -284,9 +284,7 @@ static void stop_all(Loop *loop) {
 static void check_interrupt(lua_State *L, Loop *loop) {
   if (!hone_is_interrupted()) return;
   stop_all(loop);
-  hone_interrupt_told();
-  lua_pushliteral(L, "interrupted");
-  lua_error(L);
+  raise_interrupted(L);
 }
 
 static void close_handle(uv_handle_t *handle, void *unused) {

@@ -1,7 +1,8 @@
 /* lsyntax.c -- require "hone.core.syntax": syntax trees by tree-sitter.
  * scripts/hone/syntax.lua finds the grammars and adds queries' predicates; scripts/meta/syntax.lua
  * documents both. Nothing here recurses: sources may be nested as deep as their author likes. */
-#include "interrupt.h"
+#include "lua/fields.h"
+#include "lua/interrupted.h"
 
 #include <dlfcn.h>
 #include <lauxlib.h>
@@ -211,12 +212,6 @@ static TSParser *shared_parser(lua_State *L) {
   return box->parser;
 }
 
-static int raise_interrupted(lua_State *L) {
-  hone_interrupt_told();
-  lua_pushliteral(L, "interrupted");
-  return lua_error(L);
-}
-
 static double seconds_now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -384,11 +379,6 @@ static void read_options(lua_State *L, Conversion *c, int opts) {
     c->max_depth = (size_t)depth;
   }
   lua_pop(L, 2);
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, key);
 }
 
 /* First and last byte, so that source:sub(from, to) is the text. */
