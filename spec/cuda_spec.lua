@@ -574,6 +574,67 @@ slower	1.50	true	16
   end)
 end)
 
+describe("ranges", function()
+  local CODE = [[
+    print(cuda.range_push "outer")
+    print(cuda.mark "here", cuda.range("inner", function(...) return "result", ... end, 1, nil))
+    print(pcall(cuda.range, "failing", function() error("mine", 0) end))
+    cuda.range_pop()
+    print((select(2, pcall(cuda.range, 5, print)):gsub("^.-: ", "")))
+  ]]
+
+  it(
+    "are nothing when no profiler listens",
+    function()
+      assert.equal(
+        [[
+false	no profiler listens (NVTX_INJECTION64_PATH is not set)
+false	result	1	nil
+false	mine
+bad argument #1 to 'range' (string expected, got number)
+]],
+        (support.on_fake(CODE:gsub('cuda.mark "here"', "(cuda.mark 'here')"), { NVTX_INJECTION64_PATH = "" }))
+      )
+    end
+  )
+
+  it("are told to NVTX's library, and end when their function raises an error", function()
+    local folder <close> = assert(fs.tempdir())
+    local library = fs.join(folder.path, "libnvtx3interop.so.1")
+    local built = require("hone.process").run {
+      "cc",
+      "-shared",
+      "-fPIC",
+      "-o",
+      library,
+      "spec/support/fake_nvtx.c",
+    }
+    if not built or built.status ~= 0 then return pending "no C compiler" end
+    local environment = { NVTX_INJECTION64_PATH = "/a/profiler", LD_LIBRARY_PATH = folder.path }
+    assert.equal(
+      [[
+push outer
+true	nil
+mark here
+push inner
+pop
+true	result	1	nil
+push failing
+pop
+false	mine
+pop
+bad argument #1 to 'range' (string expected, got number)
+]],
+      (
+        support.on_fake(
+          "io.stdout:setvbuf 'no' " .. CODE:gsub('cuda.mark "here"', "(cuda.mark 'here')"),
+          environment
+        )
+      )
+    )
+  end)
+end)
+
 describe("statistics", function()
   local function close(expected, actual)
     assert.is_true(math.abs(expected - actual) < 1e-9 * math.max(1, math.abs(expected)), actual)

@@ -31,6 +31,21 @@ gpu_device *lcuda_current(gpu_error *error) {
   return gpu_touch(gpu_state_get()->current, error);
 }
 
+const char **lcuda_push_strings(lua_State *L, int arg, int *count) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  lua_Unsigned n = lua_rawlen(L, arg);
+  const char **strings = lua_newuserdatauv(L, (n + 1) * sizeof *strings, 0);
+  for (lua_Unsigned i = 0; i < n; i++) {
+    lua_rawgeti(L, arg, (lua_Integer)i + 1);
+    if (lua_type(L, -1) != LUA_TSTRING) luaL_argerror(L, arg, "not a list of strings");
+    strings[i] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  strings[n] = NULL;
+  *count = (int)n;
+  return strings;
+}
+
 void lcuda_collected(lua_State *L, const char *name, lua_CFunction free) {
   luaL_newmetatable(L, name);
   lua_pushcfunction(L, free);
@@ -216,5 +231,6 @@ __attribute__((visibility("default"))) int luaopen_hone_core_cuda(lua_State *L) 
   lcuda_open_stream(L);
   lcuda_open_timer(L);
   lcuda_open_nvrtc(L);
+  lcuda_open_nvtx(L);
   return 1;
 }

@@ -47,6 +47,10 @@ int lcuda_result(lua_State *L, int failed, const gpu_error *error);
 /* The device that scripts chose, touched; NULL with error filled. */
 gpu_device *lcuda_current(gpu_error *error);
 
+/* A list of strings at `arg` as an array ended by NULL, which lives as long as the userdata that is
+ * pushed and the strings' list. */
+const char **lcuda_push_strings(lua_State *L, int arg, int *count);
+
 /* Registers a class: methods, metamethods ("__gc"...), __name, __index. */
 void lcuda_class(lua_State *L, const char *name, const luaL_Reg *methods,
                  const luaL_Reg *metamethods);
@@ -93,5 +97,6 @@ void lcuda_open_launch(lua_State *L);
 void lcuda_open_stream(lua_State *L);
 void lcuda_open_timer(lua_State *L);
 void lcuda_open_nvrtc(lua_State *L);
+void lcuda_open_nvtx(lua_State *L);
 
 #endif

@@ -6,28 +6,11 @@
 
 #define PROGRAM "hone.cuda.Program"
 
-/* A list of strings at `arg` as an array ended by NULL, which lives as long as the userdata that is
- * pushed and the strings' list. Fewer, where the list holds what is no string. */
-static const char **push_strings(lua_State *L, int arg, int *count) {
-  luaL_checktype(L, arg, LUA_TTABLE);
-  lua_Unsigned n = lua_rawlen(L, arg);
-  const char **strings = lua_newuserdatauv(L, (n + 1) * sizeof *strings, 0);
-  for (lua_Unsigned i = 0; i < n; i++) {
-    lua_rawgeti(L, arg, (lua_Integer)i + 1);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_argerror(L, arg, "not a list of strings");
-    strings[i] = lua_tostring(L, -1);
-    lua_pop(L, 1);
-  }
-  strings[n] = NULL;
-  *count = (int)n;
-  return strings;
-}
-
 /* core.nvrtc(folders) -> path, major, minor, archs | nil, message; opens NVRTC */
 static int core_nvrtc(lua_State *L) {
   int count, major = 0, minor = 0;
   const char *why;
-  const gpu_nvrtc *nvrtc = gpu_nvrtc_open(push_strings(L, 1, &count), &why);
+  const gpu_nvrtc *nvrtc = gpu_nvrtc_open(lcuda_push_strings(L, 1, &count), &why);
   if (!nvrtc) {
     lua_pushnil(L);
     lua_pushstring(L, why);
@@ -123,10 +106,10 @@ static int core_nvrtc_compile(lua_State *L) {
   const gpu_nvrtc *nvrtc = nvrtc_of(L);
   const char *source = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
   int option_count, header_count, content_count, name_count;
-  const char **options = push_strings(L, 3, &option_count);
-  const char **headers = push_strings(L, 4, &header_count);
-  const char **contents = push_strings(L, 5, &content_count);
-  const char **names = push_strings(L, 6, &name_count);
+  const char **options = lcuda_push_strings(L, 3, &option_count);
+  const char **headers = lcuda_push_strings(L, 4, &header_count);
+  const char **contents = lcuda_push_strings(L, 5, &content_count);
+  const char **names = lcuda_push_strings(L, 6, &name_count);
   luaL_argcheck(L, header_count == content_count, 5, "not one for each header");
   nvrtcProgram *program = lua_newuserdatauv(L, sizeof *program, 0);
   *program = NULL;

@@ -166,20 +166,12 @@ static int give_up(lua_State *L, const Call *calls, const gpu_error *error) {
   return 2;
 }
 
-enum { MAX_FOLDERS = 64 };
-
 /* options.cupti lists folders to look for CUPTI in. NULL, or why there is none. */
-static const char *start_cupti(lua_State *L, int index) {
-  const char *folders[MAX_FOLDERS + 1] = {NULL};
-  lua_getfield(L, index, "cupti");
-  lua_Unsigned count = lua_istable(L, -1) ? lua_rawlen(L, -1) : 0;
-  for (lua_Unsigned i = 0; i < count && i < MAX_FOLDERS; i++) {
-    lua_rawgeti(L, -1, (lua_Integer)i + 1);
-    folders[i] = lua_tostring(L, -1); /* the list keeps it */
-    lua_pop(L, 1);
-  }
-  const char *problem = cupti_start(folders);
-  lua_pop(L, 1);
+static const char *start_cupti(lua_State *L, int options) {
+  int count;
+  lua_getfield(L, options, "cupti");
+  const char *problem = cupti_start(lcuda_push_strings(L, lua_gettop(L), &count));
+  lua_pop(L, 2);
   return problem;
 }
 

@@ -176,4 +176,14 @@ function cuda.time(f, options) return require("hone.cuda.timing").time(f, option
 
 function cuda.compare(f, g, options) return require("hone.cuda.timing").compare(f, g, options) end
 
+-- ---- ranges for profilers -------------------------------------------------------------------------
+
+function cuda.range(name, f, ...) return require("hone.cuda.nvtx").range(name, f, ...) end
+
+function cuda.range_push(name) return require("hone.cuda.nvtx").range_push(name) end
+
+function cuda.range_pop() require("hone.cuda.nvtx").range_pop() end
+
+function cuda.mark(name) return require("hone.cuda.nvtx").mark(name) end
+
 return cuda

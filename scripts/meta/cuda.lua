@@ -559,4 +559,30 @@ function cuda.time(f, options) end
 ---@return string? code
 function cuda.compare(f, g, options) end
 
+-- ---- ranges for profilers -------------------------------------------------------------------------
+
+--- Call a function within a range that profilers show by its name (NVTX), also when it raises an error. Under
+--- no profiler this is the call alone. Profilers are told through NVIDIA's libnvtx3interop or libnvToolsExt,
+--- which the CUDA toolkit has; they announce themselves by NVTX_INJECTION64_PATH.
+---@param name string
+---@param f function
+---@param ... any # for f
+---@return any ... # f's results
+function cuda.range(name, f, ...) end
+
+--- Begin a range, in that which was begun last.
+---@param name string
+---@return boolean shown # does a profiler see it?
+---@return string? why # not
+function cuda.range_push(name) end
+
+--- End the range that was begun last.
+function cuda.range_pop() end
+
+--- A point in time with a name.
+---@param name string
+---@return boolean shown # does a profiler see it?
+---@return string? why # not
+function cuda.mark(name) end
+
 return cuda
