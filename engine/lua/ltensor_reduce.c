@@ -87,8 +87,10 @@ static int push_variance(lua_State *L, bool root) {
   tensor_error error;
   double correction = 1;
   tensor *t = ltensor_check(L, 1);
-  if (lua_type(L, 2) == LUA_TTABLE && lua_getfield(L, 2, "correction") != LUA_TNIL)
-    correction = luaL_checknumber(L, -1);
+  if (lua_type(L, 2) == LUA_TTABLE) {
+    if (lua_getfield(L, 2, "correction") != LUA_TNIL) correction = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+  }
   lua_settop(L, 4);
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);

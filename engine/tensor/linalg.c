@@ -216,7 +216,8 @@ int tensor_outer(tensor *out, const tensor *a, const tensor *b, tensor_error *er
   tensor column = {0}, row = {0};
   if (!err) err = tensor_unsqueeze(&column, a, 1, error);
   if (!err) err = tensor_unsqueeze(&row, b, 0, error);
-  if (!err) err = multiply(out, &column, &row, a->dtype, error);
+  operand left = {&column, false}, right = {&row, false};
+  if (!err) err = tensor_binary(BINARY_mul, out, NULL, left, right, error);
   tensor_release(&column);
   tensor_release(&row);
   return err;

@@ -54,8 +54,7 @@ describe("a tensor's operations on a GPU #gpu", function()
     local torch = python()
     if not torch then return pending "no torch here" end
     local dir <close> = assert(fs.tempdir "hone-parity-")
-    local made =
-      assert(process.run { torch, "spec/support/tensor_cases.py", dir.path, timeout = CASES_TIME })
+    local made = assert(process.run { torch, "spec/support/tensor_cases.py", dir.path, timeout = CASES_TIME })
     assert.equal(0, made.status, made.stderr)
     local passed, wrong = 0, {}
     for name, group in pairs(run_parts(dir.path)) do

@@ -3,6 +3,7 @@ local core = require "hone.python.core"
 local unknown = require "hone.python.unknown"
 local format = require "hone.python.format"
 local compile = require "hone.python.expressions"
+local literal_text = require "hone.python.literal_text"
 
 local types, None = core.types, core.None
 local kinds, constant, not_understood = compile.kinds, compile.constant, compile.not_understood
@@ -14,18 +15,9 @@ kinds.none = function() return constant(None) end
 kinds.ellipsis = function() return constant(core.Ellipsis) end
 
 function kinds.integer(node)
-  local text = node.text:gsub("_", ""):lower()
-  if text:find("j", 1, true) then return not_understood(node) end
-  local value
-  if text:match("^0x") then
-    value = #text <= 17 and math.tointeger(tonumber(text))
-  elseif text:match("^0[bo]") then
-    value = #text <= (text:match("^0b") and 65 or 22) and tonumber(text:sub(3), text:match("^0b") and 2 or 8)
-  else
-    value = math.tointeger(tonumber(text))
-    if value and ("%d"):format(value) ~= text:gsub("^0+(%d)", "%1") then value = nil end
-  end
-  if not value or value < 0 then
+  if node.text:find "[jJ]" then return not_understood(node) end
+  local value = literal_text.integer(node.text)
+  if not value then
     return function() return unknown.report("integer overflow") end
   end
   return constant(value)
@@ -35,53 +27,6 @@ function kinds.float(node)
   local text = node.text:gsub("_", "")
   if text:find("[jJ]") then return not_understood(node) end
   return constant(tonumber(text) * 1.0)
-end
-
-local SIMPLE_ESCAPES = {
-  n = "\n",
-  t = "\t",
-  r = "\r",
-  ["\\"] = "\\",
-  ["'"] = "'",
-  ['"'] = '"',
-  a = "\a",
-  b = "\b",
-  f = "\f",
-  v = "\v",
-  ["\n"] = "",
-}
-
-local function unescape(text)
-  if not text:find("\\", 1, true) then return text end
-  local out, i = {}, 1
-  while i <= #text do
-    local at = text:find("\\", i, true)
-    if not at then
-      out[#out + 1] = text:sub(i)
-      break
-    end
-    out[#out + 1] = text:sub(i, at - 1)
-    local c = text:sub(at + 1, at + 1)
-    local code, taken
-    if SIMPLE_ESCAPES[c] then
-      out[#out + 1], taken = SIMPLE_ESCAPES[c], 1
-    elseif c == "x" then
-      code, taken = text:match("^%x%x", at + 2), 3
-    elseif c == "u" then
-      code, taken = text:match("^%x%x%x%x", at + 2), 5
-    elseif c == "U" then
-      code, taken = text:match("^%x%x%x%x%x%x%x%x", at + 2), 9
-    elseif c:match("[0-7]") then
-      local octal = text:match("^[0-7][0-7]?[0-7]?", at + 1)
-      code, taken = ("%x"):format(tonumber(octal, 8)), #octal
-    end
-    if code then out[#out + 1] = utf8.char(tonumber(code, 16)) end
-    if not taken then
-      out[#out + 1], taken = "\\", 0
-    end
-    i = at + 1 + taken
-  end
-  return table.concat(out)
 end
 
 local function conversion_and_spec(node, scope)
@@ -149,7 +94,7 @@ local function string_parts(node, scope, parts)
   for _, child in ipairs(node) do
     if child.type == "string_content" then
       local text = child.text
-      if not raw then text = unescape(text) end
+      if not raw then text = literal_text.unescape(text) end
       if is_f then text = text:gsub("{{", "{"):gsub("}}", "}") end
       parts[#parts + 1] = text
     elseif child.type == "interpolation" then

@@ -1,0 +1,155 @@
+--- Python that runs: references of definitions, translated to Lua and computed on hone's tensors. Nothing is
+--- given to a Python interpreter, and a source reaches no file, network or process: there is nothing in its reach
+--- but numbers and tensors.
+local syntax = require "hone.syntax"
+
+local M = {}
+
+-- Names kept as text: what the translation looks at beyond the tree.
+local CONVERSION = { text = { "type", "interpolation", "format_specifier" } }
+
+local STEPS = 50000000 -- iterations of all loops of one call
+
+local function parse(text, name)
+  local tree, why = syntax.parse(text, "python")
+  if not tree then return nil, ("%s: %s"):format(name, why) end
+  if tree:root():has_error() then
+    local first = tree:errors(1)[1]
+    local where = first and ("%d:%d: "):format(first.row, first.col) or " "
+    return nil, ("%s:%ssyntax error: %s"):format(name, where, first and first.message or "in the source")
+  end
+  local root
+  root, why = tree:to_table(nil, CONVERSION)
+  if not root then return nil, ("%s: %s"):format(name, why) end
+  return root
+end
+
+local library
+
+-- The runtime with all that a source can import.
+local function load_library()
+  if library then return library end
+  local runtime = require "hone.python.concrete.runtime"
+  local base = require "hone.python.concrete.builtins"
+  local torch = require "hone.python.concrete.torch"
+  local nn = torch.torch.members.nn
+  library = {
+    runtime = runtime,
+    builtins = base.builtins,
+    is_idle = torch.is_idle,
+    modules = {
+      math = base.math,
+      torch = torch.torch,
+      ["torch.nn"] = nn,
+      ["torch.nn.functional"] = nn.members.functional,
+    },
+  }
+  -- A method of this name, and whether other objects than tensors have one too.
+  function library.find_method(name)
+    local shared
+    for _, methods in pairs(runtime.object_methods) do
+      shared = shared or methods[name]
+    end
+    return runtime.tensor_methods[name] or shared, shared ~= nil
+  end
+  return library
+end
+
+-- The line of the source in which an error arose: of the innermost frame that is the source's.
+local function line_of(chunk_name)
+  for level = 2, 200 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return nil end
+    if info.source == chunk_name then return info.currentline end
+  end
+end
+
+-- The message without the Lua position that a library put before it.
+local function plain_message(message) return (tostring(message):gsub("^%[?[^%s:]*%]?[^\n:]-:%d+: ", "", 1)) end
+
+local function handler(name, chunk_name)
+  return function(message)
+    if type(message) ~= "string" or message:find "interrupted" then return message end
+    local line = line_of(chunk_name)
+    return ("%s%s: %s"):format(name, line and ":" .. line or "", plain_message(message))
+  end
+end
+
+local Source = {}
+Source.__index = Source
+
+-- f(...) with errors that have the source's line: what it returns, or nil and the message.
+function Source:_protected(f, ...)
+  local runtime = load_library().runtime
+  runtime.set_steps(self.steps)
+  local results = table.pack(xpcall(f, handler(self.name, self._chunk_name), ...))
+  runtime.set_steps(nil)
+  if results[1] then return table.unpack(results, 2, results.n) end
+  if type(results[2]) ~= "string" or results[2]:find "interrupted" then error(results[2], 0) end
+  return nil, results[2]
+end
+
+---Call a function of the source. Values are as in Python's world: None is concrete.None, tuples have `n`.
+function Source:call(name, ...)
+  local f = self._functions[name]
+  if type(f) ~= "function" then return nil, ("%s has no function '%s'"):format(self.name, name) end
+  return self:_protected(f, nil, ...)
+end
+
+---The names of the source's functions, sorted.
+function Source:functions()
+  local names = {}
+  for name, f in pairs(self._functions) do
+    if type(f) == "function" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+-- The Lua text of a source and its constants; nil and what is wrong or not known.
+local function translate(text, name)
+  local root, why = parse(text, name)
+  if not root then return nil, why end
+  local settings = { name = name }
+  for key, value in pairs(load_library()) do
+    settings[key] = value
+  end
+  return require "hone.python.concrete.translate"(root, settings)
+end
+
+---The Lua text that a source becomes, for those who want to see it.
+---@return string? text
+---@return string? message
+function M.lua_text(text, name)
+  local lua, why = translate(text, name or "reference")
+  return lua, not lua and why or nil
+end
+
+---Translate a source and run its top level.
+---@return table? source
+---@return string? message one line: file, line, what is wrong or not known
+function M.load(text, options)
+  local name = options and options.name or "reference"
+  local lua, constants = translate(text, name)
+  if not lua then return nil, constants end
+  local source = setmetatable({ name = name, steps = options and options.steps or STEPS }, Source)
+  source._chunk_name = "@" .. name .. "#" .. tostring(source)
+  local values = require "hone.python.concrete.values"
+  local chunk, why = load(lua, source._chunk_name, "t", {})
+  if not chunk then return nil, ("%s: cannot translate: %s"):format(name, plain_message(why)) end
+  local functions, message =
+    source:_protected(chunk, load_library().runtime, constants, values.None, values.Tuple, values.List)
+  if not functions then return nil, message end
+  source._functions = functions
+  return source
+end
+
+---None, and what tells a tuple.
+M.None = require("hone.python.concrete.values").None
+---The values of a dict by its keys, nil for anything else.
+function M.dict_values(v)
+  return getmetatable(v) == require("hone.python.concrete.values").Dict and v.at or nil
+end
+function M.is_tuple(v) return getmetatable(v) == require("hone.python.concrete.values").Tuple end
+
+return M

@@ -1,0 +1,212 @@
+--- The reference of a definition as a Lua function on hone's tensors, checked against the definition.
+--
+--     local run = assert(hone.reference(definition))
+--     local outputs, why = run(q, k_cache, v_cache, kv_indptr, kv_indices, sm_scale)
+--
+-- See scripts/meta/reference.lua.
+local json = require "hone.json"
+local tensor = require "hone.tensor"
+local concrete = require "hone.python.concrete"
+local axis_value = require("hone.dataset.definition").axis_value
+
+local reference = {}
+
+local FLOATS = { float32 = true, float16 = true, bfloat16 = true, float64 = true }
+
+local function is_null(v) return v == nil or v == json.null end
+
+local function shape_text(shape) return "[" .. table.concat(shape, ", ") .. "]" end
+
+-- ---- arguments against the definition --------------------------------------------------------------
+
+local Reference = {}
+Reference.__index = Reference
+
+function Reference:_fail(format, ...) return nil, ("%s: %s"):format(self.name, format:format(...)) end
+
+-- Take each axis's value from a tensor's shape; nil and why where it does not fit.
+local function bind_axes(self, axes, name, spec, t)
+  local shape, expected = t:shape(), spec.shape
+  if #shape ~= #expected then
+    return self:_fail("'%s' has shape %s, the definition %s", name, shape_text(shape), shape_text(expected))
+  end
+  for i, axis in ipairs(expected) do
+    local known = axes[axis]
+    if known and known ~= shape[i] then
+      return self:_fail(
+        "'%s' has shape %s: its axis %s is %d, elsewhere it is %d",
+        name,
+        shape_text(shape),
+        axis,
+        shape[i],
+        known
+      )
+    end
+    axes[axis] = shape[i]
+  end
+  return true
+end
+
+local function check_tensor(self, axes, name, spec, v)
+  if is_null(spec.shape) then
+    if type(v) == "number" or type(v) == "boolean" then return true end
+    return self:_fail("'%s' is a %s, not a number", name, tensor.is_tensor(v) and "tensor" or type(v))
+  end
+  if not tensor.is_tensor(v) then return self:_fail("'%s' is a %s, not a tensor", name, type(v)) end
+  if v.dtype ~= spec.dtype then
+    return self:_fail("'%s' is %s, the definition has %s", name, v.dtype, spec.dtype)
+  end
+  return bind_axes(self, axes, name, spec, v)
+end
+
+-- ---- constraints -----------------------------------------------------------------------------------
+
+-- A constraint as a function of all axes and inputs.
+local function compile_constraint(self, text)
+  local names = {}
+  for _, field in ipairs { "axes", "inputs" } do
+    for _, name in ipairs(json.keys(self.definition[field])) do
+      names[#names + 1] = name
+    end
+  end
+  local source = ("import math\nimport torch\ndef holds(%s):\n    return (%s)\n"):format(
+    table.concat(names, ", "),
+    text
+  )
+  local compiled, why = concrete.load(source, { name = self.name .. ": constraint" })
+  if not compiled then return nil, why end
+  return { text = text, names = names, source = compiled }
+end
+
+local function check_constraint(self, constraint, axes, inputs)
+  local arguments = {}
+  for i, name in ipairs(constraint.names) do
+    local v = axes[name]
+    if v == nil then v = inputs[name] end
+    arguments[i] = v == nil and concrete.None or v
+  end
+  local holds, why = constraint.source:call("holds", table.unpack(arguments, 1, #constraint.names))
+  if why then return nil, why end
+  if tensor.is_tensor(holds) then holds = holds:item() end
+  if holds and holds ~= 0 then return true end
+  local known = {}
+  for axis, value in pairs(axes) do
+    if constraint.text:find("%f[%w_]" .. axis .. "%f[^%w_]") then
+      known[#known + 1] = axis .. " = " .. value
+    end
+  end
+  table.sort(known)
+  local values = #known > 0 and (" (%s)"):format(table.concat(known, ", ")) or ""
+  return self:_fail("the inputs break the constraint %s%s", constraint.text, values)
+end
+
+-- ---- the call --------------------------------------------------------------------------------------
+
+local function check_inputs(self, list)
+  local axes, inputs = {}, {}
+  for name, value in pairs(self.constants) do
+    axes[name] = value
+  end
+  for i, name in ipairs(self.inputs) do
+    local v, spec = list[i], self.definition.inputs[name]
+    if not is_null(v) then
+      local ok, why = check_tensor(self, axes, name, spec, v)
+      if not ok then return nil, why end
+      inputs[name] = v
+    elseif not spec.optional then
+      return self:_fail("the input '%s' is missing", name)
+    end
+  end
+  for _, constraint in ipairs(self.constraints) do
+    local ok, why = check_constraint(self, constraint, axes, inputs)
+    if not ok then return nil, why end
+  end
+  return axes, inputs
+end
+
+-- What a reference returns: one output, or a tuple of them, or a dict by their names.
+local function take_outputs(self, result)
+  if concrete.is_tuple(result) then return result, result.n end
+  local by_name = concrete.dict_values(result)
+  if not by_name then return { result }, 1 end
+  local list = {}
+  for i, name in ipairs(self.outputs) do
+    list[i] = by_name[name]
+  end
+  return list, #self.outputs
+end
+
+local function check_outputs(self, axes, list, n)
+  if n ~= #self.outputs then
+    return self:_fail("the reference returns %d values, the definition has %d outputs", n, #self.outputs)
+  end
+  local outputs = {}
+  for i, name in ipairs(self.outputs) do
+    local ok, why = check_tensor(self, axes, name, self.definition.outputs[name], list[i])
+    if not ok then return nil, why end
+    outputs[i] = list[i]
+  end
+  return outputs
+end
+
+---Run it. Inputs in the definition's order, nil for an optional one that is left out.
+---@return table? outputs # in the definition's order
+---@return string? message
+function Reference:__call(...)
+  local list, n = { ... }, select("#", ...)
+  if n > #self.inputs then
+    return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
+  end
+  local axes, why = check_inputs(self, list)
+  if not axes then return nil, why end
+  for i = 1, #self.inputs do
+    if is_null(list[i]) then list[i] = concrete.None end
+    local spec = self.definition.inputs[self.inputs[i]]
+    if FLOATS[spec.dtype] and math.type(list[i]) == "integer" then list[i] = list[i] + 0.0 end
+  end
+  local result
+  result, why = self.source:call("run", table.unpack(list, 1, #self.inputs))
+  if why then return nil, why end
+  return check_outputs(self, axes, take_outputs(self, result))
+end
+
+---The values of all axes for these inputs; nil and what does not fit the definition, constraints included.
+function Reference:axes(...) return (check_inputs(self, { ... })) end
+
+local function constants_of(definition)
+  local constants = {}
+  for _, name in ipairs(json.keys(definition.axes)) do
+    constants[name] = axis_value(definition.axes[name])
+  end
+  return constants
+end
+
+---A definition's reference.
+---@param definition table
+---@param options? { steps: integer? } # iterations of all loops that a run may take
+function reference.new(definition, options)
+  if type(definition) ~= "table" or type(definition.reference) ~= "string" then
+    error("bad argument #1 to 'reference' (a definition expected)", 3)
+  end
+  local name = definition.name or "reference"
+  local source, why = concrete.load(definition.reference, { name = name, steps = options and options.steps })
+  if not source then return nil, why end
+  local self = setmetatable({
+    name = name,
+    definition = definition,
+    source = source,
+    inputs = json.keys(definition.inputs),
+    outputs = json.keys(definition.outputs),
+    constants = constants_of(definition),
+    constraints = {},
+  }, Reference)
+  for i, text in ipairs(definition.constraints or {}) do
+    self.constraints[i], why = compile_constraint(self, text)
+    if not self.constraints[i] then return nil, why end
+  end
+  return self
+end
+
+return setmetatable(reference, {
+  __call = function(_, definition, options) return reference.new(definition, options) end,
+})
