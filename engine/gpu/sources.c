@@ -11,10 +11,34 @@
   F(philox, "tensor/philox.h", "engine/tensor/philox.h")                                           \
   F(types, "types.cuh", "cuda/types.cuh")                                                          \
   F(strided, "strided.h", "cuda/strided.h")                                                        \
+  F(fault, "fault.h", "cuda/fault.h")                                                              \
+  F(index_h, "index.h", "cuda/index.h")                                                            \
+  F(index_cuh, "index.cuh", "cuda/index.cuh")                                                      \
+  F(index, "index.cu", "cuda/index.cu")                                                            \
+  F(index_add, "index_add.cu", "cuda/index_add.cu")                                                \
+  F(sort_h, "sort.h", "cuda/sort.h")                                                               \
+  F(sort_order, "sort_order.cuh", "cuda/sort_order.cuh")                                           \
+  F(sort_rank, "sort_rank.cuh", "cuda/sort_rank.cuh")                                              \
+  F(sort_short, "sort_short.cu", "cuda/sort_short.cu")                                             \
+  F(sort_block, "sort_block.cu", "cuda/sort_block.cu")                                             \
+  F(sort, "sort.cu", "cuda/sort.cu")                                                               \
+  F(topk, "topk.cu", "cuda/topk.cu")                                                               \
+  F(search, "search.cu", "cuda/search.cu")                                                         \
+  F(compact_h, "compact.h", "cuda/compact.h")                                                      \
+  F(compact_cuh, "compact.cuh", "cuda/compact.cuh")                                                \
+  F(compact, "compact.cu", "cuda/compact.cu")                                                      \
+  F(join_h, "join.h", "cuda/join.h")                                                               \
+  F(join, "join.cu", "cuda/join.cu")                                                               \
   F(elementwise_h, "elementwise.h", "cuda/elementwise.h")                                          \
   F(elementwise, "elementwise.cu", "cuda/elementwise.cu")                                          \
   F(matmul_h, "matmul.h", "cuda/matmul.h")                                                         \
   F(matmul, "matmul.cu", "cuda/matmul.cu")                                                         \
+  F(threads, "threads.cuh", "cuda/threads.cuh")                                                    \
+  F(places, "places.cuh", "cuda/places.cuh")                                                       \
+  F(reduce_h, "reduce.h", "cuda/reduce.h")                                                         \
+  F(fold, "fold.cu", "cuda/fold.cu")                                                               \
+  F(softmax, "softmax.cu", "cuda/softmax.cu")                                                      \
+  F(scan, "scan.cu", "cuda/scan.cu")                                                               \
   F(transpose_h, "transpose.h", "cuda/transpose.h")                                                \
   F(transpose, "transpose.cu", "cuda/transpose.cu")
 

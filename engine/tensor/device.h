@@ -44,6 +44,24 @@ typedef struct reduction_work {
   bool root; /* of a variance */
 } reduction_work;
 
+/* Elements of t that int64 tensors name. `part` and `whole` have the shape of the result or of what is
+ * written; `whole` is t, with strides of 0 where only indices move; so have the index tensors, with
+ * strides of 0 where they do not. Each index adds its number times `step` elements. An index out of
+ * range touches nothing and becomes an error, if need be of a later operation. */
+typedef struct index_work {
+  enum { INDEX_TAKE, INDEX_PUT, INDEX_ADD } what; /* part = whole, whole = part, whole += part */
+  const char *verb;                               /* "gather": of static storage */
+  const tensor *t;
+  bool negative; /* do negative indices count from the end? */
+  tensor part, whole;
+  int indices;
+  struct {
+    tensor index;
+    int dim;
+    int64_t size, step;
+  } at[TENSOR_MAX_RANK];
+} index_work;
+
 typedef struct device_functions {
   /* ---- memory ---- */
   int (*allocate)(storage *s, tensor_error *error); /* sets data, release, owner from device, bytes */
@@ -66,6 +84,24 @@ typedef struct device_functions {
   /* Along one dimension of `in`; `to` is contiguous. */
   int (*softmax)(const tensor *to, const tensor *in, int dim, bool logarithm, tensor_error *error);
   int (*scan)(enum fold_op op, const tensor *to, const tensor *in, int dim, tensor_error *error);
+
+  /* ---- indices and order ---- */
+  int (*index)(const index_work *work, tensor_error *error);
+  /* int64 [n, rank]: the places of the flags that are set, of a contiguous tensor of bools. */
+  int (*nonzero)(tensor *out, const tensor *flags, tensor_error *error);
+  /* With a bit set in `dims` for each dimension to turn around. */
+  int (*flip)(const tensor *to, const tensor *from, unsigned dims, tensor_error *error);
+  /* Clear what is not part of the triangle, of contiguous matrices. */
+  int (*triangle)(const tensor *t, int64_t diagonal, bool upper, tensor_error *error);
+  /* Of each row of t [rows, n] the first in order: values and indices are [rows, take], all three
+   * contiguous. Ties keep their places. */
+  int (*order)(const tensor *values, const tensor *indices, const tensor *t, bool descending,
+               tensor_error *error);
+  /* tensor_unique and tensor_searchsorted, of contiguous tensors; inverse and places exist. */
+  int (*distinct)(tensor *values, const tensor *inverse, tensor *counts, const tensor *t,
+                  tensor_error *error);
+  int (*search)(const tensor *places, const tensor *sorted, const tensor *values, bool right,
+                tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

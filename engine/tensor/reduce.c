@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
+#include "tensor/device.h"
 #include "tensor/loop.h"
 #include "tensor/parallel.h"
 #include "tensor/reduce.h"
@@ -18,12 +19,9 @@ static bool is_reduced(unsigned dims, int i) {
 
 static int check_operand(const char *name, const tensor *a, tensor_error *error) {
   char text[TENSOR_TEXT];
-  const char *why = a->dtype == DTYPE_FLOAT4_E2M1      ? "float4_e2m1 holds pairs"
-                    : a->storage->device != DEVICE_CPU ? "it is not on the CPU"
-                                                       : NULL;
-  if (!why) return 0;
-  return tensor_fail(error, TENSOR_INVALID, "cannot %s %s: %s", name, tensor_describe(a, text),
-                     why);
+  if (a->dtype != DTYPE_FLOAT4_E2M1) return 0;
+  return tensor_fail(error, TENSOR_INVALID, "cannot %s %s: float4_e2m1 holds pairs", name,
+                     tensor_describe(a, text));
 }
 
 int reduce_plan_start(reduce_plan *p, const char *name, tensor *out, const tensor *a, reduction how,
@@ -39,7 +37,7 @@ int reduce_plan_start(reduce_plan *p, const char *name, tensor *out, const tenso
       gone.shape[i] = 1;
     if (!is_reduced(how.dims, i) || how.keepdim) shape[left++] = kept.shape[i];
   }
-  code = tensor_empty(out, result, DEVICE_CPU, left, shape, error);
+  code = tensor_empty(out, result, a->storage->device, left, shape, error);
   if (code) return code;
   p->k = kernels();
   p->in = a->dtype;
@@ -85,6 +83,16 @@ void reduce_walk(const reduce_plan *p, int64_t output, int64_t first, int64_t la
   loop inner = p->gone;
   inner.operand[0].data = data;
   loop_run_range(&inner, first, last, body, context);
+}
+
+int reduce_on_device(reduction_work work, tensor *out, tensor_error *error) {
+  tensor made = *work.to;
+  int code = tensor_count(&made) ? device_functions_get()->reduce(&work, error) : 0;
+  if (code)
+    tensor_release(&made);
+  else
+    *out = made;
+  return code;
 }
 
 int64_t reduce_grain(const reduce_plan *p) {
@@ -270,6 +278,15 @@ static int check_not_empty(const fold *f, const tensor *a, tensor_error *error) 
                      fold_names[f->op], tensor_describe(a, text));
 }
 
+static reduction_work fold_work(const fold *f, const tensor *to, const tensor *a, reduction how) {
+  return (reduction_work){.kind = REDUCTION_FOLD,
+                          .op = f->op,
+                          .in = a,
+                          .to = to,
+                          .dims = how.dims,
+                          .scale = f->scale};
+}
+
 static int run_reduction(fold *f, tensor *out, const tensor *a, reduction how,
                          tensor_error *error) {
   tensor made = {0};
@@ -284,6 +301,7 @@ static int run_reduction(fold *f, tensor *out, const tensor *a, reduction how,
     tensor_release(&made);
     return code;
   }
+  if (!tensor_is_on_cpu(a)) return reduce_on_device(fold_work(f, &made, a, how), out, error);
   *out = made;
   f->out = out;
   run_fold(f);

@@ -2,6 +2,7 @@
 #ifndef HONE_REDUCE_PLAN_H
 #define HONE_REDUCE_PLAN_H
 
+#include "tensor/device.h"
 #include "tensor/loop.h"
 #include "tensor/reduce.h"
 
@@ -28,6 +29,8 @@ const void *reduce_load(const reduce_plan *p, const char *from, int64_t stride, 
 /* Call body for gone elements first up to last of one result. */
 void reduce_walk(const reduce_plan *p, int64_t output, int64_t first, int64_t last, loop_body *body,
                  void *context);
+/* Into work.to, which moves to *out, or is released where that fails. */
+int reduce_on_device(reduction_work work, tensor *out, tensor_error *error);
 int64_t reduce_grain(const reduce_plan *p);           /* results that are worth a thread */
 int64_t reduce_count(const tensor *a, unsigned dims); /* elements folded into one result */
 accumulator fold_start(enum fold_op op, compute_type c);

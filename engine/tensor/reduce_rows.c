@@ -98,21 +98,35 @@ static void extreme_range(void *context, int64_t begin, int64_t end) {
   }
 }
 
+static int extreme_on_device(const extremes *x, const tensor *a, reduction how,
+                             tensor_error *error) {
+  reduction_work work = {.kind = REDUCTION_EXTREME,
+                         .op = x->op,
+                         .in = a,
+                         .to = x->values,
+                         .indices = x->indices,
+                         .dims = how.dims};
+  return device_functions_get()->reduce(&work, error);
+}
+
 int tensor_extreme(enum fold_op op, tensor *values, tensor *indices, const tensor *a, reduction how,
                    tensor_error *error) {
   const char *name = op == FOLD_MAX ? "max" : "min";
   tensor at = {0}, best = {0};
   extremes x = {.op = op, .values = values ? &best : NULL, .indices = &at};
   int code = reduce_plan_start(&x.plan, name, &at, a, how, DTYPE_INT64, true, error);
-  if (!code && values) code = tensor_empty(&best, a->dtype, DEVICE_CPU, at.rank, at.shape, error);
+  if (!code && values) code = tensor_empty(&best, a->dtype, a->storage->device, at.rank, at.shape, error);
   if (!code && x.plan.inputs == 0 && (x.plan.outputs > 0 || how.dims == ALL_DIMS))
     code = refuse(name, a, "there are no elements", error);
+  if (!code && !tensor_is_on_cpu(a) && x.plan.outputs > 0)
+    code = extreme_on_device(&x, a, how, error);
   if (code) {
     tensor_release(&at);
     tensor_release(&best);
     return code;
   }
-  parallel_for(x.plan.outputs, reduce_grain(&x.plan), extreme_range, &x);
+  if (tensor_is_on_cpu(a))
+    parallel_for(x.plan.outputs, reduce_grain(&x.plan), extreme_range, &x);
   *indices = at;
   if (values) *values = best;
   return 0;
@@ -150,6 +164,7 @@ typedef struct rows {
   bool root;
   tensor *out;
   double (*result)(const struct rows *r, walk *w, int64_t output);
+  reduction_work work; /* the same for a device */
 } rows;
 
 static void store_number(const tensor *to, int64_t i, double value) {
@@ -193,6 +208,12 @@ static int run_rows(const char *name, rows *r, tensor *out, const tensor *a, red
   int code = reduce_plan_start(&r->plan, name, &made, a, how, a->dtype, false, error);
   if (code) return code;
   r->out = &made;
+  if (!tensor_is_on_cpu(a)) {
+    r->work.in = a;
+    r->work.to = &made;
+    r->work.dims = how.dims;
+    return reduce_on_device(r->work, out, error);
+  }
   parallel_for(r->plan.outputs, reduce_grain(&r->plan), rows_range, r);
   *out = made;
   return 0;
@@ -201,12 +222,14 @@ static int run_rows(const char *name, rows *r, tensor *out, const tensor *a, red
 int tensor_variance(tensor *out, const tensor *a, reduction how, double correction, bool root,
                     tensor_error *error) {
   rows r = {.correction = correction, .root = root, .result = variance_of};
+  r.work =
+      (reduction_work){.kind = REDUCTION_VARIANCE, .correction = correction, .root = root};
   if (!dtype_is_float(a->dtype)) return refuse("variance", a, "it needs a float dtype", error);
   return run_rows("take the variance of", &r, out, a, how, error);
 }
 
 int tensor_logsumexp(tensor *out, const tensor *a, reduction how, tensor_error *error) {
-  rows r = {.result = logsumexp_of};
+  rows r = {.result = logsumexp_of, .work = {.kind = REDUCTION_LOGSUMEXP}};
   tensor floats;
   int code = tensor_to(&floats, a, dtype_is_float(a->dtype) ? a->dtype : DTYPE_FLOAT32, error);
   if (code) return code;
@@ -403,10 +426,12 @@ int tensor_softmax(tensor *out, const tensor *a, int dim, bool logarithm, dtype 
   softmax s = {.logarithm = logarithm};
   atomic_init(&s.failed, false);
   const tensor *in = with_dimension(&room, &cast);
-  code = tensor_empty(&made, made.dtype, DEVICE_CPU, in->rank, in->shape, error);
+  code = tensor_empty(&made, made.dtype, a->storage->device, in->rank, in->shape, error);
   if (!code)
-    code = lies_across(in, dim) ? softmax_across(&s, &made, in, dim, error)
-                                : run_softmax(&s, &made, in, dim, error);
+    code = !tensor_is_on_cpu(a)
+               ? device_functions_get()->softmax(&made, in, dim, logarithm, error)
+           : lies_across(in, dim) ? softmax_across(&s, &made, in, dim, error)
+                                  : run_softmax(&s, &made, in, dim, error);
   tensor_release(&cast);
   if (code) tensor_release(&made);
   if (code) return code;
@@ -494,9 +519,11 @@ int tensor_scan(enum fold_op op, tensor *out, const tensor *a, int dim, tensor_e
   dtype result = dtype_is_float(a->dtype) ? a->dtype : DTYPE_INT64;
   if (a->dtype == DTYPE_FLOAT4_E2M1)
     return refuse("running sum", a, "float4_e2m1 holds pairs", error);
-  int code = tensor_empty(&made, result, DEVICE_CPU, in->rank, in->shape, error);
+  int code = tensor_empty(&made, result, a->storage->device, in->rank, in->shape, error);
   if (code) return code;
-  if (lies_across(in, dim))
+  if (!tensor_is_on_cpu(a))
+    code = device_functions_get()->scan(op, &made, in, dim, error);
+  else if (lies_across(in, dim))
     code = scan_across(op, &made, in, dim, error);
   else
     run_scan(op, &made, in, dim);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/tensor/fault.h"
 #include "gpu/tensor/tensor.h"
 
 /* ---- what the files of this room share -------------------------------------------------------- */
@@ -122,7 +123,7 @@ gpu_device *gpu_tensor_device(int n, const tensor *const *tensors, tensor_error 
     device = use_storage(tensors[i]->storage, error);
     if (!device) return NULL;
   }
-  return device;
+  return device && gpu_fault_check(device, error) ? NULL : device;
 }
 
 bool *gpu_tensor_shared_flag(storage *s) {
@@ -156,7 +157,7 @@ static int download(void *to, storage *from, size_t at, size_t bytes, tensor_err
     failed = gpu_check(device, result, "copy from the device", &why);
   }
   if (!failed) failed = gpu_stream_synchronize(device, device->stream, 0, &why);
-  return gpu_tensor_fail(failed, &why, error);
+  return failed ? gpu_tensor_fail(failed, &why, error) : gpu_fault_check(device, error);
 }
 
 /* Both devices are waited for: a copy between two has no stream that orders it with both. */
@@ -184,7 +185,17 @@ static const device_functions functions = {
     .download = download,
     .transfer = transfer,
     .elementwise = gpu_elementwise,
+    .reduce = gpu_reduce,
+    .softmax = gpu_softmax,
+    .scan = gpu_scan,
     .matmul = gpu_matmul,
+    .index = gpu_index,
+    .nonzero = gpu_nonzero,
+    .flip = gpu_flip,
+    .triangle = gpu_triangle,
+    .order = gpu_order,
+    .distinct = gpu_distinct,
+    .search = gpu_search,
 };
 
 void gpu_tensors_register(void) {

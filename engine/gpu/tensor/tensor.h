@@ -3,6 +3,7 @@
 #ifndef HONE_GPU_TENSOR_H
 #define HONE_GPU_TENSOR_H
 
+#include "cuda/reduce.h"
 #include "cuda/strided.h"
 #include "gpu/program.h"
 #include "tensor/device.h"
@@ -43,7 +44,29 @@ void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *form
 
 int gpu_elementwise(const elementwise_work *work, tensor_error *error);
 int gpu_matmul(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
+int gpu_index(const index_work *work, tensor_error *error);
+int gpu_nonzero(tensor *out, const tensor *flags, tensor_error *error);
+int gpu_flip(const tensor *to, const tensor *from, unsigned dims, tensor_error *error);
+int gpu_triangle(const tensor *t, int64_t diagonal, bool upper, tensor_error *error);
+int gpu_order(const tensor *values, const tensor *indices, const tensor *t, bool descending,
+              tensor_error *error);
+int gpu_distinct(tensor *values, const tensor *inverse, tensor *counts, const tensor *t,
+                 tensor_error *error);
+int gpu_search(const tensor *places, const tensor *sorted, const tensor *values, bool right,
+               tensor_error *error);
 /* Copy by squares where the loop moves neighbours apart; 1 where it does not. l: to and from. */
 int gpu_transpose(gpu_device *device, const loop *l, size_t size, tensor_error *error);
+
+/* ---- reductions ------------------------------------------------------------------------------- */
+
+int gpu_reduce(const reduction_work *work, tensor_error *error);
+int gpu_softmax(const tensor *to, const tensor *in, int dim, bool logarithm, tensor_error *error);
+int gpu_scan(enum fold_op op, const tensor *to, const tensor *in, int dim, tensor_error *error);
+/* Of every row along `dim` the greatest element and the sum of exponentials around it: 16 bytes. */
+int gpu_softmax_sums(gpu_device *device, const tensor *in, int dim, void *sums,
+                     tensor_error *error);
+/* Where the rows along `dim` begin, and how many elements of them can be loaded at once. */
+place_map gpu_row_map(const tensor *in, int dim);
+int gpu_row_items(const tensor *in, int dim, int most);
 
 #endif
