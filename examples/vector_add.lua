@@ -5,8 +5,8 @@ local n = tonumber(arg[1]) or 1 << 20
 
 local available, why = cuda.available()
 if not available then
-  print("no GPU: " .. why)
-  return
+  io.stderr:write("no GPU: ", why, "\n")
+  os.exit(1)
 end
 
 local add = assert(assert(cuda.compile [[

@@ -204,6 +204,9 @@ describe("hone.cuda", function()
     local ok, why = first:synchronize(0.005)
     assert.is_nil(ok)
     assert.equal("cuda:0 is still busy after 0.005 s", why)
+    ok, why = cuda.synchronize(0, 0.002)
+    assert.is_nil(ok)
+    assert.equal("cuda:0 is still busy after 0.002 s", why)
     assert(cuda.synchronize())
   end)
 
@@ -298,14 +301,24 @@ describe("cuda.time", function()
   on_bare_gpu("agrees with the kernel's own clock", function()
     local spin = spin_kernel()
     local took <close> = assert(cuda.alloc(8))
-    for _, microseconds in ipairs { 10, 100 } do
+    for _, microseconds in ipairs { 2, 10, 100 } do
       local launch = spin:bind { grid = 1, block = 1, microseconds * 1000, took }
-      local r = assert(cuda.time(launch, { cold = false, body = true }))
-      local own = string.unpack("<i8", took:read()) * 1e-9
-      assert.is_true(r.blocked and r.outside == 0, r.outside)
-      assert.is_true(math.abs(r.median - own) < 0.02 * own, ("%g against %g"):format(r.median, own))
-      assert.is_true(r.median_low <= r.median and r.median <= r.median_high)
+      for _, cold in ipairs { true, false } do
+        local r = assert(cuda.time(launch, { cold = cold, body = true }))
+        local own = string.unpack("<i8", took:read()) * 1e-9
+        assert.is_true(r.blocked and r.outside == 0 and r.resolved, r.outside)
+        local error = math.abs(r.median - own)
+        assert.is_true(error < 0.01 * own + r.resolution / 2, ("%g against %g"):format(r.median, own))
+        assert.is_true(r.median_low <= r.median and r.median <= r.median_high)
+      end
     end
+  end)
+
+  on_bare_gpu("says of a time that it is too short to be known well", function()
+    local nothing = assert(assert(cuda.compile 'extern "C" __global__ void nothing() {}'):kernel "nothing")
+    local r = assert(cuda.time(nothing:bind { grid = 1, block = 1 }))
+    assert.is_false(r.resolved)
+    assert.is_true(r.median < 1.5e-6 and r.resolution < 1e-6, r.median)
   end)
 
   on_bare_gpu("finds the cache cold or warm, as it is told", function()

@@ -252,6 +252,7 @@ bad argument #1 to '?' (stream was lost with its context)
       local hang, s = assert(m:kernel "hang"), assert(cuda.stream())
       assert(hang:launch { grid = 1, block = 1 })
       print(s:synchronize(0.02))
+      print(cuda.synchronize(0, 0.015))
       print(assert(cuda.event()):record(s):synchronize(0.01))
       print(cuda.device(1))
       print(cuda.time(assert(m:kernel "hang"):bind { grid = 1, block = 1 }, { timeout = 0.03 }))
@@ -259,6 +260,7 @@ bad argument #1 to '?' (stream was lost with its context)
     assert.equal(
       [[
 nil	cuda:0 is still busy after 0.02 s	REFUSED
+nil	cuda:0 is still busy after 0.015 s	REFUSED
 nil	cuda:0 is still busy after 0.01 s	REFUSED
 1
 nil	cuda:1 is still busy after 0.03 s	REFUSED

@@ -55,8 +55,29 @@ describe("examples", function()
     )
   end)
 
-  it("vector_add adds on the GPU #gpu", function()
-    if not require("hone.cuda").available() then return pending("no GPU") end
-    assert.equal(0, example("vector_add.lua").status)
-  end)
+  -- Arguments that make each short, and what is printed.
+  local ON_GPU = {
+    { "vector_add", { "1000" }, "the last of 1000 sums is 2997, and should be 2997" },
+    { "fused_rmsnorm", { "33", "520" }, "33 x 520: 100.0000 %% of the elements match" },
+    { "gemm_sweep", { "bfloat16" }, "TFLOP/s +[%d.]+" },
+    { "occupancy", {}, "outer_products.-%d+ registers.-1024 .-threads a block occupy most" },
+  }
+
+  for _, case in ipairs(ON_GPU) do
+    local name, arguments, expected = table.unpack(case)
+    it(name .. " runs on a GPU #gpu", function()
+      if not require("hone.cuda").available() then return pending("no GPU") end
+      local result = example(name .. ".lua", table.unpack(arguments))
+      assert.equal(0, result.status, result.stderr)
+      assert.matches(expected, result.stdout)
+    end)
+
+    it(name .. " says in one line that there is no GPU", function()
+      local path = require("hone.fs").absolute("examples/" .. name .. ".lua")
+      local result = box:hone({ path }, { HONE_LIBCUDA = "/nowhere/libcuda.so.1" })
+      assert.equal(1, result.status)
+      assert.equal("", result.stdout)
+      assert.equal("no GPU: no NVIDIA driver is installed (/nowhere/libcuda.so.1 not found)\n", result.stderr)
+    end)
+  end
 end)

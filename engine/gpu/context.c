@@ -246,12 +246,31 @@ int gpu_event_wait(gpu_device *device, CUevent event, double seconds, gpu_error 
   return poll_until_done(device, query_event, event, seconds, error);
 }
 
-int gpu_synchronize(gpu_device *device, gpu_error *error) {
-  int failed = gpu_stream_synchronize(device, device->own_stream, 0, error);
+/* Polls for all streams where the driver can: its own wait cannot be ended. */
+static int poll_streams(gpu_device *device, double seconds, gpu_error *error) {
+  CUevent event;
+  if (!state->driver->context_record || device->capturing) {
+    return gpu_stream_synchronize(device, device->own_stream, seconds, error);
+  }
+  CUresult result = state->driver->event_create(&event, EVENT_DISABLE_TIMING);
+  if (result) return gpu_check(device, result, "make an event", error);
+  result = state->driver->context_record(device->context, event);
+  int failed = gpu_check(device, result, "synchronize", error);
+  if (!failed) failed = gpu_event_wait(device, event, seconds, error);
+  state->driver->event_destroy(event);
+  return failed;
+}
+
+int gpu_synchronize_within(gpu_device *device, double seconds, gpu_error *error) {
+  int failed = poll_streams(device, seconds, error);
   if (failed) return failed;
   failed = gpu_check(device, state->driver->context_synchronize(), "synchronize", error);
   if (!failed) device->launches = 0;
   return failed;
+}
+
+int gpu_synchronize(gpu_device *device, gpu_error *error) {
+  return gpu_synchronize_within(device, 0, error);
 }
 
 int gpu_stream_follow(gpu_device *device, CUstream to, CUstream from, gpu_error *error) {

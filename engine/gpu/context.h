@@ -82,9 +82,10 @@ static inline void gpu_note_launch(gpu_device *device, const char *name) {
 }
 const char *gpu_intern(const char *name);
 
-/* Wait until all streams of the device are idle, or one is. Ctrl-C ends the wait, so does `seconds`
- * (0: no limit) of the latter: code -1. */
+/* Wait until all streams of the device are idle, or one is, or an event has come. Ctrl-C ends the
+ * wait, so do `seconds` (0: no limit): code -1. */
 int gpu_synchronize(gpu_device *device, gpu_error *error);
+int gpu_synchronize_within(gpu_device *device, double seconds, gpu_error *error);
 int gpu_stream_synchronize(gpu_device *device, CUstream stream, double seconds, gpu_error *error);
 int gpu_event_wait(gpu_device *device, CUevent event, double seconds, gpu_error *error);
 

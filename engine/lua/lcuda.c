@@ -143,12 +143,13 @@ static int check_ordinal(lua_State *L, int arg) {
   return (int)luaL_optinteger(L, arg, gpu_state_get()->current);
 }
 
-/* cuda.synchronize(index?) -> true | nil, message, code */
+/* cuda.synchronize(index?, seconds?) -> true | nil, message, code */
 static int cuda_synchronize(lua_State *L) {
   gpu_error error;
   gpu_device *device = gpu_touch(check_ordinal(L, 1), &error);
   if (!device) return lcuda_refuse(L, &error);
-  return lcuda_result(L, gpu_synchronize(device, &error), &error);
+  double seconds = luaL_optnumber(L, 2, 0);
+  return lcuda_result(L, gpu_synchronize_within(device, seconds, &error), &error);
 }
 
 /* cuda.reset(index?) -> true | nil, message, code */

@@ -61,10 +61,11 @@ function cuda.device(index) end
 
 --- Wait until a device has nothing left to do.
 ---@param index? integer # the chosen device by default
+---@param seconds? number # at most so long; then this is refused, and the work goes on
 ---@return true? ok
 ---@return string? message
 ---@return string? code
-function cuda.synchronize(index) end
+function cuda.synchronize(index, seconds) end
 
 --- Give up a device's context with all memory, modules, streams and graphs in it; the next use makes a new
 --- one. Objects of the old one raise an error when they are used. What a fault has cost does not come back.
