@@ -9,8 +9,9 @@
 -- and a kind holds
 --   names              { { template, with, style } }: the first whose `with` agrees is written, all are read
 --   defaults           parameters that may be left out
---   axes               { { name, "var" | "const", description, when } } in the dataset's order
---   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when } } in calling order
+--   axes               { { name, "var" | "const", description, when, value } } in the dataset's order; a constant
+--                      axis is a parameter unless `value` (a number, or value(params)) follows from the others
+--   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when, optional } } in calling order
 --   constraints        { { expression, when } }
 --   description, stage, flags, fi_api, parallel ("tp", "ep": the sizes that it depends on)
 --   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
@@ -99,7 +100,7 @@ end
 local function parameters(op, kind)
   local wanted = {}
   for _, axis in ipairs(kind.axes) do
-    if axis[2] == "const" then wanted[axis[1]] = "integer" end
+    if axis[2] == "const" and not axis.value then wanted[axis[1]] = "integer" end
   end
   for _, constant in ipairs(op.hidden_constants or {}) do
     wanted[constant.name] = "number"
@@ -277,6 +278,12 @@ local function tags_of(kind, about)
   return tags
 end
 
+local function constant_of(entry, params)
+  local value = entry.value
+  if type(value) == "function" then return value(params) end
+  return value or params[entry[1]]
+end
+
 local function build_axes(kind, params, origins)
   local json = require("hone.json")
   local axes = json.object()
@@ -285,7 +292,7 @@ local function build_axes(kind, params, origins)
     local axis = json.object()
     axis.type = type
     if type == "const" then
-      axis.value = params[name]
+      axis.value = constant_of(entry, params)
       description = description .. (origins[name] and ": " .. origins[name] or "") .. "."
     end
     axis.description = description
@@ -303,6 +310,7 @@ local function build_tensors(entries, params)
     tensor.shape = shape and table.move(shape, 1, #shape, 1, {}) or json.null
     tensor.dtype = fill(entry[3], params)
     tensor.description = entry[4]
+    if entry.optional then tensor.optional = true end
     tensors[entry[1]] = tensor
   end
   return tensors
