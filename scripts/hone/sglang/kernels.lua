@@ -6,7 +6,7 @@ local M = {}
 ---@field variant string
 ---@field params table<string, any> # as hone.ops.build takes them
 ---@field origins table<string, string> # the arithmetic behind constants
----@field modules { path: string, count: integer, file: string, line: integer }[] # layers that run it
+---@field modules { path: string, count: integer, file: string, line: integer, layers: hone.sglang.Layer[] }[] # what runs it
 ---@field calls { file: string, line: integer }[] # where they are called, each place once
 
 ---@class hone.sglang.Remark
@@ -28,10 +28,13 @@ local function add_module(modules, layer)
   for _, module in ipairs(modules) do
     if module.path == path and module.line == layer.site.line and module.file == layer.site.file then
       module.count = module.count + layer.times
+      module.layers[#module.layers + 1] = layer
       return
     end
   end
-  modules[#modules + 1] = { path = path, count = layer.times, file = layer.site.file, line = layer.site.line }
+  local site = layer.site
+  modules[#modules + 1] =
+    { path = path, count = layer.times, file = site.file, line = site.line, layers = { layer } }
 end
 
 local function add_remark(remarks, layer, why)

@@ -10,6 +10,7 @@ local M = {}
 ---@class hone.sglang.Call
 ---@field mode "prefill"|"decode"
 ---@field residual "given"|"none"|"unknown" # whether a norm is given a residual to add
+---@field order integer # its place among all calls of the walk
 ---@field site hone.python.Site
 
 ---@class hone.sglang.Layer
@@ -86,8 +87,9 @@ function Walk:watch_weight(layer)
     __index = function(_, name)
       if name ~= "weight" then return nil end
       if self.mode then
-        local call = { mode = self.mode, residual = "none", site = self.world:stack()[1] }
-        layer.read[#layer.read + 1] = call
+        self.calls = self.calls + 1
+        local site = self.world:stack()[1]
+        layer.read[#layer.read + 1] = { mode = self.mode, residual = "none", order = self.calls, site = site }
       end
       return weight
     end,
@@ -139,7 +141,10 @@ end
 
 function Walk:note(value, call)
   local layer = type(value) == "table" and self.layers[value]
-  if layer then layer.called[#layer.called + 1] = call end
+  if not layer then return end
+  self.calls = self.calls + 1
+  call.order = call.order or self.calls
+  layer.called[#layer.called + 1] = call
 end
 
 function Walk:note_call(returns, instance, args, kwargs, site)
@@ -282,6 +287,7 @@ local function attempt(options, repeats)
     parallel = { tp = options.tp, ep = options.ep },
     repeats = repeats,
     layers = {},
+    calls = 0,
     files = {},
   }, Walk)
   local tensors
@@ -293,6 +299,7 @@ local function attempt(options, repeats)
     overrides = walk:overrides(),
   }
   walk.world = world
+  require("hone.sglang.runtime").start(world)
   walk:hook()
 
   local module, message = world:import(options.model.module)
