@@ -82,6 +82,17 @@ else:
     assert.equal(1, world.report.branches)
   end)
 
+  it("leaves no more in a variable than there was when both ways may come to the same", function()
+    local get = run [[
+import torch
+x = 1 if torch.flag else torch.one
+for i in range(20):
+    if torch.flag:
+        x = torch.other if torch.flag else 1
+]]
+    assert.same({ 1 }, alternatives(get "x"))
+  end)
+
   it("undoes the first way before the second runs", function()
     local get = run [[
 import torch

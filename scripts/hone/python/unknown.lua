@@ -44,21 +44,37 @@ local function same(a, b)
   return ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
 end
 
+-- Whether `v` is nothing that a list of alternatives does not have yet. Of values about which nothing is known one
+-- is enough.
+local function is_among(list, v)
+  local is_blank = type(v) == "table" and v.unknown
+  for i = 1, #list do
+    local have = list[i]
+    if same(have, v) or is_blank and type(have) == "table" and have.unknown then return true end
+  end
+  return false
+end
+
+local function covers(list, v)
+  if list.more then return true end -- it takes no more
+  local others = type(v) == "table" and v.alts
+  if not others then return is_among(list, v) end
+  for i = 1, #others do
+    if not is_among(list, others[i]) then return false end
+  end
+  return true
+end
+
 local function add_alternatives(list, v)
-  if type(v) == "table" and v.alts then
-    for _, alt in ipairs(v.alts) do
-      add_alternatives(list, alt)
+  for _, alt in ipairs(type(v) == "table" and v.alts or { v }) do
+    if not is_among(list, alt) then
+      if #list >= MOST_ALTERNATIVES then
+        list.more = true
+        return
+      end
+      list[#list + 1] = alt
     end
-    return
   end
-  for _, have in ipairs(list) do
-    if same(have, v) then return end
-  end
-  if #list >= MOST_ALTERNATIVES then
-    list.more = true
-    return
-  end
-  list[#list + 1] = v
 end
 
 ---What a variable holds after two branches left `a` and `b` in it.
@@ -79,6 +95,8 @@ function unknown.join(a, b)
     end
     return core.tuple(items, a.n)
   end
+  if type(a) == "table" and a.alts and covers(a.alts, b) then return a end
+  if type(b) == "table" and b.alts and covers(b.alts, a) then return b end
   local alts = {}
   add_alternatives(alts, a)
   add_alternatives(alts, b)
