@@ -103,6 +103,18 @@ end
 local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
 local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
 
+-- What a batch carries for features that are off: speculative decoding, overlap of two halves of a batch,
+-- context parallelism, pictures and sound.
+local OFF = {
+  can_run_tbo = false,
+  reuse_dsa_topk_indices = false,
+  attn_cp_metadata = python.none(),
+  mm_inputs = python.none(),
+  residual_stream = python.none(),
+  spec_info = python.none(),
+  tbo_split_seq_index = python.none(),
+}
+
 ---The batch of a forward pass: its mode is known, of the rest little.
 ---@param world hone.python.World
 ---@param mode "prefill"|"decode"
@@ -111,7 +123,10 @@ function M.forward_batch(world, mode, input_ids)
   local module = world:import(BATCH_MODULE)
   local modes = module and world:get(module, "ForwardMode")
   local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
-  local fields = { forward_mode = forward_mode, attn_cp_metadata = python.none(), input_ids = input_ids }
+  local fields = { forward_mode = forward_mode, input_ids = input_ids }
+  for name, value in pairs(OFF) do
+    fields[name] = value
+  end
   return python.object { name = "ForwardBatch", open = true, fields = fields }
 end
 

@@ -59,13 +59,26 @@ end
 
 -- ---- the server's settings -----------------------------------------------------------------------
 
--- Settings that the server chooses by the model, and a choice that runs the same kernels as any other.
-local CHOSEN = { boundary_reduction = "ar" } -- sums over ranks are all-reduced where they arise
+-- Settings that the server chooses for itself, and our choice.
+local CHOSEN = {
+  attention_backend = "flashinfer", -- whose kernels the definitions describe
+  deepep_mode = "auto", -- decided by each batch
+  moe_runner_backend = "auto", -- decided where experts are built
+  boundary_reduction = "ar", -- sums over ranks are all-reduced where they arise: the same kernels as any other way
+}
 
 -- Settings whose None means off. The server may turn a fusion of the norm with the all-reduce on by itself; the
 -- norm is the same kernel then.
 local OFF = {
+  decode_attention_backend = true,
+  deepep_config = true,
+  enable_lora = true,
+  ep_join_mode = true,
   flashinfer_allreduce_fusion_backend = true,
+  kt_weight_path = true,
+  prefill_attention_backend = true,
+  speculative_moe_a2a_backend = true,
+  speculative_moe_runner_backend = true,
   speculative_algorithm = true,
   quantization = true,
   lora_paths = true,
@@ -88,7 +101,7 @@ local function settings_object(package, sizes, files)
     if declared.groups[name] then return object end
     value = declared.defaults[name]
     if value == settings.NONE and OFF[name] then return python.none() end
-    if value == "auto" and CHOSEN[name] then return CHOSEN[name] end
+    if (value == settings.NONE or value == "auto") and CHOSEN[name] then return CHOSEN[name] end
     if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
       return false
     end
@@ -113,9 +126,14 @@ end
 ---scheduler, weight loading. They are taken for unknown instead of being read.
 M.OPAQUE = {
   "sglang.kernels.jit",
+  "sglang.kernels.ops.communication",
+  "sglang.kernels.ops.gemm",
+  "sglang.kernels.ops.kvcache",
+  "sglang.kernels.ops.memory",
+  "sglang.kernels.ops.moe",
+  "sglang.kernels.ops.quantization",
   "sglang.srt.batch_overlap",
   "sglang.srt.compilation",
-  "sglang.srt.configs.model_config",
   "sglang.srt.connector",
   "sglang.srt.managers",
   "sglang.srt.mem_cache",
@@ -123,6 +141,12 @@ M.OPAQUE = {
   "sglang.srt.utils.custom_op",
   "sglang.srt.utils.hf_transformers.mistral_utils",
 }
+
+-- @triton.jit makes a kernel of what it decorates, with arguments or without.
+local function triton_jit(args)
+  if args[1] then return python.unknown("Triton kernel") end
+  return python.fn("jit", triton_jit)
+end
 
 ---What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
@@ -137,7 +161,18 @@ function M.externals(tensors)
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
     ["torch.version.cuda"] = "13.0",
+    ["triton.jit"] = python.fn("jit", triton_jit),
   }
+end
+
+-- What a forward pass finds around it: the backend of attention, which is the one that the settings name.
+local function forward_context()
+  local fields = {
+    prefill_attention_backend_str = python.none(),
+    decode_attention_backend_str = python.none(),
+  }
+  local backend = python.object { name = "AttentionBackend", open = true, fields = fields }
+  return python.object { name = "ForwardContext", open = true, fields = { attn_backend = backend } }
 end
 
 ---Answers by the qualified names of SGLang's functions, for the evaluator.
@@ -156,6 +191,8 @@ function M.overrides(package, parallel, files)
     ["sglang.srt.runtime_context.RuntimeContext.config_bag"] = settings,
     ["sglang.srt.server_args.get_global_server_args"] = settings,
     ["sglang.srt.layers.dp_attention.is_dp_attention_enabled"] = constant(false),
+    ["sglang.srt.model_executor.forward_context.has_forward_context"] = constant(true),
+    ["sglang.srt.model_executor.forward_context.get_forward_context"] = constant(forward_context()),
     ["sglang.srt.environ.envs"] = require("hone.sglang.environment").object(package, files),
   }
   for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
@@ -179,6 +216,24 @@ function M.overrides(package, parallel, files)
       return value ~= nil and constant(value) or nil
     end,
   })
+end
+
+-- What the server settles before it loads a model, or on first use: if a model's branch did that, the other way
+-- of the branch would find it unsettled.
+local AT_START = {
+  { "sglang.srt.layers.moe.utils", "initialize_moe_config" },
+  { "sglang.srt.eplb.expert_distribution", "get_global_expert_distribution_recorder" },
+  { "sglang.kernels.fused_op", "get_fused_op_backend" },
+}
+
+---Start the server, as far as models see of it.
+---@param world hone.python.World
+function M.start(world)
+  for _, step in ipairs(AT_START) do
+    local module = world:import(step[1])
+    local fn = module and world:get(module, step[2])
+    if fn then world:call(fn, {}) end
+  end
 end
 
 return M

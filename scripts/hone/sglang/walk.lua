@@ -133,7 +133,8 @@ end
 
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
-  if returns == "tensor" or returns == "norm" and residual == "none" then return self.tensor end
+  if returns == "routing" then return python.unknown("topk_output") end
+  if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then return self.tensor end
   if returns == "linear" then return python.tuple { self.tensor, python.none() } end
   if returns == "norm" and residual == "unknown" then return python.unknown("norm()") end
   return python.tuple { self.tensor, self.tensor }
@@ -177,12 +178,29 @@ local function is_other_forward(qualname)
   return qualname:find("^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_")
 end
 
+-- Where a stage of a layer hands on what it computed. That is a tensor; SGLang asks whether it is one of its
+-- promises of a sum.
+local HANDED_ON = {
+  ["sglang.srt.layers.layer_boundary.stage.StageBoundary.finish"] = true,
+  ["sglang.srt.layers.layer_boundary.stage.StageBoundary.complete_now"] = true,
+  ["sglang.srt.layers.layer_boundary.exit.MixerExit.finish"] = true,
+  ["sglang.srt.layers.layer_boundary.exit.FfnExit.finish"] = true,
+}
+
+function Walk:hand_on()
+  return function(_, args)
+    if python.is_unknown(args[2]) then args[2] = self.tensor end
+    return nil
+  end
+end
+
 function Walk:overrides()
   local base = require("hone.sglang.runtime").overrides(self.package, self.parallel, self.files)
   local builders = require("hone.sglang.repeats").BUILDERS
   return setmetatable({}, {
     __index = function(_, qualname)
       if builders[qualname] and self.repeats then return self.repeats:override() end
+      if HANDED_ON[qualname] then return self:hand_on() end
       if is_other_forward(qualname) then
         return function(_, args, kwargs, site)
           local rest = table.move(args, 2, #args, 1, {})
@@ -315,6 +333,9 @@ local function attempt(options, repeats)
     return nil,
       ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
   end
+
+  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
+  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
 
   local warnings = {}
   local layers = walk:name_layers(model)
