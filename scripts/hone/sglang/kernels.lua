@@ -7,7 +7,8 @@ local M = {}
 ---@field params table<string, any> # as hone.ops.build takes them
 ---@field origins table<string, string> # the arithmetic behind constants
 ---@field modules { path: string, count: integer, file: string, line: integer, layers: hone.sglang.Layer[] }[] # what runs it
----@field calls { file: string, line: integer }[] # where they are called, each place once
+---@field calls { file: string, line: integer, modes: table<string, true> }[] # where they are called, each place once
+---@field consulted { name: string, value: hone.python.Value }[] # attributes of the layer that its parameters come from
 
 ---@class hone.sglang.Remark
 ---@field path string # module path, positions in lists as *
@@ -54,10 +55,13 @@ end
 local function add_calls(places, calls)
   for _, call in ipairs(calls) do
     local key = call.site.file .. ":" .. call.site.line
-    if not places[key] then
-      places[key] = true
-      places[#places + 1] = { file = call.site.file, line = call.site.line }
+    local place = places[key]
+    if not place then
+      place = { file = call.site.file, line = call.site.line, modes = {} }
+      places[key] = place
+      places[#places + 1] = place
     end
+    if call.mode then place.modes[call.mode] = true end
   end
 end
 
@@ -82,7 +86,7 @@ function Found:add_kernel(op_type, kernel, layer)
   local entry = self.by_identity[key]
   if not entry then
     entry = { op_type = op_type, variant = kernel.variant, params = kernel.params, origins = kernel.origins }
-    entry.modules, entry.calls = {}, {}
+    entry.modules, entry.calls, entry.consulted = {}, {}, layer.consulted
     self.by_identity[key] = entry
     self.kernels[#self.kernels + 1] = entry
   end
@@ -124,6 +128,7 @@ function Found:add_layer(layer, settings, known, layers)
     add_remark(self.unused, layer, "built, and not run")
   elseif #op_types > 0 then
     for _, op in ipairs(op_types) do
+      layer.consulted = {}
       local kernels, why = op.kernels(layer, settings)
       if why then add_remark(self.review, layer, why) end
       for _, kernel in ipairs(kernels or {}) do
