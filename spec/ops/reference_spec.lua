@@ -20,6 +20,11 @@ end
 table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "bfloat16" } })
 table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "float32" } })
 
+for _, style in ipairs { "neox", "gptj" } do
+  table.insert(OURS_ONLY, { "rope", style, { head_size = 64, rotary_dim = 64 } })
+end
+table.insert(OURS_ONLY, { "rope", "gptj", { head_size = 128, rotary_dim = 32 } })
+
 -- Our definition of the same kernel as a file of the dataset.
 local function rebuild(path)
   local theirs = assert(json.read(path))

@@ -134,6 +134,92 @@ def sampling_cases(definition):
     yield {"probs": probs, **{name: t for name, t in tensors.items() if name in definition["inputs"]}}
 
 
+def unit(*shape):
+    """Vectors of length one, as queries and keys of linear attention are."""
+    return torch.nn.functional.normalize(torch.randn(*shape), dim=-1).to(torch.bfloat16)
+
+
+def gdn_tokens(definition, *tokens):
+    sizes = definition["constants"]
+    heads, size = sizes["num_v_heads"], sizes["head_size"]
+    return {
+        "q": unit(*tokens, sizes["num_q_heads"], size),
+        "k": unit(*tokens, sizes["num_k_heads"], size),
+        "v": normal(*tokens, heads, size),
+        "a": normal(*tokens, heads),
+        "b": normal(*tokens, heads),
+        "A_log": torch.rand(heads).log(),
+        "dt_bias": torch.randn(heads),
+    }
+
+
+def gdn_states(definition, count):
+    size = definition["constants"]["head_size"]
+    return torch.randn(count, definition["constants"]["num_v_heads"], size, size)
+
+
+def gdn_decode_cases(definition):
+    for batch, state, scale in ((1, True, SCALE), (3, True, 0.0), (2, False, None), (0, True, SCALE)):
+        given = gdn_states(definition, batch) if state else None
+        yield {**gdn_tokens(definition, batch, 1), "state": given, "scale": scale}
+
+
+def gdn_mtp_cases(definition):
+    pool = 5
+    batches = (([2], 2, True, SCALE), ([3, 0, 2], 4, True, 0.0), ([1, 2], 3, False, None))
+    for slots, tokens, keep, scale in batches:
+        inputs = gdn_tokens(definition, len(slots), tokens)
+        inputs["initial_state"] = gdn_states(definition, pool)
+        inputs["initial_state_indices"] = torch.tensor(slots, dtype=torch.int32)
+        shape = (pool, tokens, *inputs["initial_state"].shape[1:])
+        inputs["intermediate_states_buffer"] = torch.zeros(shape) if keep else None
+        yield {**inputs, "scale": scale}
+
+
+def gdn_prefill_cases(definition):
+    batches = (([1], True, SCALE), ([9, 0, 1, 40], True, 0.0), ([3, 2], False, None), ([0], True, 1.0))
+    for counts, state, scale in batches:
+        inputs = gdn_tokens(definition, sum(counts))
+        inputs["state"] = gdn_states(definition, len(counts)) if state else None
+        yield {**inputs, "cu_seqlens": indptr_of(counts).to(torch.int64), "scale": scale}
+
+
+def gdn_cases(definition):
+    by_stage = {"decode": gdn_decode_cases, "mtp": gdn_mtp_cases, "prefill": gdn_prefill_cases}
+    return by_stage[definition["name"].split("_")[1]](definition)
+
+
+def mamba_ssu_cases(definition):
+    sizes = definition["constants"]
+    heads, head_dim, dstate, groups = (sizes[name] for name in ("nheads", "head_dim", "dstate", "ngroups"))
+    for slots in ([3], [1, -1, 4, 0], [-1], []):
+        batch = len(slots)
+        yield {
+            "state": normal(6, heads, head_dim, dstate),
+            "x": normal(batch, heads, head_dim),
+            "dt": normal(batch, heads, head_dim),
+            "A": -torch.rand(heads, 1, 1).expand(heads, head_dim, dstate).exp(),
+            "B": normal(batch, groups, dstate),
+            "C": normal(batch, groups, dstate) / math.sqrt(dstate),
+            "D": normal(heads, head_dim),
+            "dt_bias": normal(heads, head_dim),
+            "state_batch_indices": torch.tensor(slots, dtype=torch.int32),
+        }
+
+
+def rope_cases(definition, positions_and_heads=(([0], 4, 1), ([49, 3, 3, 0, 17], 3, 2))):
+    size, rotary_dim = definition["constants"]["head_size"], definition["constants"]["rotary_dim"]
+    angles = torch.arange(50)[:, None] * 10000.0 ** (-torch.arange(0, rotary_dim, 2) / rotary_dim)
+    cache = torch.cat((angles.cos(), angles.sin()), dim=-1)
+    for positions, heads, kv_heads in positions_and_heads:
+        yield {
+            "q": normal(len(positions), heads, size),
+            "k": normal(len(positions), kv_heads, size),
+            "cos_sin_cache": cache,
+            "positions": torch.tensor(positions, dtype=torch.int64),
+        }
+
+
 def cases(definition):
     if definition["op_type"] == "gqa_paged" and "total_q" not in definition["axes"]:
         return decode_cases(definition)
@@ -143,10 +229,22 @@ def cases(definition):
         "gqa_paged": prefill_cases,
         "gqa_ragged": prefill_cases,
         "sampling": sampling_cases,
+        "gdn": gdn_cases,
+        "mamba_ssu": mamba_ssu_cases,
+        "rope": rope_cases,
     }[definition["op_type"]](definition)
 
 
 # ---- running and comparing ------------------------------------------------------------------------------
+
+
+# Inputs that a kernel writes to, as its interface says.
+WRITTEN = ("intermediate_states_buffer",)
+
+
+def own_copy(inputs):
+    """The same inputs, with tensors of one's own where a kernel writes to them."""
+    return {n: v.clone() if n in WRITTEN and v is not None else v for n, v in inputs.items()}
 
 
 def call(definition, inputs):
@@ -155,7 +253,7 @@ def call(definition, inputs):
     versions = [getattr(argument, "_version", None) for argument in arguments]
     outputs = definition["run"](*arguments)
     for name, version, argument in zip(definition["inputs"], versions, arguments, strict=True):
-        if getattr(argument, "_version", None) != version:
+        if getattr(argument, "_version", None) != version and name not in WRITTEN:
             raise AssertionError(f"input {name} was written to")
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return dict(zip(definition["outputs"], outputs, strict=True))
@@ -164,11 +262,12 @@ def call(definition, inputs):
 def check_shapes(definition, inputs, outputs):
     axes = dict(definition["constants"])
     for name, spec in definition["inputs"].items():
-        if spec["shape"] is not None:
+        if spec["shape"] is not None and inputs[name] is not None:
             axes.update(zip(spec["shape"], inputs[name].shape))
     for name, spec in definition["outputs"].items():
-        wanted = [axes[axis] for axis in spec["shape"]]
-        if list(outputs[name].shape) != wanted or str(outputs[name].dtype) != "torch." + spec["dtype"]:
+        # An axis of an optional input alone, when that is None, is whatever the output says.
+        wanted = [axes.setdefault(axis, size) for axis, size in zip(spec["shape"], outputs[name].shape)]
+        if list(outputs[name].shape) != wanted or len(wanted) != len(spec["shape"]) or str(outputs[name].dtype) != "torch." + spec["dtype"]:
             raise AssertionError(f"{name} is {outputs[name].dtype}{list(outputs[name].shape)}, not {wanted}")
 
 
@@ -211,12 +310,16 @@ def compare(ours, theirs):
     failures, count = [], 0
     for inputs in cases(ours):
         count += 1
+        our_inputs, their_inputs = own_copy(inputs), own_copy(inputs)
         with DrawnRows() as our_rows:
             torch.manual_seed(count)
-            our_outputs = call(ours, inputs)
+            our_outputs = call(ours, our_inputs)
         with DrawnRows() as their_rows:
             torch.manual_seed(count)
-            their_outputs = call(theirs, inputs)
+            their_outputs = call(theirs, their_inputs)
+        for name in WRITTEN:
+            if inputs.get(name) is not None and distance(our_inputs[name], their_inputs[name])[0] > 1e-4:
+                failures.append(f"case {count}: writes something else to {name}")
         check_shapes(ours, inputs, our_outputs)
         if not same_distributions(our_rows.rows, their_rows.rows):
             failures.append(f"case {count}: draws from other distributions")
@@ -235,6 +338,11 @@ def compare(ours, theirs):
 def alone(ours):
     if "total_q" in ours["axes"]:
         return more_queries_than_keys(ours)
+    if "initial_state_indices" in ours["inputs"]:
+        return padded_drafts(ours)
+    if ours["op_type"] == "rope":
+        (inputs,) = rope_cases(ours, [([], 2, 1)])
+        check_shapes(ours, inputs, call(ours, inputs))
     return []
 
 
@@ -251,6 +359,23 @@ def more_queries_than_keys(ours):
             failures.append(f"{num_q} queries of {num_kv} keys: blind queries are not zero and -inf")
         if max(distance(output[blind:], tail_output)[0], distance(lse[blind:], tail_lse)[0]) > 1e-2:
             failures.append(f"{num_q} queries of {num_kv} keys: seeing queries differ from a prefill of their own")
+    return failures
+
+
+def padded_drafts(ours):
+    """A negative index is padding: zeros, and no state kept."""
+    _, inputs, _ = gdn_mtp_cases(ours)
+    inputs = own_copy(inputs)
+    whole, _ = call(ours, inputs).values()
+    padded = {**inputs, "initial_state_indices": inputs["initial_state_indices"].clone()}
+    padded["initial_state_indices"][1] = -1
+    padded["intermediate_states_buffer"] = torch.zeros_like(inputs["intermediate_states_buffer"])
+    output, _ = call(ours, padded).values()
+    failures = []
+    if output[1].any() or padded["intermediate_states_buffer"][[0, 1, 4]].any():
+        failures.append("a padded draft leaves something behind")
+    if not torch.equal(output[[0, 2]], whole[[0, 2]]):
+        failures.append("a padded draft changes the others")
     return failures
 
 
@@ -276,10 +401,31 @@ def with_single_token_pages(definition, inputs):
     return {**inputs, **caches, **page_table}
 
 
+def rotate_as_complex(definition):
+    """Rotary embedding as a product of complex numbers, in float64."""
+    neox = "neox" in definition["name"]
+
+    def rotate(x, turn):
+        half = turn.shape[-1]
+        pairs = x[..., : 2 * half].to(torch.float64)
+        pairs = pairs.unflatten(-1, (2, half)).transpose(-1, -2) if neox else pairs.unflatten(-1, (half, 2))
+        turned = torch.view_as_real(torch.complex(pairs[..., 0], pairs[..., 1]) * turn[:, None])
+        turned = turned.transpose(-1, -2).flatten(-2) if neox else turned.flatten(-2)
+        return torch.cat((turned.to(x.dtype), x[..., 2 * half :]), dim=-1)
+
+    def run(q, k, cos_sin_cache, positions):
+        turn = torch.complex(*cos_sin_cache[positions].to(torch.float64).chunk(2, dim=-1))
+        return rotate(q, turn), rotate(k, turn)
+
+    return run
+
+
 def other_way(ours, folder):
     """A definition that computes the same, made from what there is."""
     if ours["op_type"] == "gemm":
         return {**ours, "run": multiply}
+    if ours["op_type"] == "rope":
+        return {**ours, "run": rotate_as_complex(ours)}
     page_size = ours["constants"]["page_size"]
     single = load(folder / ours["op_type"] / (ours["name"].removesuffix(f"_ps{page_size}") + "_ps1.json"))
 

@@ -32,9 +32,7 @@ local function query(tokens)
   return per_token("q", tokens, { "num_q_heads", "head_size" }, "Query of each token.")
 end
 
-local function key(tokens)
-  return per_token("k", tokens, { "num_k_heads", "head_size" }, "Key of each token.")
-end
+local function key(tokens) return per_token("k", tokens, { "num_k_heads", "head_size" }, "Key of each token.") end
 
 local function value(tokens)
   return per_token("v", tokens, { "num_v_heads", "head_size" }, "Value of each token.")
@@ -45,7 +43,12 @@ local function decay(tokens)
 end
 
 local function update(tokens)
-  return per_token("b", tokens, { "num_v_heads" }, "How much each token updates the state, before the sigmoid.")
+  return per_token(
+    "b",
+    tokens,
+    { "num_v_heads" },
+    "How much each token updates the state, before the sigmoid."
+  )
 end
 
 local function output(tokens)

@@ -31,7 +31,12 @@ local decode = {
     { "state", state_shape, "bfloat16", "Cache of states; kernels update it in place." },
     { "x", { "batch_size", "nheads", "head_dim" }, "bfloat16", "Input of each token." },
     { "dt", { "batch_size", "nheads", "head_dim" }, "bfloat16", "Time step, before the bias and softplus." },
-    { "A", { "nheads", "head_dim", "dstate" }, "float32", "Decay rate, negative; the same number all over a head." },
+    {
+      "A",
+      { "nheads", "head_dim", "dstate" },
+      "float32",
+      "Decay rate, negative; the same number all over a head.",
+    },
     { "B", { "batch_size", "ngroups", "dstate" }, "bfloat16", "How much of the input enters the state." },
     { "C", { "batch_size", "ngroups", "dstate" }, "bfloat16", "How much of the state is read." },
     { "D", { "nheads", "head_dim" }, "bfloat16", "Factor of the input that goes past the state." },
