@@ -6,7 +6,7 @@ local M = {}
 ---@field variant string
 ---@field params table<string, any> # as hone.ops.build takes them
 ---@field origins table<string, string> # the arithmetic behind constants
----@field modules { path: string, count: integer, file: string, line: integer, layers: hone.sglang.Layer[] }[] # what runs it
+---@field modules { path: string, count: integer, file: string, line: integer }[] # layers that run it
 ---@field calls { file: string, line: integer, modes: table<string, true> }[] # where they are called, each place once
 ---@field consulted { name: string, value: hone.python.Value }[] # attributes of the layer that its parameters come from
 
@@ -29,13 +29,10 @@ local function add_module(modules, layer)
   for _, module in ipairs(modules) do
     if module.path == path and module.line == layer.site.line and module.file == layer.site.file then
       module.count = module.count + layer.times
-      module.layers[#module.layers + 1] = layer
       return
     end
   end
-  local site = layer.site
-  modules[#modules + 1] =
-    { path = path, count = layer.times, file = site.file, line = site.line, layers = { layer } }
+  modules[#modules + 1] = { path = path, count = layer.times, file = layer.site.file, line = layer.site.line }
 end
 
 local function add_remark(remarks, layer, why)
@@ -92,6 +89,7 @@ function Found:add_kernel(op_type, kernel, layer)
   end
   add_module(entry.modules, layer)
   add_calls(entry.calls, kernel.calls)
+  table.insert(layer.kernels, { kernel = entry, calls = kernel.calls })
 end
 
 -- ---- layers ------------------------------------------------------------------------------------------
@@ -122,6 +120,7 @@ local function is_idle(layer)
 end
 
 function Found:add_layer(layer, settings, known, layers)
+  layer.kernels = {}
   local op_types = require("hone.sglang.layers").op_types(layer.mro)
   local note = about(layer, known)
   if note and #layer.called == 0 then
