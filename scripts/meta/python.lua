@@ -330,6 +330,15 @@ function World:attributes(v) end
 ---@return hone.python.Value[] none for other values
 function World:list_items(v) end
 
+--- What an object is made of, as a text: two layers of a stack have the same shape when nothing but their index
+--- tells them apart, where it is kept as it is and in names such as "layers.12". Nothing is read of a number
+--- made by `python.tracked`.
+---@param v hone.python.Value
+---@param index integer of the object among those that it is compared with
+---@param before table<table, boolean> what the objects before hold, which is the same only as itself; added to
+---@return string? shape nil for an object that holds too much
+function World:shape(v, index, before) end
+
 --- What was met and is not known, most frequent first.
 ---@return { kind: string, what?: string, count: integer, first: string }[]
 function World:unknown_constructs() end

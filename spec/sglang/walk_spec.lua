@@ -177,12 +177,30 @@ describe("hone.sglang.walk", function()
       assert.is_true(#result.layers < 40)
     end)
 
-    it("builds every layer when its constructor looks at the index", function()
+    it("makes layers one object that come out alike although their constructor looks at the index", function()
       local init = "if layer_id % 4 == 3: self.extra = RMSNorm(7)"
       local result, found = walked { config = DEEP, init = init }
-      assert.is_true(#result.layers > 160)
+      assert.is_true(#result.layers < 40)
+      assert.equal(40, count_of(found, "layers.*.qkv_proj"))
       assert.equal("layers.*.extra", found.unused[2].path)
       assert.equal(10, found.unused[2].count)
+    end)
+
+    it("keeps layers apart that their constructor gives other sizes", function()
+      local init = "self.extra = ColumnParallelLinear(5, 8 * (layer_id // 10 + 1))"
+      local _, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }
+      local counts = {}
+      for _, kernel in ipairs(found.kernels) do
+        if kernel.params.K == 5 then counts[kernel.params.N] = kernel.modules[1].count end
+      end
+      assert.same({ [8] = 10, [16] = 10, [24] = 10, [32] = 10 }, counts)
+    end)
+
+    it("runs layers that stand for others until nothing changes", function()
+      local result = walked { config = DEEP }
+      for _, layer in ipairs(result.layers) do
+        assert.is_true(#layer.called <= 2 * 3, layer.path)
+      end
     end)
 
     it("builds every layer when forward looks at the index", function()

@@ -275,6 +275,8 @@ function World.list_items(_, v)
   return type(v) == "table" and not v.vals and v.n and table.move(v, 1, v.n, 1, {}) or {}
 end
 
+function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
+
 ---What was met and is not known, most frequent first: { { kind, what, count, first } }.
 function World:unknown_constructs()
   local list = {}

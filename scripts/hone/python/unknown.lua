@@ -32,16 +32,22 @@ function unknown.is(v) return type(v) == "table" and v.unknown == true end
 
 -- ---- one of several -----------------------------------------------------------------------------
 
+-- The number or string in a box; nil for a number that tells when it is read, which only equals itself.
+local function boxed_value(v)
+  local value = rawget(v, "value")
+  return value, type(value)
+end
+
 local function same(a, b)
   if rawequal(a, b) then return true end
   local ta, tb = type(a), type(b)
   if ta == "table" and a.boxed and not a.attrs then
-    a, ta = a.value, type(a.value)
+    a, ta = boxed_value(a)
   end
   if tb == "table" and b.boxed and not b.attrs then
-    b, tb = b.value, type(b.value)
+    b, tb = boxed_value(b)
   end
-  return ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
+  return a ~= nil and ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
 end
 
 -- Whether `v` is nothing that a list of alternatives does not have yet. Of values about which nothing is known one

@@ -54,7 +54,10 @@ local function parallel_value(name, sizes)
   if what then return size_of(what, sizes) end
   if dimension(name, "rank") then return 0 end
   what = dimension(name, "group")
-  if what then return group(size_of(what, sizes)) end
+  if not what then return nil end
+  sizes.groups = sizes.groups or {}
+  sizes.groups[what] = sizes.groups[what] or group(size_of(what, sizes))
+  return sizes.groups[what]
 end
 
 -- ---- the server's settings -----------------------------------------------------------------------

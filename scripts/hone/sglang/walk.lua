@@ -11,6 +11,8 @@ local M = {}
 ---@field mode "prefill"|"decode"
 ---@field residual "given"|"none"|"unknown" # whether a norm is given a residual to add
 ---@field order integer # its place among all calls of the walk
+---@field given table<string, hone.python.Value>? # keyword arguments that are not None
+---@field indexer hone.sglang.Layer? # the last that ran before it: sparse attention looks at what that picked
 ---@field site hone.python.Site
 
 ---@class hone.sglang.Layer
@@ -19,6 +21,8 @@ local M = {}
 ---@field path string # module path in the model, "model.layers.0.mlp.down_proj"
 ---@field times integer # how many layers of the model it stands for
 ---@field site hone.python.Site # where it is constructed
+---@field kernels { kernel: hone.sglang.Kernel, calls: hone.sglang.Call[] }[]? # what it runs, once they are collected
+---@field consulted { name: string, value: hone.python.Value }[]? # attributes that were asked for, where somebody listens
 local Layer = {}
 Layer.__index = Layer
 
@@ -34,6 +38,7 @@ local function value_of(layer, name)
     end
     if value == nil then return nil end
   end
+  if layer.consulted then table.insert(layer.consulted, { name = name, value = value }) end
   return value
 end
 
@@ -52,6 +57,20 @@ function Layer:integer(name)
   local value = self:number(name)
   return value and math.tointeger(value)
 end
+
+---A string among them; of an enumeration's member the value.
+---@param name string
+---@return string?
+function Layer:text(name)
+  local value = value_of(self, name)
+  local text = value ~= nil and python.to_lua(value)
+  return type(text) == "string" and text or nil
+end
+
+---Whether an attribute or constructor argument is true.
+---@param name string
+---@return boolean
+function Layer:flag(name) return value_of(self, name) == true end
 
 ---How that number came about, "num_attention_heads 32 / TP 8 = 4".
 ---@param name string
@@ -131,10 +150,24 @@ local function residual_of(args, kwargs)
   return #alternatives > 0 and "given" or "unknown"
 end
 
+-- Keyword arguments that are not None; nil when there are none.
+local function given_in(kwargs)
+  local given
+  for name, value in pairs(kwargs) do
+    if not python.is_none(value) then
+      given = given or {}
+      given[name] = value
+    end
+  end
+  return given
+end
+
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
   if returns == "routing" then return python.unknown("topk_output") end
-  if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then return self.tensor end
+  if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then
+    return self.tensor
+  end
   if returns == "linear" then return python.tuple { self.tensor, python.none() } end
   if returns == "norm" and residual == "unknown" then return python.unknown("norm()") end
   return python.tuple { self.tensor, self.tensor }
@@ -151,20 +184,40 @@ end
 function Walk:note_call(returns, instance, args, kwargs, site)
   local residual = returns == "norm" and residual_of(args, kwargs) or nil
   if self.mode then
-    local call = { mode = self.mode, residual = residual, site = site }
+    local call = { mode = self.mode, residual = residual, given = given_in(kwargs), site = site }
+    call.indexer = self.indexer
     self:note(instance, call)
     -- A layer that another is given runs there: the output projection in the logits processor.
     for _, argument in ipairs(args) do
       self:note(argument, call)
     end
   end
+  if returns == "selection" then
+    self.indexer = self.layers[instance]
+    return nil -- its own layers run as well
+  end
   return self:result(returns, residual)
+end
+
+-- A layer that stands for others is not run again and again.
+function Walk:run_repeated(instance, args, kwargs)
+  if not self.repeats or not self.mode then return nil end
+  return self.repeats:run(
+    instance,
+    self.mode,
+    args,
+    kwargs,
+    function(...) return (self.world:call_method(instance, "forward", ...)) end
+  )
 end
 
 function Walk:hook()
   local hooks = self.world.hooks
   hooks.construct["torch.nn.Module"] = function(instance, arguments, site)
     self:note_construction(instance, arguments, site)
+  end
+  hooks.call["torch.nn.Module"] = function(instance, args, kwargs)
+    return self:run_repeated(instance, args, kwargs)
   end
   for class, about in pairs(require("hone.sglang.layers").known()) do
     hooks.call[class] = function(instance, args, kwargs, site)
@@ -173,9 +226,20 @@ function Walk:hook()
   end
 end
 
--- A norm's other ways of running (fused with a communication or a quantization): the same norm.
-local function is_other_forward(qualname)
-  return qualname:find("^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_")
+-- Other ways in which a layer runs than its forward, and what it then returns: a norm fused with a communication or
+-- a quantization, experts whose sum is left to a later kernel, routing of an empty batch.
+local OTHER_FORWARDS = {
+  { "^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_", "norm" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.forward_[%w_]+$", "experts" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.run_moe_core$", "experts" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.forward_[%w_]+$", "routing" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.empty_topk_output$", "routing" },
+}
+
+local function other_forward(qualname)
+  for _, other in ipairs(OTHER_FORWARDS) do
+    if qualname:find(other[1]) then return other[2] end
+  end
 end
 
 -- Where a stage of a layer hands on what it computed. That is a tensor; SGLang asks whether it is one of its
@@ -201,10 +265,11 @@ function Walk:overrides()
     __index = function(_, qualname)
       if builders[qualname] and self.repeats then return self.repeats:override() end
       if HANDED_ON[qualname] then return self:hand_on() end
-      if is_other_forward(qualname) then
+      local returns = other_forward(qualname)
+      if returns then
         return function(_, args, kwargs, site)
           local rest = table.move(args, 2, #args, 1, {})
-          return self:note_call("norm", args[1], rest, kwargs, site)
+          return self:note_call(returns, args[1], rest, kwargs, site)
         end
       end
       return base[qualname]
@@ -298,7 +363,7 @@ local function pause_collector()
   return setmetatable({}, { __close = function() collectgarbage("restart") end })
 end
 
--- One walk; with `repeats`, layers that cannot differ are built once.
+-- One walk; with `repeats`, layers that do not differ are one object.
 local function attempt(options, repeats)
   local walk = setmetatable({
     package = options.package,
@@ -310,9 +375,20 @@ local function attempt(options, repeats)
   }, Walk)
   local tensors
   walk.tensor, tensors = inputs.tensor()
+  local transformers, message = require("hone.sglang.config_classes").transformers(options.transformers)
+  if message then return nil, message end
+  local packages, opaque = require("hone.sglang.config_classes").packages(transformers)
+  packages.sglang = options.package
+  table.move(
+    require("hone.sglang.runtime").OPAQUE,
+    1,
+    #require("hone.sglang.runtime").OPAQUE,
+    #opaque + 1,
+    opaque
+  )
   local world = python.abstract {
-    packages = { sglang = options.package },
-    opaque = require("hone.sglang.runtime").OPAQUE,
+    packages = packages,
+    opaque = opaque,
     externals = require("hone.sglang.runtime").externals(tensors),
     overrides = walk:overrides(),
   }
@@ -320,14 +396,18 @@ local function attempt(options, repeats)
   require("hone.sglang.runtime").start(world)
   walk:hook()
 
-  local module, message = world:import(options.model.module)
+  local module
+  module, message = world:import(options.model.module)
   local class = module and world:get(module, options.model.class)
   if not class then
     return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
   end
-  local config = inputs.config(world, options.config)
-  local model, exception
-  model, message, exception = world:call(class, { config })
+  local config, model, exception
+  config, message, exception =
+    inputs.config(world, options.config, { package = options.package, transformers = transformers })
+  if config then
+    model, message, exception = world:call(class, {}, { config = config })
+  end
   if not model then
     local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
     return nil,
@@ -365,7 +445,7 @@ function M.walk(options)
   local paused <close> = pause_collector() -- luacheck: ignore
   local repeats = require("hone.sglang.repeats").new()
   local walked, message = attempt(options, repeats)
-  if repeats.used and repeats.reads > 0 then return attempt(options, nil) end
+  if repeats.spoilt then return attempt(options, nil) end
   return walked, message
 end
 
