@@ -149,7 +149,8 @@ function Repeats:run(instance, mode, args, kwargs, run)
   self.runs[instance] = runs
   local last = runs[mode]
   if last and last.running then return nil end
-  local given, named, this = nil, nil, { running = true }
+  local this = { running = true }
+  local given, named
   given, this.args = watched(args)
   named, this.kwargs = watched(kwargs)
   local is_again = last and are_same(last.args, this.args) and are_same(last.kwargs, this.kwargs)
