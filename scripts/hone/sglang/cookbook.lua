@@ -102,10 +102,11 @@ local function settings_of(model)
   return list
 end
 
--- All models of a file | nil, message.
-local function models_of(path)
+-- All models of a file that speaks of `word` at all | nil, message.
+local function models_of(path, word)
   local text, why = fs.read(path)
   if not text then return nil, why end
+  if not text:lower():find(word, 1, true) then return {} end -- most files: parsing is what takes time
   local ok, data = pcall(require("lyaml").load, text)
   if not ok then
     if data == "interrupted" then error(data, 0) end
@@ -134,9 +135,10 @@ end
 -- The entry of a version that names the model best.
 local function best_entry(folder, repo_id, warn)
   local best, best_likeness = nil, 0
+  local family = require("hone.dataset.tags").model_name(repo_id):match("^[^-]*")
   for _, file in ipairs(fs.list(folder) or {}) do
     if file:find("%.ya?ml$") then
-      local models, why = models_of(fs.join(folder, file))
+      local models, why = models_of(fs.join(folder, file), family)
       if not models then warn(why) end
       for _, model in ipairs(models or {}) do
         local score = likeness(model, repo_id)

@@ -9,24 +9,14 @@ local M = {}
 
 -- ---- what the config says ------------------------------------------------------------------------------
 
-local LANGUAGE_PARTS = { "text_config", "language_config", "llm_config", "thinker_config" }
-
--- The part of a config that describes the language model: a multimodal model nests it.
-local function language(data)
-  for _, part in ipairs(LANGUAGE_PARTS) do
-    if json.is_object(data[part]) then return language(data[part]) end
-  end
-  return data
-end
-
 ---What a config says of the sizes of its language model; none of it that is absurd.
 ---@param config hone.ModelConfig
----@return { layers: integer?, hidden_size: integer?, heads: integer?, kv_heads: integer?, head_dim: integer?, vocab_size: integer?, experts: integer?, intermediate_size: integer?, expert_size: integer? }? sizes
+---@return { layers: integer?, hidden_size: integer?, heads: integer?, vocab_size: integer?, kv_heads: integer?, experts: integer? }? sizes
 ---@return string? problem
 function M.sizes(config)
   local fields = require "hone.model.fields"
   return fields.guard(function()
-    local of = fields.of(language(config.data), config.path)
+    local of = fields.of(require("hone.model.architecture").language(config.data), config.path)
     local sizes =
       { experts = of:count "experts", kv_heads = of:count "kv_heads", head_dim = of:count "head_dim" }
     for _, meaning in ipairs { "layers", "hidden_size", "heads", "vocab_size" } do
@@ -46,20 +36,11 @@ local function bytes_of_weight(data)
   return (data.torch_dtype or data.dtype) == "float32" and 4 or 2
 end
 
--- About how many weights a model has: projections of attention, feed-forward layers or experts, embeddings.
-local function weights(config, sizes)
-  if not (sizes.hidden_size and sizes.layers) then return nil end
-  local data, hidden = language(config.data), 1.0 * sizes.hidden_size
-  local function size(name, default) return math.type(data[name]) == "integer" and data[name] or default end
-  local attention = 0
-  if sizes.heads then
-    local head_dim = sizes.head_dim or hidden / sizes.heads
-    attention = 2 * hidden * head_dim * (sizes.heads + (sizes.kv_heads or sizes.heads))
-  end
-  local features = size("intermediate_size", 4 * hidden)
-  local experts = math.max(1, sizes.experts or 1)
-  if experts > 1 then features = size("moe_intermediate_size", features) * experts end
-  return sizes.layers * (attention + 3 * hidden * features) + 2 * hidden * (sizes.vocab_size or 0)
+-- Bytes of all weights, nil when the config does not say enough.
+local function weight_bytes(config)
+  local about = require("hone.model.architecture").of(config)
+  local total = about and about.parameters and about.parameters.total
+  return type(total) == "number" and total * bytes_of_weight(config.data) or nil
 end
 
 -- ---- where settings come from --------------------------------------------------------------------------
@@ -90,20 +71,15 @@ end
 
 -- As few GPUs as hold the weights, a number of them that divides the heads.
 local function by_rule(config)
-  local gpu = require("hone.sglang.serving_settings").gpu
-  local sizes = M.sizes(config)
-  local number = sizes and weights(config, sizes)
-  if not number then return { { tp = 1, ep = 1 } }, "no other setting is known" end
-  local bytes = number * bytes_of_weight(config.data)
-  local heads, tp = sizes.heads, 1
-  while
-    bytes > tp * gpu.bytes * gpu.weights
-    and tp * 2 <= gpu.most
-    and (not heads or heads % (tp * 2) == 0)
-  do
+  local gpu, sizes = require("hone.sglang.serving_settings").gpu, M.sizes(config)
+  local bytes = weight_bytes(config)
+  if not (sizes and bytes) then return { { tp = 1, ep = 1 } }, "no other setting is known" end
+  local tp = 1
+  while bytes > tp * gpu.bytes * gpu.weights and tp * 2 <= gpu.most do
+    if sizes.heads and sizes.heads % (tp * 2) ~= 0 then break end
     tp = tp * 2
   end
-  local source = "about %.0f GB of weights on GPUs of %.0f GB"
+  local source = "for %.0f GB of weights on GPUs of %.0f GB"
   return { { tp = tp, ep = 1 } }, source:format(bytes / 1e9, gpu.bytes / 1e9)
 end
 
