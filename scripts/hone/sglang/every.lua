@@ -10,6 +10,8 @@ local M = {}
 ---@field name string # the model's repository, or the name of its config's folder
 ---@field model_name string # the file in SGLang's models folder
 ---@field config string # path of the config
+---@field tp integer[]? # sizes for this model alone
+---@field ep integer[]?
 
 local function config_files(folder)
   if fs.is_file(folder) then return { folder } end
@@ -110,7 +112,7 @@ function M.one(job, options)
   sources, message =
     extraction.sources { package = options.package, model_name = job.model_name, config = config }
   if not sources then return nil, message end
-  local asked, warnings = { tp = options.tp, ep = options.ep }, sources.warnings
+  local asked, warnings = { tp = job.tp or options.tp, ep = job.ep or options.ep }, sources.warnings
   local settings, origin = serving.settings(config, asked, {
     cookbook = options.cookbook,
     on_warning = function(text) warnings[#warnings + 1] = text end,
@@ -162,7 +164,7 @@ local function outcome_of(job, result)
       seconds = answer.seconds,
     }
   end
-  local said = (result.stderr or ""):match("([^\n]+)%s*$")
+  local said = (result.stderr or ""):match("[^\n]+")
   local ended = result.signal and ("ended by " .. result.signal) or ("exit status %s"):format(result.status)
   local why = result.timed_out and "took too long" or result.error or said or ended
   return { job = job, message = ("its process failed: %s"):format(why), seconds = result.seconds }
