@@ -39,30 +39,46 @@ local function rope_parameters(data)
 end
 
 -- Nested configs (text_config, vision_config) are objects of their own; other objects stay dicts.
-local function config_object(world, data, path, open)
+local function config_object(data, open)
   local json = require "hone.json"
   local fields = json.object()
   for name, value in pairs(data) do
     local nested = name:find("_config$") and name ~= "quantization_config" and json.is_object(value)
-    fields[name] = nested and config_object(world, value, path, open) or value
+    fields[name] = nested and config_object(value, open) or value
   end
   fields.rope_parameters = fields.rope_parameters or rope_parameters(data)
   for _, default in ipairs(CONFIG_DEFAULTS) do
     if fields[default[1]] == nil then fields[default[1]] = default[2] == nil and json.null or default[2] end
   end
-  local function on_missing(name)
+  return python.object { name = "PretrainedConfig", fields = fields, open = open }
+end
+
+-- What to say of a field that the config does not have.
+local function on_missing(world, path)
+  return function(name)
     local place = world:stack()[1]
     local asked = place and (", which %s asks for"):format(class_that_asked(place)) or ""
     return ("config %s has no field '%s'%s"):format(path, name, asked)
   end
-  return python.object { name = "PretrainedConfig", fields = fields, on_missing = on_missing, open = open }
 end
 
----A model's config as SGLang's sources see it.
+---A model's config as SGLang's sources see it: made by the class that SGLang or transformers has for its type, or
+---by the base of these classes. What an open config lacks is unknown instead.
 ---@param world hone.python.World
 ---@param config hone.ModelConfig
----@return hone.python.Value
-function M.config(world, config) return config_object(world, config.data, config.path, config.open) end
+---@param options { package: string, transformers: string? } # the package folders of SGLang and transformers
+---@return hone.python.Value? config
+---@return string? message
+function M.config(world, config, options)
+  if config.open then return config_object(config.data, true) end
+  local classes, message = require("hone.sglang.config_classes").new(world, {
+    package = options.package,
+    transformers = options.transformers,
+    on_missing = on_missing(world, config.path),
+  })
+  if not classes then return nil, message end
+  return classes:config(config.data)
+end
 
 -- ---- values that forward is given ------------------------------------------------------------------
 
