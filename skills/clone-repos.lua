@@ -3,7 +3,8 @@ local fs = require "hone.fs"
 local json = require "hone.json"
 local repos = require "hone.repos"
 
--- `package` and `inside`: what holds the same sources on PyPI, and where its content lies in the repository.
+-- `package` and `inside`: what holds the same sources on PyPI, and where its content lies in the repository;
+-- `on_request`: brought only when --repos names it.
 local SOURCES = {
   {
     name = "sglang",
@@ -24,6 +25,12 @@ local SOURCES = {
     flag = "trace",
     url = "https://huggingface.co/datasets/flashinfer-ai/flashinfer-trace",
   },
+  {
+    name = "sgl-cookbook",
+    flag = "cookbook",
+    url = "https://github.com/sgl-project/sgl-cookbook.git",
+    on_request = true,
+  },
 }
 
 local skill = {
@@ -40,6 +47,9 @@ With --source pypi the sources of SGLang and FlashInfer come from their publishe
 `python3 -m pip`, for sites that reach a package index but not GitHub. The folders look as in git. The dataset
 has no package; it is left out.
 
+sgl-cookbook, SGLang's guide to serving models, is brought when --repos names it: extract-kernel-definitions then
+takes the parallel sizes from it.
+
 Private mirrors: put user and token into the URL, or use git's own credential helpers. They are never printed
 or stored.]],
   params = {
@@ -52,8 +62,8 @@ or stored.]],
     {
       name = "repos",
       type = "list",
-      choices = { "sglang", "flashinfer", "flashinfer-trace" },
-      help = "which to bring; all of them when absent",
+      choices = { "sglang", "flashinfer", "flashinfer-trace", "sgl-cookbook" },
+      help = "which to bring; all of them but sgl-cookbook when absent",
     },
     {
       name = "source",
@@ -65,6 +75,7 @@ or stored.]],
     { name = "sglang_branch", type = "string", default = "main", help = "branch or tag of SGLang" },
     { name = "flashinfer_branch", type = "string", default = "main", help = "branch or tag of FlashInfer" },
     { name = "trace_branch", type = "string", default = "main", help = "branch or tag of flashinfer-trace" },
+    { name = "cookbook_branch", type = "string", default = "main", help = "branch or tag of sgl-cookbook" },
     { name = "sglang_url", type = "string", default = SOURCES[1].url, help = "where SGLang is cloned from" },
     {
       name = "flashinfer_url",
@@ -77,6 +88,12 @@ or stored.]],
       type = "string",
       default = SOURCES[3].url,
       help = "where flashinfer-trace is cloned from",
+    },
+    {
+      name = "cookbook_url",
+      type = "string",
+      default = SOURCES[4].url,
+      help = "where sgl-cookbook is cloned from",
     },
     {
       name = "depth",
@@ -116,7 +133,10 @@ or stored.]],
       help = "in the target folder: for each repository name, url, path, branch, "
         .. "commit, date and source; for a package version, archive and sha256",
     },
-    { name = "sglang, flashinfer, flashinfer-trace", help = "the repositories, in the target folder" },
+    {
+      name = "sglang, flashinfer, flashinfer-trace, sgl-cookbook",
+      help = "the repositories, in the target folder",
+    },
   },
   examples = {
     "hone clone-repos",
@@ -126,10 +146,10 @@ or stored.]],
   },
 }
 
-local function is_wanted(name, names)
-  if not names then return true end
+local function is_wanted(source, names)
+  if not names then return not source.on_request end
   for _, wanted in ipairs(names) do
-    if wanted == name then return true end
+    if wanted == source.name then return true end
   end
   return false
 end
@@ -139,7 +159,7 @@ local function chosen(args, ctx)
   local sources = {}
   for _, source in ipairs(SOURCES) do
     local available = args.source == "git" or source.package
-    if is_wanted(source.name, args.repos) then
+    if is_wanted(source, args.repos) then
       if available then
         sources[#sources + 1] = source
       elseif args.repos then

@@ -21,11 +21,12 @@ function coverage.workloads(root, definition)
 end
 
 function coverage.index(set)
-  local index = { root = set.root, definitions = {}, by_signature = {}, counted = {} }
+  local index = { root = set.root, definitions = {}, by_name = {}, by_signature = {}, counted = {} }
   for _, entry in ipairs(traceset.definitions(set)) do
     local def = entry.definition
     local signature, details = ops.signature(def)
     index.definitions[#index.definitions + 1] = def
+    index.by_name[def.name] = def
     -- What a reference hides and nobody can read is not known to be equal to anything.
     if #details.unknown == 0 and not index.by_signature[signature] then
       index.by_signature[signature] = def
@@ -93,6 +94,7 @@ local function entry_of(index, def, theirs)
     status = not theirs and "missing" or count > 0 and "workloads" or "present",
     workloads = count,
     definition = theirs,
+    namesake = not theirs and index.by_name[def.name] ~= nil,
     found = true,
   }
 end

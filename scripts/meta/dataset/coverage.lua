@@ -13,6 +13,7 @@ local coverage = {}
 ---@class hone.dataset.CoverageIndex
 ---@field root string
 ---@field definitions table[] in the order of their paths
+---@field by_name table<string, table>
 ---@field by_signature table<string, table>
 ---@field counted table<string, integer> lines of workload files, by definition, as far as they were counted
 
@@ -24,6 +25,7 @@ local coverage = {}
 ---@field status "workloads"|"present"|"missing" there with workloads, there without, not there
 ---@field workloads integer
 ---@field definition? table the dataset's
+---@field namesake boolean missing, and the dataset's definition of that name is another kernel
 ---@field found boolean false: only the dataset's tag says that the model needs it
 
 --- Read a dataset's definitions.
