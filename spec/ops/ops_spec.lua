@@ -85,7 +85,7 @@ describe("hone.ops", function()
   end)
 
   it("lists the variants of an op type", function()
-    assert.same({ "decode", "prefill_causal" }, ops.variants("gqa_paged"))
+    assert.same({ "decode", "prefill_causal" }, ops.variants("mla_paged"))
     assert.same({ "top_k", "top_k_top_p", "top_p" }, ops.variants("sampling"))
   end)
 end)

@@ -214,6 +214,30 @@ x = f()
     assert.is_true(#alternatives(get "x") >= 2)
   end)
 
+  it("spreads one of several values into a call as each of them, and drops those that do not fit", function()
+    local get, _, message = run [[
+import torch
+if torch.a(): items = (1, 2)
+else: items = (1, 2, 3)
+if torch.b(): more = {"scale": 5}
+else: more = {}
+def two(a, b): return a + b
+def scaled(a, scale=7): return a * scale
+a = two(*items)
+b = scaled(2, **more)
+c = scaled(2, **(dict(scale=3) if torch.c() else {}))
+try:
+    d = scaled(*items, 1)
+except TypeError:
+    d = "no way"
+]]
+    assert.is_nil(message)
+    assert.equal(3, python.value(get "a"))
+    assert.same({ 10, 14 }, alternatives(get "b"))
+    assert.same({ 14, 6 }, alternatives(get "c"))
+    assert.equal("no way", get "d")
+  end)
+
   it("narrows a local that is one of several", function()
     local get = run [[
 import torch

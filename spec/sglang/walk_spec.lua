@@ -110,11 +110,70 @@ describe("hone.sglang.walk", function()
   end)
 
   it("lists attention that no definition describes for review, with the reason", function()
-    local _, found = walked { attention = ", logit_cap=50.0" }
-    assert.matches("its logits are capped", found.review[1].why, 1, true)
+    for attention, why in pairs {
+      [", v_head_dim=4"] = "not grouped query attention",
+      [", logit_cap=12.5"] = "its logits are capped at 12.5; definitions have whole numbers",
+      [', logit_cap=30, logit_capping_method="RADIX"'] = "its logits are capped by RADIX",
+      [', attn_type="encoder_only"'] = "its mask is not causal (attn_type encoder_only)",
+      [', pos_encoding_mode="ALIBI"'] = "it encodes positions itself",
+      [", is_cross_attention=True"] = "it attends to another sequence",
+    } do
+      local _, found = walked { attention = attention }
+      assert.equal(1, #found.review, attention)
+      assert.matches(why, found.review[1].why, 1, true)
+      assert.matches("models/tiny.py$", found.review[1].file)
+      assert.is_nil(by_variant(found).decode1)
+    end
+  end)
+
+  it("tells sliding windows, soft caps and sinks apart from plain attention", function()
+    local _, found = walked { attention = ", sliding_window_size=127" }
+    local window = by_variant(found).decode_window1
+    assert.equal(128, window.params.window_size)
+    assert.is_truthy(by_variant(found).prefill_causal_window)
+    _, found = walked { attention = ", logit_cap=50.0, sliding_window_size=config.hidden_size - 1" }
+    local both = by_variant(found).prefill_causal_window_softcap64
+    assert.same({ 64, 50 }, { both.params.window_size, both.params.logits_soft_cap })
+    _, found = walked { given = ", sinks=torch.ones(8)" }
+    assert.is_truthy(by_variant(found).decode_sink1)
     assert.is_nil(by_variant(found).decode1)
-    _, found = walked { attention = ", v_head_dim=4" }
-    assert.matches("not grouped query attention", found.review[1].why, 1, true)
+    assert.is_nil(by_variant(found).prefill_causal_sink) -- over the cache only
+    _, found = walked { given = ", sinks=None" }
+    assert.is_truthy(by_variant(found).decode1)
+  end)
+
+  it("takes attention with one head of keys that hold the values for absorbed latent attention", function()
+    local _, found = walked { attention = ", v_head_dim=6", tp = 2 }
+    local map = by_variant(found)
+    local expected = { num_qo_heads = 4, head_dim_ckv = 6, head_dim_kpe = 2, page_size = 1 }
+    assert.same(expected, map.decode1.params)
+    assert.equal("mla_paged", map.decode1.op_type)
+    assert.same({}, found.review)
+  end)
+
+  it("takes attention that is told where to look for sparse attention", function()
+    local _, found = walked { attention = ", v_head_dim=6", given = ", topk_indices=x", tp = 2 }
+    assert.is_nil(by_variant(found).decode1)
+    assert.matches("how many tokens its indexer picks is not known", found.review[1].why, 1, true)
+  end)
+
+  it("takes attention with as many heads of keys as of queries for latent attention before absorption", function()
+    local config = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
+    local _, found = walked { config = config, attention = ", v_head_dim=4" }
+    local kernel = by_variant(found).prefill_causal
+    assert.equal("mla_ragged", kernel.op_type)
+    assert.same({ num_qo_heads = 8, qk_dim = 8, vo_dim = 4 }, kernel.params)
+    assert.same({}, found.review)
+  end)
+
+  it("takes a linear layer whose weight something reads for one that runs", function()
+    local init = "self.linear = ColumnParallelLinear(8, 16)"
+    local _, found = walked { init = init, layer = "x = torch.mm(x, self.linear.weight)" }
+    local found_it = false
+    for _, kernel in ipairs(found.kernels) do
+      found_it = found_it or kernel.params.N == 16
+    end
+    assert.is_true(found_it)
   end)
 
   it("names the field, the file and the class when the config lacks what the model needs", function()

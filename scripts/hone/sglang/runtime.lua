@@ -91,7 +91,7 @@ local OFF = {
 
 -- An object whose attributes are the server's settings at their defaults, groups of settings included.
 -- A setting that the server may work out for itself when it starts ("auto", None) is not known.
-local function settings_object(package, sizes, files)
+local function settings_object(package, sizes, files, chosen)
   local settings = require "hone.sglang.settings"
   local declared, object
   local function find(name)
@@ -104,7 +104,10 @@ local function settings_object(package, sizes, files)
     if declared.groups[name] then return object end
     value = declared.defaults[name]
     if value == settings.NONE and OFF[name] then return python.none() end
-    if (value == settings.NONE or value == "auto") and CHOSEN[name] then return CHOSEN[name] end
+    if value == settings.NONE or value == "auto" then
+      local choice = chosen[name] or CHOSEN[name]
+      if choice then return choice end
+    end
     if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
       return false
     end
@@ -145,10 +148,13 @@ M.OPAQUE = {
   "sglang.srt.utils.hf_transformers.mistral_utils",
 }
 
--- @triton.jit makes a kernel of what it decorates, with arguments or without.
+-- @triton.jit makes a kernel of what it decorates, with arguments or without: kernel[grid](...) runs on the device.
 local function triton_jit(args)
-  if args[1] then return python.unknown("Triton kernel") end
-  return python.fn("jit", triton_jit)
+  if not args[1] then return python.fn("jit", triton_jit) end
+  local function launch()
+    return python.fn("launch", function() return python.none() end)
+  end
+  return python.instance(python.class("triton.JITFunction", nil, { __getitem__ = launch }, true))
 end
 
 ---What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
@@ -182,12 +188,13 @@ end
 ---@param package string # SGLang's package folder
 ---@param parallel { tp: integer, ep: integer }
 ---@param files { path: string, bytes: integer }[] # the sources that are read for it are added here
+---@param chosen table<string, any> # settings that M.start chooses by the model
 ---@return table<string, function> overrides
-function M.overrides(package, parallel, files)
+function M.overrides(package, parallel, files, chosen)
   local tp, ep = python.traced(parallel.tp, "TP"), python.traced(parallel.ep, "EP")
   local moe_tp = math.max(1, parallel.tp // parallel.ep)
   local sizes = { tp = tp, ep = ep, moe_tp = parallel.ep == 1 and tp or moe_tp }
-  local settings = constant(settings_object(package, sizes, files))
+  local settings = constant(settings_object(package, sizes, files, chosen))
   local known = {
     ["sglang.srt.runtime_context.get_parallel"] = settings,
     ["sglang.srt.runtime_context.get_server_args"] = settings,
@@ -229,9 +236,19 @@ local AT_START = {
   { "sglang.kernels.fused_op", "get_fused_op_backend" },
 }
 
+-- Models that pick the tokens worth looking at run on a backend of their own.
+local function is_sparse(world, config)
+  local module = world:import "sglang.srt.configs.model_config"
+  local test = module and world:get(module, "is_deepseek_dsa")
+  return test and world:call(test, { config }) == true
+end
+
 ---Start the server, as far as models see of it.
 ---@param world hone.python.World
-function M.start(world)
+---@param config hone.python.Value # the model's
+---@param chosen table<string, any> # filled with the settings that the server chooses by the model
+function M.start(world, config, chosen)
+  if is_sparse(world, config) then chosen.attention_backend = "dsa" end
   for _, step in ipairs(AT_START) do
     local module = world:import(step[1])
     local fn = module and world:get(module, step[2])

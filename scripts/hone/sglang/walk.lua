@@ -96,7 +96,7 @@ end
 local Walk = {}
 Walk.__index = Walk
 
--- A norm that is not called itself, but whose weight something reads, runs inside another kernel.
+-- A norm or a linear layer that is not called itself, but whose weight something reads, runs inside another kernel.
 function Walk:watch_weight(layer)
   local attributes = layer.instance.attrs
   local weight = attributes.weight
@@ -115,10 +115,12 @@ function Walk:watch_weight(layer)
   })
 end
 
-local function is_norm(mro)
+local HAS_WEIGHT = { norm = true, linear = true }
+
+local function has_weight(mro)
   local known = require("hone.sglang.layers").known()
   for _, class in ipairs(mro) do
-    if known[class] and known[class].returns == "norm" then return true end
+    if known[class] then return HAS_WEIGHT[known[class].returns] end
   end
   return false
 end
@@ -135,7 +137,7 @@ function Walk:note_construction(instance, arguments, site)
     read = {},
   }, Layer)
   self.layers[instance] = layer
-  if is_norm(layer.mro) then self:watch_weight(layer) end
+  if has_weight(layer.mro) then self:watch_weight(layer) end
 end
 
 local function residual_of(args, kwargs)
@@ -165,6 +167,7 @@ end
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
   if returns == "routing" then return python.unknown("topk_output") end
+  if returns == "selection" then return self.tensor end
   if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then
     return self.tensor
   end
@@ -181,6 +184,14 @@ function Walk:note(value, call)
   layer.called[#layer.called + 1] = call
 end
 
+-- An indexer has layers of its own, which run as well.
+function Walk:look_into(instance, args, kwargs)
+  self.indexer = self.layers[instance]
+  self.inside = instance
+  self.world:call_method(instance, "forward", args, kwargs)
+  self.inside = nil
+end
+
 function Walk:note_call(returns, instance, args, kwargs, site)
   local residual = returns == "norm" and residual_of(args, kwargs) or nil
   if self.mode then
@@ -192,10 +203,7 @@ function Walk:note_call(returns, instance, args, kwargs, site)
       self:note(argument, call)
     end
   end
-  if returns == "selection" then
-    self.indexer = self.layers[instance]
-    return nil -- its own layers run as well
-  end
+  if returns == "selection" then self:look_into(instance, args, kwargs) end
   return self:result(returns, residual)
 end
 
@@ -221,6 +229,7 @@ function Walk:hook()
   end
   for class, about in pairs(require("hone.sglang.layers").known()) do
     hooks.call[class] = function(instance, args, kwargs, site)
+      if self.inside == instance then return nil end
       return self:note_call(about.returns, instance, args, kwargs, site)
     end
   end
@@ -259,7 +268,8 @@ function Walk:hand_on()
 end
 
 function Walk:overrides()
-  local base = require("hone.sglang.runtime").overrides(self.package, self.parallel, self.files)
+  local runtime = require "hone.sglang.runtime"
+  local base = runtime.overrides(self.package, self.parallel, self.files, self.chosen)
   local builders = require("hone.sglang.repeats").BUILDERS
   return setmetatable({}, {
     __index = function(_, qualname)
@@ -369,6 +379,7 @@ local function attempt(options, repeats)
     package = options.package,
     parallel = { tp = options.tp, ep = options.ep },
     repeats = repeats,
+    chosen = {},
     layers = {},
     calls = 0,
     files = {},
@@ -393,7 +404,6 @@ local function attempt(options, repeats)
     overrides = walk:overrides(),
   }
   walk.world = world
-  require("hone.sglang.runtime").start(world)
   walk:hook()
 
   local module
@@ -406,6 +416,7 @@ local function attempt(options, repeats)
   config, message, exception =
     inputs.config(world, options.config, { package = options.package, transformers = transformers })
   if config then
+    require("hone.sglang.runtime").start(world, config, walk.chosen)
     model, message, exception = world:call(class, {}, { config = config })
   end
   if not model then
