@@ -337,8 +337,48 @@ def run(q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, scale):
 ]=],
 }
 
+-- ---- layers -------------------------------------------------------------------------------------------
+
+-- Which forward pass calls which variant: a draft is verified where sequences are decoded.
+local VARIANTS = { decode = { "decode", "mtp" }, prefill = { "prefill" } }
+
+-- SGLang has one layer for linear attention of several kinds; the config's parameters of the states' cache tell
+-- them apart.
+local STATES = "Mamba2CacheParams"
+
+local function kernels(layer)
+  local states = layer:configured "mamba2_cache_params"
+  if states ~= STATES then
+    return nil, ("its states are not those of a Gated Delta Net (%s)"):format(states or "the config has none")
+  end
+  local queries, keys = layer:integer "num_q_heads", layer:integer "num_k_heads"
+  local values, head_size = layer:integer "num_v_heads", layer:integer "head_k_dim"
+  local value_size = layer:integer "head_v_dim"
+  if not (queries and values and head_size) then return nil, "its numbers of heads are not known" end
+  if queries ~= keys or head_size ~= value_size then
+    local message = "%d query heads and %s key heads of %d, values of %s: no definition describes that"
+    return nil, message:format(queries, keys, head_size, value_size)
+  end
+  local params = { num_q_heads = queries, num_v_heads = values, head_size = head_size }
+  local origins = {
+    num_q_heads = layer:origin "num_q_heads",
+    num_k_heads = layer:origin "num_k_heads",
+    num_v_heads = layer:origin "num_v_heads",
+    head_size = layer:origin "head_k_dim",
+  }
+  local found = {}
+  for _, mode in ipairs { "decode", "prefill" } do
+    local calls = layer:calls(function(call) return call.mode == mode end)
+    for _, variant in ipairs(#calls > 0 and VARIANTS[mode] or {}) do
+      found[#found + 1] = { variant = variant, params = params, origins = origins, calls = calls }
+    end
+  end
+  return found
+end
+
 return {
   op_type = "gdn",
+  layers = { ["sglang.srt.layers.radix_linear_attention.RadixLinearAttention"] = kernels },
   check = check,
   variants = { decode = decode, mtp = mtp, prefill = prefill },
 }

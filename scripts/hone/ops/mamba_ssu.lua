@@ -94,4 +94,37 @@ def run(state, x, dt, A, B, C, D, dt_bias, state_batch_indices):
 ]=],
 }
 
-return { op_type = "mamba_ssu", check = check, variants = { decode = decode } }
+-- "mamba_num_heads 128 / TP 2 = 64"
+local function shared_out(origin, ranks, share)
+  if not origin or ranks == 1 then return origin end
+  return ("%s / TP %d = %d"):format(origin, ranks, share)
+end
+
+-- A mixer's projections, its convolution and its norm are layers of their own; it runs the state update itself.
+local function kernels(layer)
+  local ranks = layer:integer "tp_size"
+  local heads, groups = layer:integer "num_heads", layer:integer "n_groups"
+  local head_dim, dstate = layer:integer "head_dim", layer:integer "ssm_state_size"
+  if not (ranks and heads and groups and head_dim and dstate) then
+    return nil, "the numbers of its heads and groups are not known"
+  end
+  local params = { nheads = heads // ranks, ngroups = groups // ranks, head_dim = head_dim, dstate = dstate }
+  local origins = {
+    nheads = shared_out(layer:origin "num_heads", ranks, params.nheads),
+    ngroups = shared_out(layer:origin "n_groups", ranks, params.ngroups),
+    head_dim = layer:origin "head_dim",
+    dstate = layer:origin "ssm_state_size",
+  }
+  local calls = layer:calls(function(call) return call.mode == "decode" end)
+  local scans = #layer:calls() > #calls
+  local found = {}
+  if #calls > 0 then found[1] = { variant = "decode", params = params, origins = origins, calls = calls } end
+  return found, scans and "its scan over a prompt in prefill, which no definition describes" or nil
+end
+
+return {
+  op_type = "mamba_ssu",
+  layers = { ["sglang.srt.layers.attention.mamba.mamba.MambaMixer2"] = kernels },
+  check = check,
+  variants = { decode = decode },
+}

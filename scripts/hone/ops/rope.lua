@@ -91,6 +91,31 @@ def run(q, k, cos_sin_cache, positions):
   }
 end
 
+-- The classes of rotary embeddings differ in how they fill the cache; those with a way of running of their own are
+-- other kernels.
+local FORWARD = "%.RotaryEmbedding%.forward_cuda$"
+
+local function kernels(layer)
+  local forward = layer:method "forward_cuda"
+  if not forward or not forward:find(FORWARD) then
+    return nil, "it rotates in a way of its own, which no definition describes"
+  end
+  local head_size, rotary_dim = layer:integer "head_size", layer:integer "rotary_dim"
+  local neox = layer:value "is_neox_style"
+  if not head_size or not rotary_dim or neox == nil then return nil, "its size or its style is not known" end
+  if layer:value "use_fallback_kernel" then
+    return nil, ("heads of %d elements are rotated from a cache in the model's dtype"):format(head_size)
+  end
+  return {
+    {
+      variant = neox and "neox" or "gptj",
+      params = { head_size = head_size, rotary_dim = rotary_dim },
+      origins = { head_size = layer:origin "head_size", rotary_dim = layer:origin "rotary_dim" },
+      calls = layer:calls(),
+    },
+  }
+end
+
 local function check(params)
   if params.rotary_dim > params.head_size then
     return nil, ("rotary_dim %d is more than head_size %d"):format(params.rotary_dim, params.head_size)
@@ -103,6 +128,10 @@ end
 
 return {
   op_type = "rope",
+  layers = {
+    ["sglang.srt.layers.rotary_embedding.RotaryEmbedding"] = kernels,
+    ["sglang.srt.layers.rotary_embedding.base.RotaryEmbedding"] = kernels,
+  },
   check = check,
   variants = { neox = variant(NEOX), gptj = variant(GPT_J) },
 }

@@ -126,6 +126,7 @@ local OFF = {
   reuse_dsa_topk_indices = false,
   attn_cp_metadata = python.none(),
   mm_inputs = python.none(),
+  mamba_track_mask = python.none(),
   residual_stream = python.none(),
   spec_info = python.none(),
   tbo_split_seq_index = python.none(),

@@ -228,6 +228,15 @@ function M.overrides(package, parallel, files, chosen)
   })
 end
 
+---Give the forward pass another backend of attention than the one that the settings name.
+---@param world hone.python.World
+---@param backend hone.python.Value
+function M.set_backend(world, backend)
+  local module = world:import "sglang.srt.model_executor.forward_context"
+  local context = module and world:call(world:get(module, "get_forward_context"), {})
+  if context then world:set(context, "attn_backend", backend) end
+end
+
 -- What the server settles before it loads a model, or on first use: if a model's branch did that, the other way
 -- of the branch would find it unsettled.
 local AT_START = {

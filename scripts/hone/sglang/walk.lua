@@ -80,6 +80,35 @@ function Layer:origin(name)
   return value ~= nil and python.explain(value) or nil
 end
 
+---The value itself, when it is a plain one: a number, a string, a boolean.
+---@param name string
+---@return number|string|boolean|nil
+function Layer:value(name)
+  local value = value_of(self, name)
+  value = value ~= nil and not python.is_unknown(value) and python.value(value)
+  return type(value) ~= "table" and value or nil
+end
+
+---The qualified name of a method, which shows the class that has it from its base or has one of its own.
+---@param name string
+---@return string?
+function Layer:method(name)
+  local class = self.instance.cls
+  if not self.world:has(class, name) then return nil end
+  return self.world:qualname(self.world:get(class, name))
+end
+
+---The class of what the model's config says under a name, such as the parameters of its states' cache; nil when it
+---says nothing there.
+---@param name string
+---@return string?
+function Layer:configured(name)
+  local config = self.config and self.world:call_method(self.config, "get_text_config")
+  local value = config and self.world:has(config, name) and self.world:get(config, name)
+  if not value or python.is_none(value) or python.is_unknown(value) then return nil end
+  return self.world:class_name(value)
+end
+
 ---The layer's calls in forward, those that `wanted` accepts.
 ---@param wanted (fun(call: hone.sglang.Call): boolean)?
 ---@return hone.sglang.Call[]
@@ -128,6 +157,7 @@ end
 function Walk:note_construction(instance, arguments, site)
   local layer = setmetatable({
     world = self.world,
+    config = self.config,
     instance = instance,
     arguments = arguments,
     site = site,
@@ -267,6 +297,17 @@ function Walk:hand_on()
   end
 end
 
+-- Layers that the backend of attention runs by their forward.
+local RUN_BY_BACKEND = "%.MambaMixer2%.forward$"
+
+-- Notes the call and lets it run.
+function Walk:watch_forward()
+  return function(_, args, _, site)
+    if self.mode then self:note(args[1], { mode = self.mode, site = site }) end
+    return nil
+  end
+end
+
 function Walk:overrides()
   local runtime = require "hone.sglang.runtime"
   local base = runtime.overrides(self.package, self.parallel, self.files, self.chosen)
@@ -275,6 +316,7 @@ function Walk:overrides()
     __index = function(_, qualname)
       if builders[qualname] and self.repeats then return self.repeats:override() end
       if HANDED_ON[qualname] then return self:hand_on() end
+      if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
       local returns = other_forward(qualname)
       if returns then
         return function(_, args, kwargs, site)
@@ -334,6 +376,8 @@ end
 function Walk:run_forward(model, mode)
   self.mode = mode
   local batch = inputs.forward_batch(self.world, mode, self.tensor)
+  local backend = require("hone.sglang.hybrid").backend(self.world, self.ordered, mode)
+  if backend then require("hone.sglang.runtime").set_backend(self.world, backend) end
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
@@ -416,6 +460,7 @@ local function attempt(options, repeats)
   config, message, exception =
     inputs.config(world, options.config, { package = options.package, transformers = transformers })
   if config then
+    walk.config = not options.config.open and config or nil
     require("hone.sglang.runtime").start(world, config, walk.chosen)
     model, message, exception = world:call(class, {}, { config = config })
   end
@@ -430,6 +475,7 @@ local function attempt(options, repeats)
 
   local warnings = {}
   local layers = walk:name_layers(model)
+  walk.ordered = layers
   for _, mode in ipairs(options.modes) do
     message = walk:run_forward(model, mode)
     if message then
