@@ -158,8 +158,8 @@ describe("hone.sglang.walk", function()
   end)
 
   it("takes attention with as many heads of keys as of queries for latent attention before absorption", function()
-    local config = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
-    local _, found = walked { config = config, attention = ", v_head_dim=4" }
+    local multi_head = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
+    local _, found = walked { config = multi_head, attention = ", v_head_dim=4" }
     local kernel = by_variant(found).prefill_causal
     assert.equal("mla_ragged", kernel.op_type)
     assert.same({ num_qo_heads = 8, qk_dim = 8, vo_dim = 4 }, kernel.params)
