@@ -205,6 +205,7 @@ local function definition_json(decision, kernel, existing, tag)
     { "action", decision.action },
     { "path", decision.path },
     { "op_type", kernel.op_type },
+    { "tags", json.array((existing or decision.definition).tags or {}) },
     { "modules", kernel.modules },
     { "calls", kernel.calls },
   }
