@@ -121,12 +121,13 @@ function Execution:node(layer, by_kernel)
   return node
 end
 
-local function add_names(node, names)
-  for _, name in ipairs(names) do
-    if not node.definitions[name] then
-      node.definitions[name] = true
-      node.definitions[#node.definitions + 1] = name
+local function add_once(list, values)
+  for _, value in ipairs(values) do
+    local known = false
+    for _, present in ipairs(list) do
+      known = known or present == value
     end
+    if not known then list[#list + 1] = value end
   end
 end
 
@@ -148,7 +149,7 @@ end
 function Execution:add_layer(layer, by_kernel)
   if not runs(layer) or is_container(layer) then return end
   local node, order = self:node(layer, by_kernel), first_order(layer)
-  add_names(node, names_of(layer, by_kernel))
+  add_once(node.definitions, names_of(layer, by_kernel))
   self:count(layer, node)
   node.order = math.min(node.order, order)
   local above = self:above(layer.path)
@@ -195,18 +196,10 @@ local function new_call(layer, call, node, found)
     caller = call.site["function"],
     built = node.source,
   }
-  local function add(list, value)
-    if value and not list[value] then
-      list[value] = true
-      list[#list + 1] = value
-    end
-  end
   for _, definition in ipairs(found) do
-    add(entry.op_types, definition.op_type)
-    add(entry.definitions, definition.name)
-    for _, api in ipairs(tags.values(definition, "fi_api")) do
-      add(entry.fi_api, api)
-    end
+    add_once(entry.op_types, { definition.op_type })
+    add_once(entry.definitions, { definition.name })
+    add_once(entry.fi_api, tags.values(definition, "fi_api"))
   end
   return entry
 end
