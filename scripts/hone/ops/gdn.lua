@@ -347,9 +347,9 @@ local VARIANTS = { decode = { "decode", "mtp" }, prefill = { "prefill" } }
 local STATES = "Mamba2CacheParams"
 
 local function kernels(layer)
-  local states = layer:configured "mamba2_cache_params"
-  if states ~= STATES then
-    return nil, ("its states are not those of a Gated Delta Net (%s)"):format(states or "the config has none")
+  local cache = layer:configured "mamba2_cache_params"
+  if cache ~= STATES then
+    return nil, ("its states are not those of a Gated Delta Net (%s)"):format(cache or "the config has none")
   end
   local queries, keys = layer:integer "num_q_heads", layer:integer "num_k_heads"
   local values, head_size = layer:integer "num_v_heads", layer:integer "head_k_dim"

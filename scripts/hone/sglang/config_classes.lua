@@ -153,7 +153,7 @@ local function validated()
   end)
 end
 
-function Classes:externals(base)
+local function externals(base)
   local decorator = python.fn("decorator", leaves_as_is)
   local known = {
     ["huggingface_hub.dataclasses.strict"] = decorator,

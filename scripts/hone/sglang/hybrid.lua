@@ -26,7 +26,8 @@ end
 -- What the backend knows of the batch.
 local function metadata(world, mode)
   local fields = {
-    mixed_metadata = mode == "prefill" and python.object { name = "MixedMetadata", open = true } or python.none(),
+    mixed_metadata = mode == "prefill" and python.object { name = "MixedMetadata", open = true }
+      or python.none(),
     is_target_verify = false,
     has_mamba_track_mask = false,
     track_conv_indices = python.none(),

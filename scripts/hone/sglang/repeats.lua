@@ -4,8 +4,9 @@
 -- layer is built (it is stored, not compared, calculated with or looked up by), every layer comes out the
 -- same, and one object stands for all those in the middle. When something does, every layer is built, and those of
 -- the same shape are one object. The first two and the last are always objects of their own, since what surrounds
--- them may differ. If the index of one that stands for others is read later, when forward runs, the walk is done
--- again without this.
+-- them may differ. If the index of one that stands for others is read later, when forward runs, or if the layers
+-- that were alike when they were built are not when the whole stack is (each takes its place among its neighbours
+-- then), the walk is done again without this.
 --
 -- An object that stands for others runs until what it is given and what it gives is what it was the time before.
 local python = require "hone.python"
@@ -21,7 +22,9 @@ local Repeats = {}
 Repeats.__index = Repeats
 
 ---@return table repeats # spoilt: the index of a layer that stands for others has been read
-function M.new() return setmetatable({ reads = 0, shared = {}, runs = {}, spoilt = false }, Repeats) end
+function M.new()
+  return setmetatable({ reads = 0, shared = {}, replaced = {}, runs = {}, spoilt = false }, Repeats)
+end
 
 -- ---- building ----------------------------------------------------------------------------------------
 
@@ -55,7 +58,7 @@ function Repeats:wrap(world, layer_fn, count)
       self:share(standing)
       return standing.layer
     end
-    local owner, reads = { building = true }, self.reads
+    local owner, reads = { building = true, index = index }, self.reads
     local tracked = index and self:tracked(index, owner) or kwargs.idx
     owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = kwargs.prefix }))
     owner.building = false
@@ -66,12 +69,32 @@ function Repeats:wrap(world, layer_fn, count)
       local same = is_middle and shape and alike[shape]
       if same then
         self:share(same)
+        table.insert(self.replaced, { layer = owner.layer, index = index, by = same })
         return same.layer
       end
       if shape then alike[shape] = owner end
     end
     return owner.layer
   end)
+end
+
+-- The shape of a layer, what `known` holds left aside.
+local function shape_beside(world, layer, index, known)
+  return world:shape(layer, index, setmetatable({}, { __index = known }))
+end
+
+---Look, once the model is built, whether the layers that were alike still are.
+---@param world hone.python.World
+function Repeats:verify(world)
+  local known, shapes = {}, {}
+  for _, replaced in ipairs(self.replaced) do
+    local by = replaced.by
+    if not shapes[by] then shapes[by] = shape_beside(world, by.layer, by.index, known) or "" end
+    if shape_beside(world, replaced.layer, replaced.index, known) ~= shapes[by] then
+      self.spoilt = true
+      return
+    end
+  end
 end
 
 ---What replaces SGLang's builder: the builder itself, with another constructor.

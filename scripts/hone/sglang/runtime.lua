@@ -135,6 +135,7 @@ M.OPAQUE = {
   "sglang.kernels.ops.communication",
   "sglang.kernels.ops.gemm",
   "sglang.kernels.ops.kvcache",
+  "sglang.kernels.ops.mamba",
   "sglang.kernels.ops.memory",
   "sglang.kernels.ops.moe",
   "sglang.kernels.ops.quantization",

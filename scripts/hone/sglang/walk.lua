@@ -473,6 +473,9 @@ local function attempt(options, repeats)
   -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
   if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
 
+  if repeats then repeats:verify(world) end
+  if repeats and repeats.spoilt then return nil end
+
   local warnings = {}
   local layers = walk:name_layers(model)
   walk.ordered = layers
