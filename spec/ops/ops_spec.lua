@@ -437,6 +437,8 @@ describe("the public dataset", function()
     for name, value in pairs(select(2, ops.signature(theirs)).hidden) do
       params[name] = tonumber(value)
     end
+    -- What the names of experts do not show: how many there are on other ranks.
+    if op_type == "moe" and theirs.axes.num_experts then params.num_experts = theirs.axes.num_experts.value end
     return assert(ops.build(op_type, variant, params))
   end
 
