@@ -246,7 +246,7 @@ function M.new(world, options)
   )
   if not self.base then return nil, message end
   self.auto = self:auto_config()
-  for name, value in pairs(self:externals(self.base)) do
+  for name, value in pairs(externals(self.base)) do
     world.externals[name] = value
   end
   local mapping = self:mapping()
