@@ -144,6 +144,10 @@ function python.fn(name, fn) end
 ---@return hone.python.Value
 function python.class(name, base, methods, open) end
 
+--- Let an instance keep what its properties give until one of its attributes is written.
+---@param instance hone.python.Value
+function python.remember_properties(instance) end
+
 --- An instance of a class, made without its constructor.
 ---@param class hone.python.Value
 ---@param fields? table<string, hone.python.Value> its attributes

@@ -276,16 +276,18 @@ end
 
 -- ---- a model's config --------------------------------------------------------------------------------
 
--- Numbers that the class has put in remember their fields' names, as those of config.json do.
-local function trace_defaults(world, config)
+-- Numbers that the class has put in remember their fields' names, as those of config.json do. What the class works
+-- out again and again, such as a layer's type from its position, is worked out once.
+local function finish(world, config)
   for _, attribute in ipairs(world:attributes(config)) do
     local value = attribute.value
     if math.type(value) then
       world:set(config, attribute.name, python.traced(value, attribute.name))
     elseif type(value) == "table" and world:is_instance(value, "PretrainedConfig") then
-      trace_defaults(world, value)
+      finish(world, value)
     end
   end
+  python.remember_properties(config)
 end
 
 ---A model's config as SGLang's sources see it.
@@ -300,7 +302,7 @@ function Classes:config(data)
   end
   local config, message = self.world:call(class, {}, fields)
   if not config then return nil, message end
-  trace_defaults(self.world, config)
+  finish(self.world, config)
   return config
 end
 

@@ -116,6 +116,37 @@ function M.tensor()
   return python.instance(class, { shape = shape }), class
 end
 
+-- What SGLang's routine for several media takes for itself; the rest it hands on to the language model.
+local OWN = {
+  "input_ids",
+  "forward_batch",
+  "language_model",
+  "multimodal_model",
+  "data_embedding_funcs",
+  "placeholder_tokens",
+  "use_deepstack",
+  "feature_dtypes",
+}
+
+---What models for several media run their language model by, for a batch that is text only: the tokens' embeddings,
+---then the language model.
+---@param world hone.python.World
+---@param tensor hone.python.Value
+---@return string name # of the function that it stands for
+---@return hone.python.Value fn
+function M.language_part(world, tensor)
+  local function run(args, kwargs)
+    local batch, model = args[2] or kwargs.forward_batch, args[3] or kwargs.language_model
+    for _, name in ipairs(OWN) do
+      kwargs[name] = nil
+    end
+    world:call(world:call_method(model, "get_input_embeddings"), { tensor })
+    kwargs.input_ids, kwargs.forward_batch, kwargs.input_embeds = python.none(), batch, tensor
+    return world:call(model, {}, kwargs)
+  end
+  return "sglang.srt.managers.mm_utils.general_mm_embed_routine", python.fn("general_mm_embed_routine", run)
+end
+
 local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }
 local BATCH_MODULE = "sglang.srt.model_executor.forward_batch_info"
 

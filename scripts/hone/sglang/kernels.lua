@@ -123,7 +123,9 @@ function Found:add_layer(layer, settings, known, layers)
   layer.kernels = {}
   local op_types = require("hone.sglang.layers").op_types(layer.mro)
   local note = about(layer, known)
-  if note and #layer.called == 0 then
+  if note and #layer.called == 0 and layer:is_reshaped() then
+    add_remark(self.noted, layer, "holds the weight of another kernel")
+  elseif note and #layer.called == 0 then
     add_remark(self.unused, layer, "built, and not run")
   elseif #op_types > 0 then
     for _, op in ipairs(op_types) do

@@ -109,6 +109,13 @@ function Layer:configured(name)
   return self.world:class_name(value)
 end
 
+---Whether the model has given the layer's weight another form: then it is the weight of some other kernel, such as
+---a convolution.
+function Layer:is_reshaped()
+  local weight = self.weight
+  return weight ~= nil and weight.attrs ~= nil and weight.attrs.data ~= self.data
+end
+
 ---The layer's calls in forward, those that `wanted` accepts.
 ---@param wanted (fun(call: hone.sglang.Call): boolean)?
 ---@return hone.sglang.Call[]
@@ -130,6 +137,7 @@ function Walk:watch_weight(layer)
   local attributes = layer.instance.attrs
   local weight = attributes.weight
   if weight == nil then return end
+  layer.weight, layer.data = weight, weight.attrs and weight.attrs.data
   attributes.weight = nil
   setmetatable(attributes, {
     __index = function(_, name)
@@ -448,6 +456,8 @@ local function attempt(options, repeats)
     overrides = walk:overrides(),
   }
   walk.world = world
+  local name, language_part = inputs.language_part(world, walk.tensor)
+  world.externals[name] = language_part
   walk:hook()
 
   local module
@@ -462,7 +472,9 @@ local function attempt(options, repeats)
   if config then
     walk.config = not options.config.open and config or nil
     require("hone.sglang.runtime").start(world, config, walk.chosen)
-    model, message, exception = world:call(class, {}, { config = config })
+    local quantized
+    quantized, walk.unquantized = require("hone.sglang.quantization").object(world, options.package, options.config.data)
+    model, message, exception = world:call(class, {}, { config = config, quant_config = quantized })
   end
   if not model then
     local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
@@ -476,7 +488,7 @@ local function attempt(options, repeats)
   if repeats then repeats:verify(world) end
   if repeats and repeats.spoilt then return nil end
 
-  local warnings = {}
+  local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
   walk.ordered = layers
   for _, mode in ipairs(options.modes) do
@@ -486,7 +498,7 @@ local function attempt(options, repeats)
     end
   end
   for _, layer in ipairs(layers) do
-    if #layer.called == 0 then layer.called = layer.read end
+    if #layer.called == 0 and not layer:is_reshaped() then layer.called = layer.read end
   end
   return {
     layers = layers,
