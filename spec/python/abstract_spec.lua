@@ -238,6 +238,18 @@ except TypeError:
     assert.equal("no way", get "d")
   end)
 
+  it("goes by how an open class written in Lua compares its instances", function()
+    local size = python.class("Size", nil, {
+      __eq__ = function(args) return python.number(args[2]) ~= 0 and python.unknown "size" end,
+      __gt__ = function(args) return python.number(args[2]) == 0 or python.unknown "size" end,
+    }, true)
+    local get = run("import torch\na, b, c = torch.n > 0, 0 < torch.n, torch.n == 0\nd = torch.n == 1\n", {
+      externals = { ["torch.n"] = python.instance(size) },
+    })
+    assert.same({ true, true, false }, { get "a", get "b", get "c" })
+    assert.is_true(python.is_unknown(get "d"))
+  end)
+
   it("narrows a local that is one of several", function()
     local get = run [[
 import torch

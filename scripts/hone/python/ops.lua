@@ -442,6 +442,12 @@ local function unknown_equal(a, b)
   return nil
 end
 
+-- A method by which a class compares its instances; those of classes written in Lua count when they are open.
+local function comparison(class, name)
+  if not class.builtin then return lookup_own(class, name) end
+  return class.open and class.dict[name] or nil
+end
+
 ---a == b: true, false, or nil when not known.
 function ops.equal(a, b)
   if rawequal(a, b) then return a == a end
@@ -458,7 +464,7 @@ function ops.equal(a, b)
   if unknown.is(a) or unknown.is(b) then return unknown_equal(a, b) end
   local ca, cb = class_of(a), class_of(b)
   for _, side in ipairs { { ca, a, b }, { cb, b, a } } do
-    local own = not side[1].builtin and lookup_own(side[1], "__eq__")
+    local own = comparison(side[1], "__eq__")
     if own then
       local v = core.call(own, { side[2], side[3], n = 2 })
       if v ~= core.NotImplemented then return object.truth(v) end
@@ -530,12 +536,12 @@ function ops.order(symbol, a, b)
     return unknown.new("(" .. symbol .. ")")
   end
   local ca, cb = class_of(a), class_of(b)
-  local own = not ca.builtin and lookup_own(ca, ORDER[symbol])
+  local own = comparison(ca, ORDER[symbol])
   if own then
     local v = core.call(own, { a, b, n = 2 })
     if v ~= core.NotImplemented then return v end
   end
-  own = not cb.builtin and lookup_own(cb, SWAPPED[symbol])
+  own = comparison(cb, SWAPPED[symbol])
   if own then
     local v = core.call(own, { b, a, n = 2 })
     if v ~= core.NotImplemented then return v end
