@@ -115,6 +115,7 @@ local function wanted_jobs(args, package)
 end
 
 local function read_models(args, package, jobs, ctx)
+  if #jobs == 0 then return {} end
   local bar = ctx.progress { label = "models", total = #jobs }
   local done = 0
   local outcomes = require("hone.sglang.every").run(jobs, {
@@ -310,14 +311,10 @@ local function model_lines(model, lines)
   add("## %s", model.name)
   add("")
   if model.class ~= json.null then
-    local source = #model.repositories > 0 and (" (%s)"):format(table.concat(model.repositories, ", ")) or ""
-    add(
-      "%s%s, %s, served with %s.",
-      model.class,
-      source,
-      value(model.architecture, "?"),
-      settings_text(model.settings)
-    )
+    local facts = { ("%s (%s)"):format(model.class, table.concat(model.repositories, ", ")) }
+    facts[#facts + 1] = value(model.architecture)
+    facts[#facts + 1] = "served with " .. settings_text(model.settings)
+    add("%s.", table.concat(facts, ", "))
   elseif model.problem ~= json.null then
     add("The model could not be read: %s", model.problem)
   else

@@ -55,6 +55,39 @@ describe("examples", function()
     )
   end)
 
+  it("dataset_coverage says which tagged definitions are found, and why the others are not", function()
+    tiny.write(box:at("tree"), { tiny = tiny.model() })
+    box:write("configs/org/Tiny-1B/config.json", tiny.CONFIG)
+    local words =
+      { "extract-kernel-definitions", "--model-name", "tiny", "--sglang-path", "tree", "--local", "trace" }
+    table.move({ "--config", "configs/org/Tiny-1B/config.json", "--tp", "2" }, 1, 4, #words + 1, words)
+    local extracted = box:hone(words)
+    assert.equal(0, extracted.status, extracted.stderr)
+    local result = example("dataset_coverage.lua", "tree", "configs", "trace")
+    assert.equal(0, result.status, result.stdout)
+    assert.matches("tiny%-1b %(org/Tiny%-1B%): (%d+) of %1\n", result.stdout)
+
+    -- Another constant, another parallel size, and a kernel that the model does not run.
+    local fs = require "hone.fs"
+    local function change(path, from, to)
+      path = box:at("trace/definitions", path)
+      assert(fs.write(path, (assert(fs.read(path)):gsub(from, to))))
+    end
+    change("gemm/gemm_n96_k64.json", '"value": 64', '"value": 65')
+    change("gqa_paged/gqa_paged_decode_h4_kv1_d8_ps1.json", "tp:2", "tp:4")
+    result = example("dataset_coverage.lua", "tree", "configs", "trace", "tiny-1b")
+    assert.equal(1, result.status)
+    assert.matches("gemm_n96_k64: axes are .*K=65.*, here .*K=64", result.stdout)
+    assert.matches("gqa_paged_decode_h4_kv1_d8_ps1: the sizes in its tags are others", result.stdout, 1, true)
+  end)
+
+  it("dataset_coverage says what is wrong with its command line", function()
+    assert.equal(2, example("dataset_coverage.lua").status)
+    local result = example("dataset_coverage.lua", "nowhere", "configs", "trace")
+    assert.equal(1, result.status)
+    assert.matches("nowhere", result.stderr, 1, true)
+  end)
+
   it("vector_add adds on the GPU #gpu", function()
     if not require("hone.cuda").available() then return pending("no GPU") end
     assert.equal(0, example("vector_add.lua").status)
