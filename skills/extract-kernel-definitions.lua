@@ -330,7 +330,7 @@ local function show(result, ctx)
   show_remarks("Built and never run:", result.unused, ctx)
   local unknown = #result.unknown_constructs
   ctx.say("")
-  ctx.say("%s at %s (%s)", result.class, settings_text(result.settings), result.settings_source)
+  ctx.say("Parallel sizes: %s (%s)", settings_text(result.settings), result.settings_source)
   ctx.say(
     "%s: %d source files read (%s), %d %s met and not known, %.0f ms",
     result.class,
