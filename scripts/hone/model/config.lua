@@ -83,6 +83,13 @@ function M.is_repo_id(text)
   return organisation ~= nil and not (organisation .. name):find("..", 1, true)
 end
 
+---Whether a text can be a model's id: lower case letters and digits, with dots and hyphens between them.
+---@param text string
+---@return boolean
+function M.is_model_name(text)
+  return text:find("^%l[%l%d.-]*$") ~= nil and not text:find("[.-]$") and not text:find("[.-][.-]")
+end
+
 ---Give a config fields that it lacks, or other values.
 ---@param config hone.ModelConfig # changed in place
 ---@param assignments string[] # "NAME=VALUE"; the value as JSON, else as text
