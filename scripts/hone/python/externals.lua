@@ -288,7 +288,7 @@ end
 
 local function make_all()
   local Parameter = module_class("Parameter", { types.object })
-  Parameter.open = true
+  Parameter.open, Parameter.opens_heirs = true, true -- what its subclasses lack is unknown too
   Parameter.construct = function(class, args, kw)
     local self = instance(class)
     object.store(self, "data", args[1] or kw and kw.map.data or unknown.new("data"))

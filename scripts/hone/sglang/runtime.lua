@@ -142,6 +142,7 @@ M.OPAQUE = {
   "sglang.srt.batch_overlap",
   "sglang.srt.compilation",
   "sglang.srt.connector",
+  "sglang.srt.debug_utils",
   "sglang.srt.managers",
   "sglang.srt.mem_cache",
   "sglang.srt.model_loader",
@@ -158,6 +159,16 @@ local function triton_jit(args)
   return python.instance(python.class("triton.JITFunction", nil, { __getitem__ = launch }, true))
 end
 
+-- Tensors that are made with sizes remember them, for models that multiply by weights of their own.
+local MAKERS = { "empty", "zeros", "ones", "randn", "rand" }
+
+local function made(args, kwargs)
+  local tensor = python.unknown "tensor"
+  local first = kwargs.size or args[1]
+  tensor.sizes = type(first) == "table" and not first.boxed and first.n and first or args
+  return tensor
+end
+
 ---What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
@@ -165,7 +176,7 @@ function M.externals(tensors)
   local function answer(name, value)
     return python.fn(name, function() return value end)
   end
-  return {
+  local externals = {
     ["torch.Tensor"] = tensors,
     ["torch.cuda.is_available"] = answer("is_available", true),
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
@@ -173,6 +184,10 @@ function M.externals(tensors)
     ["torch.version.cuda"] = "13.0",
     ["triton.jit"] = python.fn("jit", triton_jit),
   }
+  for _, name in ipairs(MAKERS) do
+    externals["torch." .. name] = python.fn(name, made)
+  end
+  return externals
 end
 
 -- What a forward pass finds around it: the backend of attention, which is the one that the settings name.
@@ -183,6 +198,12 @@ local function forward_context()
   }
   local backend = python.object { name = "AttentionBackend", open = true, fields = fields }
   return python.object { name = "ForwardContext", open = true, fields = { attn_backend = backend } }
+end
+
+-- Functions that make weights and scales of others: what they give is not known, and how they do it is long.
+local function computes_weights(qualname)
+  local name = qualname:match "^sglang%.srt%.layers%.quantization%.[%w_]+_utils%.([%w_]+)$"
+  return name and (name:find("quant", 1, true) or name:find("transform_scale", 1, true)) and true or false
 end
 
 ---Answers by the qualified names of SGLang's functions, for the evaluator.
@@ -215,6 +236,7 @@ function M.overrides(package, parallel, files, chosen)
   end
   return setmetatable(known, {
     __index = function(_, qualname)
+      if computes_weights(qualname) then return constant(python.unknown(qualname)) end
       if qualname:find("^sglang%.srt%.distributed%.communication_op%.[%w_]+_all_reduce") then
         return function(_, args, kwargs) return args[1] or kwargs.input_ end
       end

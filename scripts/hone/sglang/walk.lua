@@ -116,6 +116,16 @@ function Layer:is_reshaped()
   return weight ~= nil and weight.attrs ~= nil and weight.attrs.data ~= self.data
 end
 
+---The sizes of a weight that a model's own class keeps as a parameter, when it is a matrix: what such a class
+---multiplies by is a linear layer.
+---@return hone.python.Value? rows
+---@return hone.python.Value? columns
+function Layer:matrix()
+  local sizes = self.data and self.data.sizes
+  if not sizes or sizes.n and sizes.n ~= 2 or #sizes ~= 2 then return nil end
+  return sizes[1], sizes[2]
+end
+
 ---The layer's calls in forward, those that `wanted` accepts.
 ---@param wanted (fun(call: hone.sglang.Call): boolean)?
 ---@return hone.sglang.Call[]
@@ -175,7 +185,7 @@ function Walk:note_construction(instance, arguments, site)
     read = {},
   }, Layer)
   self.layers[instance] = layer
-  if has_weight(layer.mro) then self:watch_weight(layer) end
+  if has_weight(layer.mro) or layer.qualname:find "^sglang%.srt%.models%." then self:watch_weight(layer) end
 end
 
 local function residual_of(args, kwargs)
@@ -482,11 +492,11 @@ local function attempt(options, repeats)
       ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
   end
 
-  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
-  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
-
   if repeats then repeats:verify(world) end
   if repeats and repeats.spoilt then return nil end
+
+  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
+  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
 
   local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
