@@ -62,6 +62,7 @@ function Repeats:wrap(world, layer_fn, count)
     local tracked = index and self:tracked(index, owner) or kwargs.idx
     owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = kwargs.prefix }))
     owner.building = false
+    self.first = self.first or owner
     if is_middle and self.reads == reads and self.reads == 0 then
       standing = owner
     elseif index and 0 < index and index < count - 1 then
@@ -83,10 +84,12 @@ local function shape_beside(world, layer, index, known)
   return world:shape(layer, index, setmetatable({}, { __index = known }))
 end
 
----Look, once the model is built, whether the layers that were alike still are.
+---Look, once the model is built and nothing is done with it yet, whether the layers that were alike still are.
 ---@param world hone.python.World
 function Repeats:verify(world)
+  if #self.replaced == 0 then return end
   local known, shapes = {}, {}
+  world:shape(self.first.layer, self.first.index, known)
   for _, replaced in ipairs(self.replaced) do
     local by = replaced.by
     if not shapes[by] then shapes[by] = shape_beside(world, by.layer, by.index, known) or "" end
