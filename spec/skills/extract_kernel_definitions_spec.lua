@@ -147,7 +147,7 @@ describe("extract-kernel-definitions", function()
     assert.matches("num_qo_heads = 4  (num_attention_heads 8 / TP 2 = 4)", text, 1, true)
     assert.matches('num_attention_heads = 8 +org/Tiny%-1B%-Instruct/config.json:2  "architectures"', text)
     assert.matches("8 // 2 = 4 +srt/models/tiny.py:%d+ +config.num_attention_heads // tp", text)
-    assert.matches("page_size = 1  (a setting of this run)", text, 1, true)
+    assert.matches("page_size = 1  (--page-size)", text, 1, true)
     assert.is_false(fs.exists(sandbox:at("trace")))
   end)
 

@@ -38,8 +38,13 @@ function M.latent(layer)
   if not sizes or not is_absorbed(layer, sizes) then return nil, {} end
   local rotary = sizes.head_dim - sizes.value_dim
   local params = { num_qo_heads = sizes.query_heads, head_dim_ckv = sizes.value_dim, head_dim_kpe = rotary }
-  return params,
-    { num_qo_heads = layer:origin(SIZES.query_heads), head_dim_ckv = layer:origin(SIZES.value_dim) }
+  local whole = layer:origin(SIZES.head_dim)
+  local origins = {
+    num_qo_heads = layer:origin(SIZES.query_heads),
+    head_dim_ckv = layer:origin(SIZES.value_dim),
+    head_dim_kpe = whole and ("%s, less %d compressed = %d"):format(whole, sizes.value_dim, rotary),
+  }
+  return params, origins
 end
 
 ---Parameters of multi-head latent attention that is not absorbed: as many heads of keys as of queries, and values

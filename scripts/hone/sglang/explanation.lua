@@ -92,7 +92,7 @@ local function attribute_of(consulted, about)
   }
 end
 
--- The layer's attributes that were asked for, each once; those that are numbers.
+-- The layer's attributes that were asked for, each once, by name; those that are numbers.
 local function attributes_of(kernel, about)
   local list, seen = {}, {}
   for _, consulted in ipairs(kernel.consulted or {}) do
@@ -101,6 +101,7 @@ local function attributes_of(kernel, about)
       list[#list + 1] = attribute_of(consulted, about)
     end
   end
+  table.sort(list, function(a, b) return a.name < b.name end)
   return list
 end
 
@@ -119,12 +120,21 @@ local function select(attributes, wanted)
   return kept
 end
 
--- The attributes that a constant's account was made from: whose own account it quotes, else whose number.
-local function behind(account, attributes)
-  local quoted = select(
+-- The attributes that a constant's account was made from: the one of its name, those whose own account it quotes
+-- (the same account once), else those whose number it has.
+local function behind(name, account, attributes)
+  local told = {}
+  local quoted = select(attributes, function(attribute)
+    local own = attribute.account
+    if not own or told[own] or not account:find(own, 1, true) then return false end
+    told[own] = true
+    return true
+  end)
+  local namesake = select(
     attributes,
-    function(attribute) return attribute.account ~= nil and account:find(attribute.account, 1, true) ~= nil end
+    function(attribute) return attribute.name == name and attribute.account == account end
   )
+  if #namesake > 0 then return namesake end
   if #quoted > 0 then return quoted end
   return select(attributes, function(attribute) return has_number(account, attribute.value) end)
 end
@@ -145,25 +155,26 @@ local function constant_names(definition, kernel)
   return table.move(hidden, 1, #hidden, #names + 1, names)
 end
 
+-- What has no account of its own may be an attribute as it is: one of that value that shares a word of its name,
+-- as eps and variance_epsilon do.
+local function alike(constant, attributes)
+  return select(attributes, function(attribute)
+    if attribute.value ~= constant.value then return false end
+    for word in constant.name:gmatch "%a%a%a+" do
+      if attribute.name:find(word, 1, true) then return true end
+    end
+    return false
+  end)
+end
+
 local function constants_of(definition, kernel, about)
-  local attributes, used, constants = attributes_of(kernel, about), {}, {}
+  local attributes, constants = attributes_of(kernel, about), {}
   for i, name in ipairs(constant_names(definition, kernel)) do
     local axis = definition.axes[name]
     local account = kernel.origins and kernel.origins[name]
-    constants[i] = { name = name, value = axis and axis.value or kernel.params[name], account = account }
-    constants[i].attributes = account and behind(account, attributes) or {}
-    for _, attribute in ipairs(constants[i].attributes) do
-      used[attribute] = true
-    end
-  end
-  -- What has no account of its own is an attribute as it is, if it comes from the layer at all.
-  for _, constant in ipairs(constants) do
-    if not constant.account then
-      constant.attributes = select(
-        attributes,
-        function(attribute) return not used[attribute] and attribute.value == constant.value end
-      )
-    end
+    local constant = { name = name, value = axis and axis.value or kernel.params[name], account = account }
+    constant.attributes = account and behind(name, account, attributes) or alike(constant, attributes)
+    constants[i] = constant
   end
   return constants
 end
@@ -232,7 +243,9 @@ end
 
 local function add_constant(rows, constant)
   local account = constant.account and ("  (%s)"):format(constant.account) or ""
-  if #constant.attributes == 0 and not constant.account then account = "  (a setting of this run)" end
+  if #constant.attributes == 0 and not constant.account then
+    account = constant.name == "page_size" and "  (--page-size)" or "  (fixed by the kind of kernel)"
+  end
   rows[#rows + 1] = { ("  %s = %s%s"):format(constant.name, number_text(constant.value), account) }
   for _, attribute in ipairs(constant.attributes) do
     rows[#rows + 1] = { ("    read from the layer's %s"):format(attribute.name) }
