@@ -353,19 +353,95 @@ end
 local WAYS = { "renorm", "default", "ds", "llama4" }
 
 local function variants_of()
-  local variants = {}
+  local all = {}
   for name, format in pairs(FORMATS) do
     if name ~= "fp4_block_scale_routed" then
       for _, way in ipairs(WAYS) do
-        variants[name .. "_" .. way] = kind_of(format, way, routing[way])
+        all[name .. "_" .. way] = kind_of(format, way, routing[way])
       end
     end
   end
   local packed_llama4 = setmetatable({ scales_input = true }, { __index = routing.packed })
   local routed = FORMATS.fp4_block_scale_routed
-  variants.fp4_block_scale_routed = kind_of(routed, "packed", routing.packed)
-  variants.fp4_block_scale_routed_llama4 = kind_of(routed, "llama4", packed_llama4)
-  return variants
+  all.fp4_block_scale_routed = kind_of(routed, "packed", routing.packed)
+  all.fp4_block_scale_routed_llama4 = kind_of(routed, "llama4", packed_llama4)
+  return all
+end
+
+local variants = variants_of()
+
+-- ---- layers ----------------------------------------------------------------------------------------
+
+-- The sizes of a layer's experts; how many of them depends on expert parallelism alone.
+local function sizes_of(layer)
+  local origins = {}
+  local function size(axis_name, ...)
+    for _, name in ipairs { ... } do
+      local value = layer:integer(name)
+      if value then
+        origins[axis_name] = layer:origin(name)
+        return value
+      end
+    end
+  end
+  return {
+    all = size("num_experts", "_num_global_routed", "num_experts"),
+    here = size("num_local_experts", "_num_local_routed", "num_local_experts"),
+    hidden_size = size("hidden_size", "hidden_size_unpadded", "hidden_size"),
+    intermediate_size = size("intermediate_size", "intermediate_size"),
+  },
+    origins
+end
+
+local function variant_of(format, way)
+  if format ~= "fp4_block_scale_routed" then return format .. "_" .. way end
+  return way == "llama4" and format .. "_llama4" or format
+end
+
+local function kernel_of(variant, sizes, way_params, origins)
+  local params = { hidden_size = sizes.hidden_size, intermediate_size = sizes.intermediate_size }
+  for name, value in pairs(way_params) do
+    params[name] = value
+  end
+  local from = {}
+  for name, origin in pairs(origins) do
+    from[name] = origin
+  end
+  for _, entry in ipairs(variant.axes) do
+    if entry[1] == "num_local_experts" then params.num_local_experts = sizes.here end
+    if entry[1] == "num_experts" then
+      params.num_experts = variant.has_groups and sizes.all or sizes.here
+      if not variant.has_groups then from.num_experts = origins.num_local_experts end
+    end
+  end
+  if not variant.has_groups then
+    params.n_group, params.topk_group = nil, nil
+  end
+  return params, from
+end
+
+-- The kernels of a layer of experts: one for each format in which its weights may be.
+local function kernels(layer, settings)
+  local experts = require "hone.sglang.experts"
+  local why = experts.other_activation(layer)
+  if why then return nil, why end
+  local way, way_params = experts.routing(layer)
+  if not way then return nil, way_params end
+  local formats
+  formats, why = experts.formats(layer, settings)
+  if not formats then return nil, why end
+  local sizes, origins = sizes_of(layer)
+  if not (sizes.all and sizes.here and sizes.hidden_size and sizes.intermediate_size) then
+    return nil, "the sizes of its experts are not known"
+  end
+  way_params.top_k, origins.top_k = layer.routing:integer "top_k", layer.routing:origin "top_k"
+  local found = {}
+  for _, format in ipairs(formats) do
+    local variant = variant_of(format, way)
+    local params, from = kernel_of(variants[variant], sizes, way_params, origins)
+    found[#found + 1] = { variant = variant, params = params, origins = from, calls = layer:calls() }
+  end
+  return found
 end
 
 -- ---- what a definition does not show --------------------------------------------------------------
@@ -430,6 +506,7 @@ end
 
 return {
   op_type = "moe",
+  layers = { ["sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE"] = kernels },
   check = check,
   hidden_constants = {
     { name = "routing", read = read_routing, of = never },
@@ -437,5 +514,5 @@ return {
     { name = "n_group", read = group_constant "N_GROUP", of = has_groups },
     { name = "topk_group", read = group_constant "TOPK_GROUP", of = has_groups },
   },
-  variants = variants_of(),
+  variants = variants,
 }

@@ -89,6 +89,13 @@ local OFF = {
   moe_waterfill = true,
 }
 
+-- Experts that every token runs through are layers of their own: the kernels that definitions describe hold none.
+local function shared_experts()
+  local fields =
+    { fusion_disabled = true, num_fused_shared_experts = 0, num_shared_topk_slots = 0, use_waterfill = false }
+  return python.object { name = "SharedExpertsConfig", open = true, trace = false, fields = fields }
+end
+
 -- An object whose attributes are the server's settings at their defaults, groups of settings included.
 -- A setting that the server may work out for itself when it starts ("auto", None) is not known.
 local function settings_object(package, sizes, files, chosen)
@@ -97,6 +104,7 @@ local function settings_object(package, sizes, files, chosen)
   local function find(name)
     local value = parallel_value(name, sizes)
     if value ~= nil then return value end
+    if name == "shared_experts" then return shared_experts() end
     if not declared then
       declared = settings.read(package)
       table.move(declared.files, 1, #declared.files, #files + 1, files)

@@ -72,6 +72,14 @@ end
 ---@return boolean
 function Layer:flag(name) return value_of(self, name) == true end
 
+---Whether an attribute or constructor argument is there and not None.
+---@param name string
+---@return boolean
+function Layer:given(name)
+  local value = value_of(self, name)
+  return value ~= nil and not python.is_none(value)
+end
+
 ---How that number came about, "num_attention_heads 32 / TP 8 = 4".
 ---@param name string
 ---@return string?
@@ -347,6 +355,15 @@ function Walk:overrides()
   })
 end
 
+-- Experts are one layer, whatever modules they keep to run.
+local function is_whole(mro)
+  local known = require("hone.sglang.layers").known()
+  for _, class in ipairs(mro) do
+    if known[class] and known[class].returns == "experts" then return true end
+  end
+  return false
+end
+
 -- The items of a list of layers, each once, with the number of times that it stands there.
 local function counted(items)
   local once, times = {}, {}
@@ -378,6 +395,7 @@ function Walk:name_layers(model)
     if not layer or layer.path then return end
     layer.path, layer.times = path, times
     ordered[#ordered + 1] = layer
+    if is_whole(layer.mro) then return end
     local prefix = path == "" and "" or path .. "."
     local items, counts = counted(self.world:list_items(value))
     for _, entry in ipairs(items) do
@@ -500,6 +518,7 @@ local function attempt(options, repeats)
 
   local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
+  require("hone.sglang.experts").pair(layers)
   walk.ordered = layers
   for _, mode in ipairs(options.modes) do
     message = walk:run_forward(model, mode)

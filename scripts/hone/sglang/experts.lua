@@ -1,0 +1,159 @@
+--- What FusedMoE and TopK, SGLang's layers of a mixture of experts, say of the kernel that they run together.
+local python = require "hone.python"
+
+local M = {}
+
+local EXPERTS = "sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE"
+local ROUTING =
+  { ["sglang.srt.layers.moe.topk.TopK"] = true, ["sglang.srt.layers.moe.hash_topk.HashTopK"] = true }
+
+-- ---- which routing belongs to which experts ----------------------------------------------------------
+
+local function is_one_of(layer, classes)
+  for _, class in ipairs(layer.mro) do
+    if classes[class] then return true end
+  end
+  return false
+end
+
+-- The module that holds a layer, by its path.
+local function holder(path) return path:match("^(.*)%.[^.]+$") or "" end
+
+---Give experts their routing: the one that is held by the same module, or by a part of it.
+---@param layers hone.sglang.Layer[] # of a model, named
+function M.pair(layers)
+  local by_holder = {}
+  for _, layer in ipairs(layers) do
+    local path = is_one_of(layer, ROUTING) and holder(layer.path)
+    while path and path ~= "" do
+      local known = by_holder[path]
+      if not known or #known.path > #layer.path then by_holder[path] = layer end
+      path = path:find("%.%d+$") and "" or holder(path)
+    end
+  end
+  for _, layer in ipairs(layers) do
+    if is_one_of(layer, { [EXPERTS] = true }) then layer.routing = by_holder[holder(layer.path)] end
+  end
+end
+
+-- ---- routing -----------------------------------------------------------------------------------------
+
+-- Grouped routing of DeepSeek V3: a sigmoid, a bias for the choice, groups by their two best.
+local function grouped(topk)
+  local groups, kept = topk:integer "num_expert_group", topk:integer "topk_group"
+  if not topk:flag "use_grouped_topk" then
+    groups, kept = 1, 1
+  end
+  if not (groups and kept) then return nil, "the groups of its experts are not known" end
+  if not topk:flag "renormalize" then
+    return nil, "it does not renormalise the sigmoids of the chosen experts"
+  end
+  return "ds", { n_group = groups, topk_group = kept }
+end
+
+local function by_softmax(topk)
+  if topk:flag "use_grouped_topk" and topk:integer "num_expert_group" ~= 1 then
+    return nil, "its groups of experts are chosen by a softmax, which no kernel of FlashInfer does"
+  end
+  if topk:given "correction_bias" then
+    return nil, "a bias is added to its softmax, which no kernel of FlashInfer does"
+  end
+  return topk:flag "renormalize" and "renorm" or "default", {}
+end
+
+---How experts are chosen: the name of a routing in `hone.ops.moe`, and its parameters.
+---@param experts hone.sglang.Layer
+---@return "renorm"|"default"|"ds"|"llama4"|nil way
+---@return table|string params # or why it is none of these
+function M.routing(experts)
+  local topk = experts.routing
+  if not topk then return nil, "its routing was not found" end
+  if topk.qualname:find("HashTopK$") then return nil, "its experts are chosen by a hash of the token" end
+  local top_k = topk:integer "top_k"
+  if not top_k then return nil, "how many experts it chooses is not known" end
+  if topk:given "custom_routing_function" then
+    if top_k == 1 and experts:flag "apply_router_weight_on_input" then return "llama4", {} end
+    return nil, "its routing is a function of the model's own"
+  end
+  local scoring = topk:text "scoring_func"
+  if scoring == "sigmoid" then return grouped(topk) end
+  if scoring == "softmax" then return by_softmax(topk) end
+  return nil,
+    ("its experts are scored by %s, which no kernel of FlashInfer does"):format(
+      scoring or "an unknown function"
+    )
+end
+
+-- ---- formats of the weights --------------------------------------------------------------------------
+
+-- SGLang's methods by name: { pattern, formats of hone.ops.moe }. The first that matches counts.
+local METHODS = {
+  { "^UnquantizedFusedMoEMethod$", { "bf16" } },
+  { "[Ff][Pp]4", { "fp4_block_scale", "fp4_block_scale_routed" } },
+  { "^ModelOptFp8", { "fp8_per_tensor_scale" } },
+}
+
+local function is_block(value)
+  local size = python.to_lua(value)
+  return type(size) == "table" and size[1] == 128 and size[2] == 128
+end
+
+-- FP8 is one method for several kinds of scales.
+local function fp8_formats(method, world)
+  local function attribute(name) return world:attribute(method, name) end
+  if attribute "use_mxfp8" == true then
+    return nil, "its experts are in MXFP8, which no definition describes yet"
+  end
+  if attribute "is_fp4_expert" == true then return METHODS[2][2] end
+  if attribute "block_quant" ~= true then return { "fp8_per_tensor_scale" } end
+  local config = attribute "quant_config"
+  local size = config and world:attribute(config, "weight_block_size")
+  if size and is_block(size) then return { "fp8_block_scale" } end
+  return nil, "its scales are not of blocks of 128 x 128"
+end
+
+---The formats in which a layer's experts may be given to a kernel.
+---@param experts hone.sglang.Layer
+---@return string[]? formats # of hone.ops.moe
+---@return string? why # there is none
+function M.formats(experts)
+  local world = experts.world
+  local method = world:attribute(experts.instance, "quant_method")
+  if method == nil or python.is_unknown(method) then
+    return nil, "how its weights are quantized is not known"
+  end
+  local scheme = world:attribute(experts.instance, "scheme")
+  local name = world:class_name(scheme and not python.is_none(scheme) and scheme or method)
+  if name == "Fp8MoEMethod" then return fp8_formats(method, world) end
+  for _, known in ipairs(METHODS) do
+    if name:find(known[1]) then return known[2] end
+  end
+  return nil, ("no definition describes experts whose weights are quantized by %s yet"):format(name)
+end
+
+-- ---- activation --------------------------------------------------------------------------------------
+
+---Why the experts are no plain SwiGLU, nil when they are.
+---@param experts hone.sglang.Layer
+---@return string? why
+function M.other_activation(experts)
+  local activation = experts:text "activation"
+  if experts:value "is_gated" == false then
+    return ("its experts have no gate (%s), which no definition describes yet"):format(activation or "?")
+  end
+  if activation and activation ~= "silu" then
+    return ("its experts are activated by %s, which no definition describes yet"):format(activation)
+  end
+  for _, name in ipairs { "gemm1_alpha", "gemm1_clamp_limit", "swiglu_limit" } do
+    local value = experts:number(name)
+    if value then
+      return ("its activation is a clamped SwiGLU (%s %g), which no definition describes yet"):format(
+        name,
+        value
+      )
+    end
+  end
+  if experts:flag "with_bias" then return "its experts have biases, which no definition describes yet" end
+end
+
+return M
