@@ -40,8 +40,8 @@ local function workloads_of(index, def)
   return index.counted[def.name]
 end
 
-function coverage.find(index, def)
-  local signature, details = ops.signature(def)
+function coverage.find(index, definition)
+  local signature, details = ops.signature(definition)
   return #details.unknown == 0 and index.by_signature[signature] or nil
 end
 
