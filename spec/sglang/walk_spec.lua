@@ -166,6 +166,29 @@ describe("hone.sglang.walk", function()
     assert.same({}, found.review)
   end)
 
+  it("takes a class of the model's own that multiplies by a matrix of its own for a linear layer", function()
+    local gate = [[
+
+class Gate(nn.Module):
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty((rows, columns)))
+
+    def forward(self, x):
+        return torch.nn.functional.linear(x, self.weight)
+
+]]
+    local _, found = walked { before = gate, init = "self.gate = Gate(24, config.hidden_size)", layer = "self.gate(x)" }
+    local gemm
+    for _, kernel in ipairs(found.kernels) do
+      if kernel.params.N == 24 then gemm = kernel end
+    end
+    assert.same({ N = 24, K = 64, dtype = "float16" }, gemm.params)
+    assert.equal("hidden_size 64", gemm.origins.K)
+    assert.equal("layers.*.gate", gemm.modules[1].path)
+    assert.same({}, found.review)
+  end)
+
   it("takes a linear layer whose weight something reads for one that runs", function()
     local init = "self.linear = ColumnParallelLinear(8, 16)"
     local _, found = walked { init = init, layer = "x = torch.mm(x, self.linear.weight)" }

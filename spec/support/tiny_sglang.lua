@@ -116,9 +116,9 @@ class ServerArgs:
 ]],
 }
 
----A model: more arguments of its attention and of the call of it, more of a layer's __init__ and forward, more of the
----model's forward.
----@param options { attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
+---A model: what stands before its classes, more arguments of its attention and of the call of it, more of a layer's
+---__init__ and forward, more of the model's forward.
+---@param options { before: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
 function tiny.model(options)
   options = options or {}
   return ([[
@@ -131,7 +131,7 @@ from sglang.srt.layers.logits_processor import LogitsProcessor
 from sglang.srt.layers.radix_attention import RadixAttention
 from sglang.srt.environ import envs
 from sglang.srt.utils.common import make_layers
-
+${before}
 
 class Layer(nn.Module):
     def __init__(self, config, layer_id):
@@ -180,6 +180,7 @@ class TinyForCausalLM(nn.Module):
 
 EntryClass = TinyForCausalLM
 ]]):gsub("%${(%w+)}", {
+    before = options.before or "",
     attention = options.attention or "",
     given = options.given or "",
     init = options.init or "",

@@ -45,9 +45,23 @@ local function kernels(layer, settings)
   return { gemm }, settings.quantization and QUANTIZED:format(settings.quantization) or nil
 end
 
+-- The GEMM of a class that multiplies by a weight of its own.
+local function own_kernels(layer, settings)
+  local python = require "hone.python"
+  local rows, columns = layer:matrix()
+  local features, inputs = math.tointeger(python.number(rows)), math.tointeger(python.number(columns))
+  if not features or not inputs then return nil, "its sizes are not known" end
+  local origins = { N = python.explain(rows), K = python.explain(columns) }
+  local params = { N = features, K = inputs, dtype = settings.gemm_dtype }
+  return { { variant = "gemm", params = params, origins = origins, calls = layer:calls() } }
+end
+
 return {
   op_type = "gemm",
-  layers = { ["sglang.srt.layers.linear.LinearBase"] = kernels },
+  layers = {
+    ["sglang.srt.layers.linear.LinearBase"] = kernels,
+    ["torch.nn.functional.linear"] = own_kernels,
+  },
   check = function(params)
     if DTYPES[params.dtype] then return true end
     local message = "no GEMM without scales is known in %s (only float16, bfloat16, float32)"

@@ -122,6 +122,10 @@ end
 function Found:add_layer(layer, settings, known, layers)
   layer.kernels = {}
   local op_types = require("hone.sglang.layers").op_types(layer.mro)
+  -- A model's own class that multiplies by a weight of its own, such as a gate.
+  if #op_types == 0 and #layer.called > 0 and layer:matrix() then
+    op_types = require("hone.sglang.layers").op_types { "torch.nn.functional.linear" }
+  end
   local note = about(layer, known)
   if note and #layer.called == 0 and layer:is_reshaped() then
     add_remark(self.noted, layer, "holds the weight of another kernel")
