@@ -139,7 +139,7 @@ local options = {
   page_sizes = { 1, 64 },
   modes = { "prefill", "decode" },
   gemm_dtype = "float16",
-  include_quantized = true,
+  include_quantized = false,
 }
 local outcomes, seconds = every.run(wanted, options)
 local found, total = 0, 0

@@ -92,8 +92,15 @@ cache, each in a process of its own, and writes them all. A model that fails lea
     {
       name = "include_quantized",
       type = "boolean",
-      default = true,
-      help = "take linear layers whose weights the config quantizes for what they are",
+      default = false,
+      help = "write linear layers of FP8 checkpoints as GEMMs with scales, not as the dataset's plain ones",
+    },
+    {
+      name = "expert_formats",
+      type = "list",
+      of = "choice",
+      choices = { "bf16", "fp8-block", "fp8-per-tensor", "fp4" },
+      help = "formats of experts' weights (default: the config's, and those of the model's public checkpoints)",
     },
     {
       name = "model_tag",
@@ -185,6 +192,7 @@ local function common_options(args)
     modes = args.execution_modes,
     gemm_dtype = args.gemm_dtype,
     include_quantized = args.include_quantized,
+    expert_formats = args.expert_formats,
   }
 end
 
@@ -380,6 +388,7 @@ local function prepare(args, ctx)
       gemm_dtype = dtype,
       quantization = args.include_quantized and extraction.quantization(config) or nil,
       modes = args.execution_modes,
+      expert_formats = args.expert_formats,
     },
   }
 end

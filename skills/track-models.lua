@@ -126,7 +126,7 @@ local function read_models(args, package, jobs, ctx)
     page_sizes = args.page_size,
     modes = { "prefill", "decode" },
     gemm_dtype = "float16",
-    include_quantized = true,
+    include_quantized = false,
   }, {
     on_done = function(outcome)
       done = done + 1

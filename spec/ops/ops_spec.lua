@@ -347,7 +347,12 @@ describe("ops.build", function()
     raises("unknown parameter 'n'", "gemm", "gemm", { n = 1, K = 2 })
     raises("parameter 'N' must be a positive number, got nil", "gemm", "gemm", { K = 2 })
     raises("parameter 'eps' must be a positive number, got nil", "rmsnorm", "rmsnorm", { hidden_size = 1 })
-    raises("op type 'gemm' has no variant 'fp8' (it has gemm)", "gemm", "fp8", {})
+    raises(
+      "op type 'gemm' has no variant 'fp8' (it has fp8_block_scale, fp8_per_tensor_scale, gemm)",
+      "gemm",
+      "fp8",
+      {}
+    )
   end)
 
   it("blames the caller's line", function()
@@ -438,7 +443,9 @@ describe("the public dataset", function()
       params[name] = tonumber(value)
     end
     -- What the names of experts do not show: how many there are on other ranks.
-    if op_type == "moe" and theirs.axes.num_experts then params.num_experts = theirs.axes.num_experts.value end
+    if op_type == "moe" and theirs.axes.num_experts then
+      params.num_experts = theirs.axes.num_experts.value
+    end
     return assert(ops.build(op_type, variant, params))
   end
 

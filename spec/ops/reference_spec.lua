@@ -19,6 +19,9 @@ for _, page_size in ipairs { 16, 32 } do
 end
 table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "bfloat16" } })
 table.insert(OURS_ONLY, { "gemm", "gemm", { N = 96, K = 64, dtype = "float32" } })
+for _, scales in ipairs { "block", "per_tensor" } do
+  table.insert(OURS_ONLY, { "gemm", ("fp8_%s_scale"):format(scales), { N = 200, K = 384 } })
+end
 
 for _, style in ipairs { "neox", "gptj" } do
   table.insert(OURS_ONLY, { "rope", style, { head_size = 64, rotary_dim = 64 } })

@@ -51,7 +51,21 @@ def norm_cases(definition):
         yield {name: rows.get(name, normal(size)) for name in definition["inputs"]}
 
 
+def scaled_gemm_cases(definition):
+    n, k = definition["constants"]["N"], definition["constants"]["K"]
+    fp8 = torch.float8_e4m3fn
+    for m in (3, 1, 0):
+        scales = {"A_scale": 0.75, "B_scale": 0.03}
+        if "num_k_blocks" in definition["constants"]:
+            rows, columns = -(-n // 128), -(-k // 128)
+            scales = {"A_scale": torch.rand(m, columns) + 0.5, "B_scale": (torch.rand(rows, columns) + 0.5) / 32}
+        yield {"A": normal(m, k, dtype=fp8), "B": normal(n, k, dtype=fp8), **scales}
+
+
 def gemm_cases(definition):
+    if "A_scale" in definition["inputs"]:
+        yield from scaled_gemm_cases(definition)
+        return
     n, k = definition["constants"]["N"], definition["constants"]["K"]
     # A large weight is a few random rows again and again.
     dtype = getattr(torch, definition["inputs"]["A"]["dtype"])
@@ -450,8 +464,14 @@ def padded_drafts(ours):
 # ---- another way to compute what THEIRS lacks -----------------------------------------------------------
 
 
-def multiply(A, B):
-    return (A.to(torch.float64) @ B.to(torch.float64).T).to(A.dtype)
+def multiply(A, B, A_scale=None, B_scale=None):
+    if A_scale is None:
+        return (A.to(torch.float64) @ B.to(torch.float64).T).to(A.dtype)
+    a, b = A.to(torch.float64), B.to(torch.float64)
+    if isinstance(A_scale, float):
+        return (a * A_scale @ (b * B_scale).T).to(torch.bfloat16)
+    row, column = torch.arange(B.shape[0]) // 128, torch.arange(B.shape[1]) // 128
+    return (a * A_scale[:, column] @ (b * B_scale[row][:, column]).T).to(torch.bfloat16)
 
 
 def tokens_of_pages(definition, inputs):

@@ -368,6 +368,39 @@ local function variants_of()
   return all
 end
 
+-- ---- what there is a kernel for ------------------------------------------------------------------
+
+local function wrong_groups(params)
+  local experts, groups, kept = params.num_experts, params.n_group, params.topk_group
+  if not groups or not kept or not experts then return nil end
+  if experts % groups ~= 0 then
+    return ("%d experts cannot be divided into %d groups"):format(experts, groups)
+  end
+  if kept > groups then return ("topk_group %d is more than n_group %d"):format(kept, groups) end
+  if params.top_k and params.top_k > experts // groups * kept then
+    return ("%d groups of %d experts do not hold top_k %d"):format(kept, experts // groups, params.top_k)
+  end
+end
+
+local function check(params, kind)
+  local all = params.num_experts or params.num_local_experts
+  if params.top_k and params.top_k > all then
+    return nil, ("top_k %d is more than %d experts"):format(params.top_k, all)
+  end
+  if params.num_local_experts and params.num_local_experts > all then
+    return nil, ("%d local experts are more than %d experts"):format(params.num_local_experts, all)
+  end
+  for _, size in ipairs(kind.has_blocks and { "hidden_size", "intermediate_size" } or {}) do
+    if params[size] % BLOCK ~= 0 then
+      return nil,
+        ("%s %d is no multiple of the %d elements that share a scale"):format(size, params[size], BLOCK)
+    end
+  end
+  local wrong = wrong_groups(params)
+  if wrong then return nil, wrong end
+  return true
+end
+
 local variants = variants_of()
 
 -- ---- layers ----------------------------------------------------------------------------------------
@@ -428,7 +461,7 @@ local function kernels(layer, settings)
   local way, way_params = experts.routing(layer)
   if not way then return nil, way_params end
   local formats
-  formats, why = experts.formats(layer, settings)
+  formats, why = experts.formats(layer, settings.expert_formats)
   if not formats then return nil, why end
   local sizes, origins = sizes_of(layer)
   if not (sizes.all and sizes.here and sizes.hidden_size and sizes.intermediate_size) then
@@ -439,9 +472,13 @@ local function kernels(layer, settings)
   for _, format in ipairs(formats) do
     local variant = variant_of(format, way)
     local params, from = kernel_of(variants[variant], sizes, way_params, origins)
-    found[#found + 1] = { variant = variant, params = params, origins = from, calls = layer:calls() }
+    local ok, wrong = check(params, variants[variant])
+    why = why or wrong
+    if ok then
+      found[#found + 1] = { variant = variant, params = params, origins = from, calls = layer:calls() }
+    end
   end
-  return found
+  return found, why
 end
 
 -- ---- what a definition does not show --------------------------------------------------------------
@@ -472,37 +509,6 @@ end
 local function has_groups(kind) return kind.has_groups or false end
 
 local function never() return false end
-
-local function wrong_groups(params)
-  local experts, groups, kept = params.num_experts, params.n_group, params.topk_group
-  if not groups or not kept or not experts then return nil end
-  if experts % groups ~= 0 then
-    return ("%d experts cannot be divided into %d groups"):format(experts, groups)
-  end
-  if kept > groups then return ("topk_group %d is more than n_group %d"):format(kept, groups) end
-  if params.top_k and params.top_k > experts // groups * kept then
-    return ("%d groups of %d experts do not hold top_k %d"):format(kept, experts // groups, params.top_k)
-  end
-end
-
-local function check(params, kind)
-  local all = params.num_experts or params.num_local_experts
-  if params.top_k and params.top_k > all then
-    return nil, ("top_k %d is more than %d experts"):format(params.top_k, all)
-  end
-  if params.num_local_experts and params.num_local_experts > all then
-    return nil, ("%d local experts are more than %d experts"):format(params.num_local_experts, all)
-  end
-  for _, size in ipairs(kind.has_blocks and { "hidden_size", "intermediate_size" } or {}) do
-    if params[size] % BLOCK ~= 0 then
-      return nil,
-        ("%s %d is no multiple of the %d elements that share a scale"):format(size, params[size], BLOCK)
-    end
-  end
-  local wrong = wrong_groups(params)
-  if wrong then return nil, wrong end
-  return true
-end
 
 return {
   op_type = "moe",

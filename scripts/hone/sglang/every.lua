@@ -98,6 +98,7 @@ end
 ---@field modes string[]
 ---@field gemm_dtype "float16"|"model"
 ---@field include_quantized boolean
+---@field expert_formats string[]?
 
 ---Read one model in this process.
 ---@param job hone.sglang.Job
@@ -127,6 +128,7 @@ function M.one(job, options)
     gemm_dtype = dtype,
     quantization = options.include_quantized and extraction.quantization(config) or nil,
     modes = options.modes,
+    expert_formats = options.expert_formats,
   })
   if not found then return nil, message end
   return require("hone.sglang.report").of(found, sources, origin)

@@ -21,7 +21,8 @@ local function holder(path) return path:match("^(.*)%.[^.]+$") or "" end
 
 ---Give experts their routing: the one that is held by the same module, or by a part of it.
 ---@param layers hone.sglang.Layer[] # of a model, named
-function M.pair(layers)
+---@param checkpoints string[]? # formats of other checkpoints of the model
+function M.pair(layers, checkpoints)
   local by_holder = {}
   for _, layer in ipairs(layers) do
     local path = is_one_of(layer, ROUTING) and holder(layer.path)
@@ -32,7 +33,9 @@ function M.pair(layers)
     end
   end
   for _, layer in ipairs(layers) do
-    if is_one_of(layer, { [EXPERTS] = true }) then layer.routing = by_holder[holder(layer.path)] end
+    if is_one_of(layer, { [EXPERTS] = true }) then
+      layer.routing, layer.checkpoints = by_holder[holder(layer.path)], checkpoints
+    end
   end
 end
 
@@ -86,11 +89,19 @@ end
 
 -- ---- formats of the weights --------------------------------------------------------------------------
 
--- SGLang's methods by name: { pattern, formats of hone.ops.moe }. The first that matches counts.
+---Formats by the names that users write: formats of `hone.ops.moe`.
+M.FORMATS = {
+  bf16 = { "bf16" },
+  ["fp8-block"] = { "fp8_block_scale" },
+  ["fp8-per-tensor"] = { "fp8_per_tensor_scale" },
+  fp4 = { "fp4_block_scale", "fp4_block_scale_routed" },
+}
+
+-- SGLang's methods by name: { pattern, format }. The first that matches counts.
 local METHODS = {
-  { "^UnquantizedFusedMoEMethod$", { "bf16" } },
-  { "[Ff][Pp]4", { "fp4_block_scale", "fp4_block_scale_routed" } },
-  { "^ModelOptFp8", { "fp8_per_tensor_scale" } },
+  { "^UnquantizedFusedMoEMethod$", "bf16" },
+  { "[Ff][Pp]4", "fp4" },
+  { "^ModelOptFp8", "fp8-per-tensor" },
 }
 
 local function is_block(value)
@@ -99,24 +110,21 @@ local function is_block(value)
 end
 
 -- FP8 is one method for several kinds of scales.
-local function fp8_formats(method, world)
+local function fp8_format(method, world)
   local function attribute(name) return world:attribute(method, name) end
   if attribute "use_mxfp8" == true then
     return nil, "its experts are in MXFP8, which no definition describes yet"
   end
-  if attribute "is_fp4_expert" == true then return METHODS[2][2] end
-  if attribute "block_quant" ~= true then return { "fp8_per_tensor_scale" } end
+  if attribute "is_fp4_expert" == true then return "fp4" end
+  if attribute "block_quant" ~= true then return "fp8-per-tensor" end
   local config = attribute "quant_config"
   local size = config and world:attribute(config, "weight_block_size")
-  if size and is_block(size) then return { "fp8_block_scale" } end
+  if size and is_block(size) then return "fp8-block" end
   return nil, "its scales are not of blocks of 128 x 128"
 end
 
----The formats in which a layer's experts may be given to a kernel.
----@param experts hone.sglang.Layer
----@return string[]? formats # of hone.ops.moe
----@return string? why # there is none
-function M.formats(experts)
+-- The format of the checkpoint whose config was read; nil and why it is none that a kernel takes.
+local function own_format(experts)
   local world = experts.world
   local method = world:attribute(experts.instance, "quant_method")
   if method == nil or python.is_unknown(method) then
@@ -124,11 +132,31 @@ function M.formats(experts)
   end
   local scheme = world:attribute(experts.instance, "scheme")
   local name = world:class_name(scheme and not python.is_none(scheme) and scheme or method)
-  if name == "Fp8MoEMethod" then return fp8_formats(method, world) end
+  if name == "Fp8MoEMethod" then return fp8_format(method, world) end
   for _, known in ipairs(METHODS) do
     if name:find(known[1]) then return known[2] end
   end
   return nil, ("no definition describes experts whose weights are quantized by %s yet"):format(name)
+end
+
+---The formats in which experts are given to a kernel: those that are asked for, else that of the config and those of
+---other checkpoints of the model.
+---@param experts hone.sglang.Layer
+---@param asked string[]? # names of `FORMATS`
+---@return string[]? formats # of `hone.ops.moe`
+---@return string? why # there is none
+function M.formats(experts, asked)
+  local names = asked
+  if not names then
+    local own, why = own_format(experts)
+    if not own then return nil, why end
+    names = table.move(experts.checkpoints or {}, 1, #(experts.checkpoints or {}), 2, { own })
+  end
+  local formats = {}
+  for _, name in ipairs(names) do
+    table.move(M.FORMATS[name], 1, #M.FORMATS[name], #formats + 1, formats)
+  end
+  return formats
 end
 
 -- ---- activation --------------------------------------------------------------------------------------

@@ -48,12 +48,28 @@ end
 -- Whether `name` begins `model`, up to where a word ends: "deepseek-v3" begins "deepseek-v3.1".
 local function begins(model, name) return model:sub(1, #name) == name and not model:sub(#name + 1):find("^%w") end
 
-local function from_table(config)
+-- The line of the table that speaks for a model.
+local function line_for(config)
   local model = require("hone.dataset.tags").model_name(config.repo_id or "")
   local best
   for _, line in ipairs(require("hone.sglang.serving_settings").models) do
     if begins(model, line[1]) and (not best or #line[1] > #best[1]) then best = line end
   end
+  return best
+end
+
+---The formats of the weights of experts in which there are checkpoints of a model, for a config of the model as it was
+---trained; nil when only the config's own is known, or when it is quantized itself.
+---@param config hone.ModelConfig
+---@return string[]? formats # as `hone.sglang.experts` names them
+function M.expert_formats(config)
+  local line = line_for(config)
+  if not (line and line.experts) or require("hone.sglang.quantization").method(config.data) then return nil end
+  return line.experts
+end
+
+local function from_table(config)
+  local best = line_for(config)
   if not best then return nil end
   local settings = {}
   for i = 2, #best do

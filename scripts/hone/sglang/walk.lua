@@ -501,7 +501,8 @@ local function attempt(options, repeats)
     walk.config = not options.config.open and config or nil
     require("hone.sglang.runtime").start(world, config, walk.chosen)
     local quantized
-    quantized, walk.unquantized = require("hone.sglang.quantization").object(world, options.package, options.config.data)
+    local quantization = require "hone.sglang.quantization"
+    quantized, walk.unquantized = quantization.object(world, options.package, options.config.data)
     model, message, exception = world:call(class, {}, { config = config, quant_config = quantized })
   end
   if not model then
@@ -518,7 +519,7 @@ local function attempt(options, repeats)
 
   local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
-  require("hone.sglang.experts").pair(layers)
+  require("hone.sglang.experts").pair(layers, require("hone.sglang.serving").expert_formats(options.config))
   walk.ordered = layers
   for _, mode in ipairs(options.modes) do
     message = walk:run_forward(model, mode)
