@@ -21,6 +21,19 @@ function M.package(path)
   return nil, ("cannot read SGLang's sources in %s: %s (hone clone-repos brings them)"):format(path, why)
 end
 
+---The package folder of the SGLang tree that somebody named, else of the clone that repos_config.json names.
+---@param path string? # as M.package takes it
+---@return string? package
+---@return string? message
+function M.locate(path)
+  local why
+  if not path then
+    path, why = require("hone.repos").path "sglang"
+  end
+  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
+  return M.package(path)
+end
+
 local function models_dir(package) return fs.join(package, "srt/models") end
 
 ---Names of the model files (without .py), sorted.
