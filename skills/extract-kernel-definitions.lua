@@ -142,15 +142,6 @@ cache, each in a process of its own, and writes them all. A model that fails lea
 
 -- ---- what is read ------------------------------------------------------------------------------------
 
-local function sglang_package(args)
-  local path, why = args.sglang_path, nil
-  if not path then
-    path, why = require("hone.repos").path("sglang")
-  end
-  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
-  return require("hone.sglang.sources").package(path)
-end
-
 local function read_config(args, ctx)
   local config = require "hone.model.config"
   if args.config and args.hf_repo_id then return config.from_file(args.config, args.hf_repo_id) end
@@ -170,15 +161,9 @@ local function cookbook(args)
   return nil, ("cannot read sgl-cookbook in %s: it has no data/models folder"):format(args.cookbook_path)
 end
 
-local function dataset_root(args)
-  local root = args["local"] or os.getenv("FIB_DATASET_PATH")
-  if root == nil or root == "" then root = "./flashinfer-trace" end
-  return fs.expand(root)
-end
-
 -- What many models are read with, and one as well.
 local function common_options(args)
-  local package, message = sglang_package(args)
+  local package, message = require("hone.sglang.sources").locate(args.sglang_path)
   if not package then return nil, message end
   local book
   book, message = cookbook(args)
@@ -321,14 +306,7 @@ local function show_notes(result, ctx)
   end
 end
 
-local function settings_text(settings)
-  local parts = {}
-  for i, setting in ipairs(settings) do
-    parts[i] = setting.ep > 1 and ("TP %d EP %d"):format(setting.tp, setting.ep)
-      or ("TP %d"):format(setting.tp)
-  end
-  return table.concat(parts, ", ")
-end
+local function settings_text(settings) return require("hone.sglang.serving").text(settings) end
 
 local function show(result, ctx)
   show_definitions(result, ctx)
@@ -405,7 +383,7 @@ local function extract_one(args, ctx)
   if not job then return nil, message, code end
   local traceset = require "hone.dataset.traceset"
   local set
-  set, message = traceset.open(dataset_root(args), { create = true })
+  set, message = traceset.open(traceset.locate(args["local"]), { create = true })
   if not set then return nil, message end
   local found
   found, message = require("hone.sglang.extraction").find(job.sources, job.settings, job.find)
@@ -581,7 +559,7 @@ local function extract_all(args, ctx)
   if not options then return nil, message end
   local traceset = require "hone.dataset.traceset"
   local set
-  set, message = traceset.open(dataset_root(args), { create = true })
+  set, message = traceset.open(traceset.locate(args["local"]), { create = true })
   if not set then return nil, message end
   local folders = config_folders(args)
   local jobs, skipped =

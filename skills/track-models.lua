@@ -76,21 +76,6 @@ describes, and the command that writes what is missing. --report writes the same
 
 -- ---- what is read ------------------------------------------------------------------------------------
 
-local function dataset_root(args)
-  local root = args["local"] or os.getenv("FIB_DATASET_PATH")
-  if root == nil or root == "" then root = "./flashinfer-trace" end
-  return fs.expand(root)
-end
-
-local function sglang_package(args)
-  local path, why = args.sglang_path, nil
-  if not path then
-    path, why = require("hone.repos").path("sglang")
-  end
-  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
-  return require("hone.sglang.sources").package(path)
-end
-
 -- Whether a model is among those asked for.
 local function is_wanted(args, tag, file)
   if not args.model_name then return true end
@@ -183,14 +168,7 @@ local function architecture_of(model)
   return about and about.architecture_pattern
 end
 
-local function settings_text(settings)
-  local parts = {}
-  for i, setting in ipairs(settings) do
-    parts[i] = setting.ep > 1 and ("TP %d EP %d"):format(setting.tp, setting.ep)
-      or ("TP %d"):format(setting.tp)
-  end
-  return table.concat(parts, ", ")
-end
+local function settings_text(settings) return require("hone.sglang.serving").text(settings) end
 
 -- ---- the result ------------------------------------------------------------------------------------------
 
@@ -382,10 +360,11 @@ local function write(args, result, text, ctx)
 end
 
 function skill.run(args, ctx)
-  local package, message = sglang_package(args)
+  local package, message = require("hone.sglang.sources").locate(args.sglang_path)
   if not package then return nil, message end
+  local traceset = require "hone.dataset.traceset"
   local set
-  set, message = require("hone.dataset.traceset").open(dataset_root(args))
+  set, message = traceset.open(traceset.locate(args["local"]))
   if not set then return nil, message end
   local jobs, skipped, all_jobs = wanted_jobs(args, package)
   if not jobs then return nil, skipped end
@@ -403,7 +382,7 @@ function skill.run(args, ctx)
     list[i] = model_json(model, index)
     if model.message then ctx.warn("%s: %s", model.tag, model.message) end
   end
-  for _, bad in ipairs(require("hone.dataset.traceset").errors(set)) do
+  for _, bad in ipairs(traceset.errors(set)) do
     ctx.warn("%s", bad.message)
   end
   for _, entry in ipairs(args.model_name and {} or skipped) do

@@ -64,7 +64,9 @@ end
 ---@return string[]? formats # as `hone.sglang.experts` names them
 function M.expert_formats(config)
   local line = line_for(config)
-  if not (line and line.experts) or require("hone.sglang.quantization").method(config.data) then return nil end
+  if not (line and line.experts) or require("hone.sglang.quantization").method(config.data) then
+    return nil
+  end
   return line.experts
 end
 
@@ -195,6 +197,18 @@ local function pairs_of(config, tps, eps)
     end
   end
   return settings
+end
+
+---Settings in words: "TP 8, TP 8 EP 8".
+---@param settings hone.sglang.Setting[]
+---@return string
+function M.text(settings)
+  local parts = {}
+  for i, setting in ipairs(settings) do
+    parts[i] = setting.ep > 1 and ("TP %d EP %d"):format(setting.tp, setting.ep)
+      or ("TP %d"):format(setting.tp)
+  end
+  return table.concat(parts, ", ")
 end
 
 ---The settings to write definitions for: those asked for, with the defaults for what was not.
