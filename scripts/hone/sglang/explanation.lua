@@ -23,6 +23,7 @@ local M = {}
 ---@field name string
 ---@field value any
 ---@field account string? # as the definition's description has it
+---@field follows boolean # from the other constants
 ---@field attributes hone.sglang.Attribute[] # of the layer, that it was read from
 
 ---@class hone.sglang.Explanation
@@ -155,13 +156,15 @@ local function constant_names(definition, kernel)
   return table.move(hidden, 1, #hidden, #names + 1, names)
 end
 
+local COMMON_WORDS = { num = true, size = true, dim = true, out = true, len = true }
+
 -- What has no account of its own may be an attribute as it is: one of that value that shares a word of its name,
 -- as eps and variance_epsilon do.
 local function alike(constant, attributes)
   return select(attributes, function(attribute)
     if attribute.value ~= constant.value then return false end
     for word in constant.name:gmatch "%a%a%a+" do
-      if attribute.name:find(word, 1, true) then return true end
+      if not COMMON_WORDS[word] and attribute.name:find(word, 1, true) then return true end
     end
     return false
   end)
@@ -174,6 +177,7 @@ local function constants_of(definition, kernel, about)
     local account = kernel.origins and kernel.origins[name]
     local constant = { name = name, value = axis and axis.value or kernel.params[name], account = account }
     constant.attributes = account and behind(name, account, attributes) or alike(constant, attributes)
+    constant.follows = kernel.params[name] == nil
     constants[i] = constant
   end
   return constants
@@ -241,11 +245,15 @@ local function step_text(step)
   return ("%s = %s"):format(table.concat(from, (" %s "):format(step.operation)), value)
 end
 
+-- Why a constant is what it is, where nothing in the model says so.
+local function without_account(constant)
+  if #constant.attributes > 0 then return "" end
+  if constant.follows then return "  (follows from the others)" end
+  return constant.name == "page_size" and "  (--page-size)" or "  (fixed by the kind of kernel)"
+end
+
 local function add_constant(rows, constant)
-  local account = constant.account and ("  (%s)"):format(constant.account) or ""
-  if #constant.attributes == 0 and not constant.account then
-    account = constant.name == "page_size" and "  (--page-size)" or "  (fixed by the kind of kernel)"
-  end
+  local account = constant.account and ("  (%s)"):format(constant.account) or without_account(constant)
   rows[#rows + 1] = { ("  %s = %s%s"):format(constant.name, number_text(constant.value), account) }
   for _, attribute in ipairs(constant.attributes) do
     rows[#rows + 1] = { ("    read from the layer's %s"):format(attribute.name) }

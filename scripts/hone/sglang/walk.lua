@@ -131,6 +131,11 @@ end
 function Layer:matrix()
   local sizes = self.data and self.data.sizes
   if not sizes or sizes.n and sizes.n ~= 2 or #sizes ~= 2 then return nil end
+  if self.consulted then
+    for i, name in ipairs { "weight's rows", "weight's columns" } do
+      table.insert(self.consulted, { name = name, value = sizes[i] })
+    end
+  end
   return sizes[1], sizes[2]
 end
 
