@@ -85,6 +85,7 @@ local OFF = {
   speculative_algorithm = true,
   quantization = true,
   lora_paths = true,
+  moe_dense_tp_size = true, -- dense layers are split as attention is
   rl_on_policy_target = true,
   moe_waterfill = true,
 }
@@ -101,10 +102,12 @@ end
 local function settings_object(package, sizes, files, chosen)
   local settings = require "hone.sglang.settings"
   local declared, object
+  local shared = shared_experts()
   local function find(name)
-    local value = parallel_value(name, sizes)
+    local value
+    if not OFF[name] then value = parallel_value(name, sizes) end
     if value ~= nil then return value end
-    if name == "shared_experts" then return shared_experts() end
+    if name == "shared_experts" then return shared end
     if not declared then
       declared = settings.read(package)
       table.move(declared.files, 1, #declared.files, #files + 1, files)
