@@ -396,6 +396,7 @@ local function web_words(job)
   local args = job.args
   local words = { "hone", "add-new-model", "--model-name", args.model_name, "--hf-repo-id", args.hf_repo_id }
   if job.sglang then table.move({ "--sglang-path", job.sglang }, 1, 2, #words + 1, words) end
+  table.move({ "--output", args.models_ts }, 1, 2, #words + 1, words)
   return words
 end
 
@@ -414,7 +415,9 @@ local function web(job)
     ["local"] = job.dataset,
     output_dir = job.folder,
     output = args.models_ts,
-    models_ts = args.models_ts,
+    tp = args.tp,
+    ep = args.ep,
+    clone = false,
   })
   if result then return done("%s has the entry", args.models_ts) end
   if code == "absent" then return waiting(message, here) end

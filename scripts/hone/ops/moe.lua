@@ -467,10 +467,10 @@ local function kernels(layer, settings)
   if not (sizes.all and sizes.here and sizes.hidden_size and sizes.intermediate_size) then
     return nil, "the sizes of its experts are not known"
   end
-  local routing = layer.routing
-  routing.consulted = layer.consulted -- what the routing is asked for is behind this kernel too
-  way_params.top_k, origins.top_k = routing:integer "top_k", routing:origin "top_k"
-  origins.n_group, origins.topk_group = routing:origin "num_expert_group", routing:origin "topk_group"
+  local topk = layer.routing
+  topk.consulted = layer.consulted -- what the routing is asked for is behind this kernel too
+  way_params.top_k, origins.top_k = topk:integer "top_k", topk:origin "top_k"
+  origins.n_group, origins.topk_group = topk:origin "num_expert_group", topk:origin "topk_group"
   local found = {}
   for _, format in ipairs(formats) do
     local variant = variant_of(format, way)
