@@ -259,6 +259,15 @@ local function user_operation(symbol, a, b)
   end
 end
 
+-- What an open class written in Lua says of an operation, whatever the other operand is: a tensor stays one.
+local function open_operation(symbol, a, b)
+  local ca, cb = class_of(a), class_of(b)
+  local own = ca.open and ca.builtin and ca.dict["__" .. DUNDER[symbol] .. "__"]
+  if own then return core.call(own, { a, b, n = 2 }) end
+  own = cb.open and cb.builtin and cb.dict["__r" .. DUNDER[symbol] .. "__"]
+  if own then return core.call(own, { b, a, n = 2 }) end
+end
+
 local function unknown_operation(symbol, a, b)
   if a and unknown.is(a) and a.alts then
     return unknown.map(a, function(alt) return ops.binary(symbol, alt, b) end)
@@ -276,8 +285,10 @@ end
 
 ---Any other pair of operands than two plain numbers.
 local function general(symbol, a, b)
+  local v = open_operation(symbol, a, b)
+  if v ~= nil then return v end
   if unknown.is(a) or unknown.is(b) then return unknown_operation(symbol, a, b) end
-  local v = user_operation(symbol, a, b)
+  v = user_operation(symbol, a, b)
   if v ~= nil then return v end
   local pa, pb = plain(a), plain(b)
   if
@@ -382,7 +393,7 @@ function ops.unary(symbol, v)
     return unknown.new("(" .. symbol .. ")")
   end
   local class = class_of(v)
-  local own = not class.builtin and lookup(class, name)
+  local own = (class.open or not class.builtin) and lookup(class, name)
   if own then return core.call(own, { v, n = 1 }) end
   local n = number_of(plain(v))
   if n then

@@ -102,6 +102,30 @@ local function dimension()
   return python.instance(class)
 end
 
+-- What gives a tensor again: arithmetic, and looking at the same elements in another form.
+local GIVES_TENSOR = {
+  "__add__",
+  "__radd__",
+  "__sub__",
+  "__rsub__",
+  "__mul__",
+  "__rmul__",
+  "__truediv__",
+  "__neg__",
+  "add_",
+  "mul_",
+  "clone",
+  "contiguous",
+  "flatten",
+  "float",
+  "reshape",
+  "squeeze",
+  "to",
+  "type_as",
+  "unsqueeze",
+  "view",
+}
+
 -- The class of tensors and a tensor: nothing is known of it, but that it is one, not None and not empty.
 ---@return hone.python.Value tensor
 ---@return hone.python.Value class
@@ -109,11 +133,17 @@ function M.tensor()
   local size = dimension()
   local shape =
     python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
-  local class = python.class("torch.Tensor", nil, {
+  local tensor
+  local methods = {
     __bool__ = function() return python.unknown("bool(tensor)") end,
     size = function(args) return args[2] and size or shape end,
-  }, true)
-  return python.instance(class, { shape = shape }), class
+  }
+  for _, name in ipairs(GIVES_TENSOR) do
+    methods[name] = function() return tensor end
+  end
+  local class = python.class("torch.Tensor", nil, methods, true)
+  tensor = python.instance(class, { shape = shape })
+  return tensor, class
 end
 
 -- What SGLang's routine for several media takes for itself; the rest it hands on to the language model.
