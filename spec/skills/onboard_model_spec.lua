@@ -66,6 +66,8 @@ describe("onboard-model", function()
     sandbox = new_sandbox()
     sandbox:write("org/Tiny-1B/config.json", tiny.CONFIG)
     record_sources()
+    write_skill("add-new-model", "model_name:string")
+    write_skill("add-reference-tests", "definition_name:list", "return nil, 'not here', 'absent'")
   end)
   after_each(function() sandbox:close() end)
 
