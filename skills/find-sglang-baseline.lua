@@ -105,7 +105,7 @@ local function find_model(args, package, config, ctx)
     local found, message = sources.find(package, args.model_name, config.architectures, aliases)
     if found then return found, { how = "the config's architectures", also = {} } end
     local is_file = fs.is_file(fs.join(package, "srt/models", args.model_name:gsub("[-.]", "_") .. ".py"))
-    if is_file then return nil, message end -- the file is there, and the config is another model's
+    if is_file then return nil, message, "mismatch" end -- the config is another model's
     for _, architecture in ipairs(config.architectures) do
       local name = sources.implementing(package, architecture)[1]
       if name then
@@ -387,8 +387,9 @@ function skill.run(args, ctx)
   local config
   config, message, code = read_config(args, ctx)
   if config == nil then return nil, message, code end
-  local model, match = find_model(args, package, config, ctx)
-  if not model then return nil, match end
+  local model, match
+  model, match, code = find_model(args, package, config, ctx)
+  if not model then return nil, match, code end
   local implementation
   implementation, message = require("hone.sglang.implementation").of(package, model)
   if not implementation then return nil, message end
