@@ -67,11 +67,6 @@ function Layer:text(name)
   return type(text) == "string" and text or nil
 end
 
----Whether an attribute or constructor argument is true.
----@param name string
----@return boolean
-function Layer:flag(name) return value_of(self, name) == true end
-
 ---Whether an attribute or constructor argument is there and not None.
 ---@param name string
 ---@return boolean
@@ -93,9 +88,16 @@ end
 ---@return number|string|boolean|nil
 function Layer:value(name)
   local value = value_of(self, name)
-  value = value ~= nil and not python.is_unknown(value) and python.value(value)
-  return type(value) ~= "table" and value or nil
+  if value == nil or python.is_unknown(value) then return nil end
+  value = python.value(value)
+  if type(value) == "table" then return nil end
+  return value
 end
+
+---Whether an attribute or constructor argument is true.
+---@param name string
+---@return boolean
+function Layer:flag(name) return self:value(name) == true end
 
 ---The qualified name of a method, which shows the class that has it from its base or has one of its own.
 ---@param name string
