@@ -452,6 +452,54 @@ class Layer:
   end)
 end)
 
+describe("an instance", function()
+  local COUNTER = [[
+class Counter:
+    calls = 0
+
+    def __init__(self):
+        self.step = 2
+
+    @property
+    def double(self):
+        Counter.calls += 1
+        return 2 * self.step
+
+counter = Counter()
+
+def twice():
+    return (counter.double, counter.double, Counter.calls)
+
+def changed():
+    counter.step = 5
+    return (counter.double, Counter.calls)
+]]
+
+  it("keeps what its properties give, if told to, until one of its attributes is written", function()
+    local world = python.abstract { packages = {} }
+    local module = assert(world:run(COUNTER, "counter"))
+    local function of(name) return python.to_lua(world:call(world:get(module, name))) end
+    assert.same({ 4, 4, 2 }, of "twice")
+    python.remember_properties(world:get(module, "counter"))
+    assert.same({ 4, 4, 3 }, of "twice")
+    assert.same({ 10, 4 }, of "changed")
+  end)
+
+  it("of an open class written in Lua says what arithmetic gives, with unknown operands too", function()
+    local world = python.abstract { packages = {} }
+    local length = python.class("Length", nil, {
+      __add__ = function() return "sum" end,
+      __rmul__ = function() return "product" end,
+      __neg__ = function() return "turned" end,
+    }, true)
+    local module = assert(world:run("def f(a, b): return [a + 1, a + b, 2 * a, b * a, -a, a - 1]", "text"))
+    local given = { python.instance(length), python.unknown "b" }
+    local results = world:items(world:call(world:get(module, "f"), given))
+    assert.same({ "sum", "sum", "product", "product", "turned" }, { table.unpack(results, 1, 5) })
+    assert.is_true(python.is_unknown(results[6]))
+  end)
+end)
+
 describe("evaluation is bounded:", function()
   local function stopped(text, limits)
     local started = os.clock()

@@ -38,7 +38,7 @@ local function bound(func, self) return { cls = METHOD, func = func, self = self
 ---is explored, whose writes may be taken back.
 local function property_value(p, self)
   if p.fget == None then core.raise("AttributeError", "unreadable attribute") end
-  local memo = self.memo
+  local memo = type(self) == "table" and self.memo
   if not memo or S.trail then return core.call(p.fget, { self, n = 1 }) end
   if memo[p] == nil then memo[p] = core.call(p.fget, { self, n = 1 }) end
   return memo[p]

@@ -13,14 +13,8 @@ import dataclasses
 import torch
 
 # Parts of a config that are configs of their own even when nothing says so.
-PARTS = (
-    "text_config",
-    "llm_config",
-    "language_config",
-    "thinker_config",
-    "vision_config",
-    "audio_config",
-)
+MEDIA = ("vision_config", "audio_config")
+PARTS = ("text_config", "llm_config", "language_config", "thinker_config", *MEDIA)
 
 
 class PretrainedConfig:
@@ -117,6 +111,10 @@ class PretrainedConfig:
         return fields
 
 
+class MediaConfig(PretrainedConfig):
+    """A part for pictures or sound whose class is not known: what it lacks is unknown."""
+
+
 def declare(cls):
     """A class whose fields are declared: given values and defaults first, then what the class works out."""
     cls = dataclasses.dataclass(cls, kw_only=True)
@@ -141,7 +139,8 @@ def part_class(config, name, part):
     declared = getattr(declared, "config_class", declared)
     if isinstance(declared, type) and issubclass(declared, PretrainedConfig):
         return declared
-    return class_of_model_type(part.get("model_type")) or PretrainedConfig
+    known = class_of_model_type(part.get("model_type"))
+    return known or (MediaConfig if name in MEDIA else PretrainedConfig)
 
 
 def make_parts(config):
@@ -203,8 +202,10 @@ function M.class(world, class_of_model_type, on_missing)
   world:set(module, "class_of_model_type", by_type)
   local class = world:get(module, "PretrainedConfig")
   -- A field that is not there may be known under another name.
+  local media = world:get(module, "MediaConfig")
   local function missing(args)
     local config, name = args[1], args[2]
+    if config.cls == media then return python.unknown(python.value(name)) end
     local other = world:call_method(world:get(config, "attribute_map"), "get", { name })
     if not python.is_none(other) then return world:get(config, python.value(other)) end
     return world:raise("AttributeError", on_missing(name))
