@@ -153,6 +153,9 @@ for i, outcome in ipairs(outcomes) do
   end
   print(("%s (%s): %d of %d"):format(models[i], outcome.job.name, #definitions - #missing, #definitions))
   if outcome.message then print("  " .. outcome.message) end
+  for _, warning in ipairs(outcome.report and outcome.report.warnings or {}) do
+    print("  " .. warning)
+  end
   for _, line in ipairs(outcome.report and missing or {}) do
     print(line)
   end

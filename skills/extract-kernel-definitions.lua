@@ -502,6 +502,9 @@ local function show_all(outcomes, skipped, plan, ctx, seconds)
   ctx.say("%d models, %d different definitions, %.1f s", #outcomes, different, seconds)
   for _, outcome in ipairs(outcomes) do
     if outcome.message then ctx.warn("%s: %s", outcome.job.name, outcome.message) end
+    for _, warning in ipairs(outcome.report and outcome.report.warnings or {}) do
+      ctx.warn("%s: %s", outcome.job.name, warning)
+    end
   end
   for _, entry in ipairs(skipped) do
     ctx.warn("%s: %s", entry.config, entry.why)

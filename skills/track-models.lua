@@ -381,6 +381,9 @@ function skill.run(args, ctx)
   for i, model in ipairs(models) do
     list[i] = model_json(model, index)
     if model.message then ctx.warn("%s: %s", model.tag, model.message) end
+    for _, warning in ipairs(model.report and model.report.warnings or {}) do
+      ctx.warn("%s: %s", model.tag, warning)
+    end
   end
   for _, bad in ipairs(traceset.errors(set)) do
     ctx.warn("%s", bad.message)

@@ -384,6 +384,16 @@ describe("extract-kernel-definitions --all", function()
     assert.is_true(fs.exists(definition("rmsnorm", "rmsnorm_h128")))
   end)
 
+  it("warns of a model whose forward could not be followed", function()
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model { forward = "raise ValueError('no forward')" } })
+    local result = all()
+    assert.equal(0, result.status)
+    assert.matches(
+      "org/Tiny%-1B: forward for prefill could not be followed: ValueError: no forward",
+      result.stderr
+    )
+  end)
+
   it("finds configs in HuggingFace's cache", function()
     local snapshot = "hf/hub/models--org--Tiny-3B/snapshots/0123456789abcdef0123456789abcdef01234567"
     sandbox:write(snapshot .. "/config.json", tiny.CONFIG)
