@@ -158,13 +158,9 @@ local OWN = {
   "feature_dtypes",
 }
 
----What models for several media run their language model by, for a batch that is text only: the tokens' embeddings,
----then the language model.
----@param world hone.python.World
----@param tensor hone.python.Value
----@return string name # of the function that it stands for
----@return hone.python.Value fn
-function M.language_part(world, tensor)
+-- What models for several media run their language model by, for a batch that is text only: the tokens' embeddings,
+-- then the language model.
+local function language_part(world, tensor)
   local function run(args, kwargs)
     local batch, model = args[2] or kwargs.forward_batch, args[3] or kwargs.language_model
     for _, name in ipairs(OWN) do
@@ -174,7 +170,31 @@ function M.language_part(world, tensor)
     kwargs.input_ids, kwargs.forward_batch, kwargs.input_embeds = python.none(), batch, tensor
     return world:call(model, {}, kwargs)
   end
-  return "sglang.srt.managers.mm_utils.general_mm_embed_routine", python.fn("general_mm_embed_routine", run)
+  return python.fn("general_mm_embed_routine", run)
+end
+
+-- The base of models that SGLang takes over from transformers: a torch.nn.Module that keeps its config.
+local function pretrained_model(world)
+  local function keep_config(args, kwargs)
+    world:set(args[1], "config", args[2] or kwargs.config or python.none())
+    return python.none()
+  end
+  local function nothing() return python.none() end
+  local methods = { __init__ = keep_config, post_init = nothing }
+  return python.class("transformers.PreTrainedModel", world.externals["torch.nn.Module"], methods, true)
+end
+
+---What a model's source takes from outside of what is read, and what matters of it.
+---@param world hone.python.World
+---@param tensor hone.python.Value
+---@return table<string, hone.python.Value> externals # by dotted name
+function M.externals(world, tensor)
+  local base = pretrained_model(world)
+  return {
+    ["sglang.srt.managers.mm_utils.general_mm_embed_routine"] = language_part(world, tensor),
+    ["transformers.PreTrainedModel"] = base,
+    ["transformers.modeling_utils.PreTrainedModel"] = base,
+  }
 end
 
 local FORWARD_MODES = { prefill = "EXTEND", decode = "DECODE" }

@@ -54,6 +54,9 @@ class PretrainedConfig:
 
     def __post_init__(self, **fields):
         dtype = fields.pop("torch_dtype", None)
+        declared = hasattr(self, "rope_parameters")
+        if declared:
+            fields = self.convert_rope_params_to_dict(**fields)
         for name, value in fields.items():
             setattr(self, name, value)
         if self.dtype is None:
@@ -61,7 +64,8 @@ class PretrainedConfig:
         if isinstance(self.dtype, str):
             self.dtype = getattr(torch, self.dtype.removeprefix("torch."))
         make_parts(self)
-        gather_rotary(self)
+        if not declared:
+            gather_rotary(self)
 
     def __setattr__(self, name, value):
         object.__setattr__(self, self.attribute_map.get(name, name), value)
@@ -103,12 +107,20 @@ class PretrainedConfig:
         for name, value in fields.items():
             setattr(self, name, value)
 
+    def convert_rope_params_to_dict(self, **fields):
+        """What a class that declares rope_parameters does with the fields that say the same; some do more."""
+        scaling = fields.pop("rope_scaling", None)
+        if scaling:
+            self.rope_parameters = scaling
+        for name in ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings"):
+            if name in fields:
+                setattr(self, name, fields[name])
+        self.standardize_rope_params()
+        return fields
+
     def standardize_rope_params(self):
         gather_rotary(self)
-
-    def convert_rope_params_to_dict(self, **fields):
-        gather_rotary(self)
-        return fields
+        self.rope_scaling = self.rope_parameters
 
 
 class MediaConfig(PretrainedConfig):
