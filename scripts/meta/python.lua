@@ -334,6 +334,11 @@ function World:attributes(v) end
 ---@return hone.python.Value[] none for other values
 function World:list_items(v) end
 
+--- Put other items into a list or tuple, or an instance that is one, in the places of some that it holds.
+---@param v hone.python.Value other values are left alone
+---@param replacements table<hone.python.Value, hone.python.Value> items to what takes their places
+function World:replace_items(v, replacements) end
+
 --- What an object is made of, as a text: two layers of a stack have the same shape when nothing but their index
 --- tells them apart, where it is kept as it is and in names such as "layers.12". Nothing is read of a number
 --- made by `python.tracked`.

@@ -15,7 +15,7 @@ local function is_tracked(v) return v.boxed and rawget(v, "value") == nil end
 
 -- Names such as "model.layers.12.mlp" are the same but for the index.
 local function text_of(text, index)
-  if not index then return text end
+  if not text:find(index, 1, true) then return text end
   return (text:gsub("%f[%w]" .. index .. "%f[%W]", "#"))
 end
 
@@ -46,9 +46,24 @@ local function write_unknown(out, v)
   end
 end
 
--- What a table holds; false for what is only equal to itself.
+-- A function made inside another: its code and the locals that it sees there.
+local function is_closure(v) return v.cls == types["function"] and v.up and v.up.fn and true or false end
+
+local function write_closure(out, v)
+  out[#out + 1] = "code" .. core.id(v.code)
+  local frame = v.up
+  while frame and frame.fn do
+    for slot = 1, frame.code.slots or 0 do
+      write(out, frame[slot])
+    end
+    frame = frame.up
+  end
+end
+
 local function write_table(out, v)
-  if v.cls == types.method then
+  if is_closure(v) then
+    write_closure(out, v)
+  elseif v.cls == types.method then
     write(out, v.func)
     write(out, v.self)
   elseif v.vals then
@@ -61,6 +76,7 @@ end
 
 local function is_only_itself(v)
   if v.mro or v == core.None or v.cls.singleton then return true end
+  if is_closure(v) then return false end
   return not (v.attrs and v.names or v.n or v.vals or v.cls == types.method)
 end
 

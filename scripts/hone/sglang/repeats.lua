@@ -2,11 +2,10 @@
 --
 -- A stack of decoder layers is one constructor called with 0, 1, 2, ... When nothing reads that index while a
 -- layer is built (it is stored, not compared, calculated with or looked up by), every layer comes out the
--- same, and one object stands for all those in the middle. When something does, every layer is built, and those of
--- the same shape are one object. The first two and the last are always objects of their own, since what surrounds
--- them may differ. If the index of one that stands for others is read later, when forward runs, or if the layers
--- that were alike when they were built are not when the whole stack is (each takes its place among its neighbours
--- then), the walk is done again without this.
+-- same, and one object stands for all those in the middle. When something does, every layer is built, and once the
+-- whole model is, those of the same shape become one object. The first two and the last are always objects of their
+-- own, since what surrounds them may differ. If the index of one that stands for others is read later, when forward
+-- runs, the walk is done again without this.
 --
 -- An object that stands for others runs until what it is given and what it gives is what it was the time before.
 local python = require "hone.python"
@@ -23,7 +22,7 @@ Repeats.__index = Repeats
 
 ---@return table repeats # spoilt: the index of a layer that stands for others has been read
 function M.new()
-  return setmetatable({ reads = 0, shared = {}, replaced = {}, runs = {}, spoilt = false }, Repeats)
+  return setmetatable({ reads = 0, stacks = {}, shared = {}, runs = {}, spoilt = false }, Repeats)
 end
 
 -- ---- building ----------------------------------------------------------------------------------------
@@ -47,10 +46,11 @@ function Repeats:share(owner)
   self.spoilt = self.spoilt or owner.read_later or false
 end
 
--- The constructor with what it needs to be called once for layers that are alike.
+-- The constructor with what it needs to be called once for layers that cannot differ.
 function Repeats:wrap(world, layer_fn, count)
   local standing
-  local alike, before = {}, {}
+  local stack = {}
+  self.stacks[#self.stacks + 1] = stack
   return python.fn("layer_fn", function(_, kwargs)
     local index = python.number(kwargs.idx)
     local is_middle = index and FIRST_OF_THE_MIDDLE <= index and index < count - 1
@@ -58,44 +58,46 @@ function Repeats:wrap(world, layer_fn, count)
       self:share(standing)
       return standing.layer
     end
-    local owner, reads = { building = true, index = index }, self.reads
+    local owner, reads = { building = true, index = index, is_middle = is_middle }, self.reads
     local tracked = index and self:tracked(index, owner) or kwargs.idx
     owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = kwargs.prefix }))
     owner.building = false
-    self.first = self.first or owner
-    if is_middle and self.reads == reads and self.reads == 0 then
-      standing = owner
-    elseif index and 0 < index and index < count - 1 then
-      local shape = world:shape(owner.layer, index, before)
-      local same = is_middle and shape and alike[shape]
-      if same then
-        self:share(same)
-        table.insert(self.replaced, { layer = owner.layer, index = index, by = same })
-        return same.layer
-      end
-      if shape then alike[shape] = owner end
-    end
+    stack[#stack + 1] = owner
+    if is_middle and self.reads == reads and self.reads == 0 then standing = owner end
     return owner.layer
   end)
 end
 
--- The shape of a layer, what `known` holds left aside.
-local function shape_beside(world, layer, index, known)
-  return world:shape(layer, index, setmetatable({}, { __index = known }))
+-- The layers of a stack that others of the same shape stand for: { [layer] = that other }. What the first layer holds
+-- is the same for all.
+function Repeats:alike(world, stack)
+  local known, by_shape, stand_in = {}, {}, {}
+  for _, owner in ipairs(stack) do
+    if not owner.is_middle then
+      if not next(known) and owner.index then world:shape(owner.layer, owner.index, known) end
+    else
+      local shape = world:shape(owner.layer, owner.index, setmetatable({}, { __index = known }))
+      local same = shape and by_shape[shape]
+      if same then
+        self:share(same)
+        stand_in[owner.layer] = same.layer
+      elseif shape then
+        by_shape[shape] = owner
+      end
+    end
+  end
+  return stand_in
 end
 
----Look, once the model is built and nothing is done with it yet, whether the layers that were alike still are.
+---Make layers that are alike one object, once the model is built and nothing is done with it yet: each has its place
+---among its neighbours by then.
 ---@param world hone.python.World
-function Repeats:verify(world)
-  if #self.replaced == 0 then return end
-  local known, shapes = {}, {}
-  world:shape(self.first.layer, self.first.index, known)
-  for _, replaced in ipairs(self.replaced) do
-    local by = replaced.by
-    if not shapes[by] then shapes[by] = shape_beside(world, by.layer, by.index, known) or "" end
-    if shape_beside(world, replaced.layer, replaced.index, known) ~= shapes[by] then
-      self.spoilt = true
-      return
+---@param modules table<hone.python.Value, any> # all modules of the model, lists of layers among them
+function Repeats:settle(world, modules)
+  for _, stack in ipairs(self.stacks) do
+    local stand_in = self:alike(world, stack)
+    for module in pairs(next(stand_in) and modules or {}) do
+      world:replace_items(module, stand_in)
     end
   end
 end

@@ -73,6 +73,7 @@ local CHOSEN = {
 -- Settings whose None means off. The server may turn a fusion of the norm with the all-reduce on by itself; the
 -- norm is the same kernel then.
 local OFF = {
+  cuda_graph_config = true,
   decode_attention_backend = true,
   deepep_config = true,
   enable_lora = true,
@@ -180,6 +181,34 @@ local function made(args, kwargs)
   return tensor
 end
 
+-- Each dtype is one object, so that sources can compare them: torch's names, those that stand for the same together.
+local DTYPES = {
+  { "float64", "double" },
+  { "float32", "float" },
+  { "float16", "half" },
+  { "bfloat16" },
+  { "float8_e4m3fn" },
+  { "float8_e4m3fnuz" },
+  { "float8_e5m2" },
+  { "float8_e8m0fnu" },
+  { "uint8" },
+  { "int8" },
+  { "int16", "short" },
+  { "int32", "int" },
+  { "int64", "long" },
+  { "bool" },
+}
+
+local function add_dtypes(externals)
+  local class = python.class("torch.dtype", nil, nil, true)
+  for _, names in ipairs(DTYPES) do
+    local dtype = python.instance(class)
+    for _, name in ipairs(names) do
+      externals["torch." .. name] = dtype
+    end
+  end
+end
+
 ---What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
@@ -193,11 +222,15 @@ function M.externals(tensors)
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
     ["torch.version.cuda"] = "13.0",
+    ["torch.version.hip"] = python.none(),
+    ["torch.xpu.is_available"] = answer("is_available", false),
+    ["torch.hpu.is_available"] = answer("is_available", false),
     ["triton.jit"] = python.fn("jit", triton_jit),
   }
   for _, name in ipairs(MAKERS) do
     externals["torch." .. name] = python.fn(name, made)
   end
+  add_dtypes(externals)
   return externals
 end
 
@@ -241,6 +274,7 @@ function M.overrides(package, parallel, files, chosen)
   for _, module in ipairs { "sglang.srt.utils.", "sglang.srt.utils.common." } do
     known[module .. "is_flashinfer_available"] = constant(true)
     known[module .. "get_device_sm"] = constant(90)
+    known[module .. "get_device_capability"] = constant(python.tuple { 9, 0 })
     for _, name in ipairs(PLATFORMS) do
       known[module .. "is_" .. name] = constant(name == "cuda")
     end

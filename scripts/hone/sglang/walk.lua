@@ -460,6 +460,36 @@ local function pause_collector()
   return setmetatable({}, { __close = function() collectgarbage("restart") end })
 end
 
+-- The world in which a model's source is evaluated, and the folder of transformers' sources in it.
+local function open_world(walk, options)
+  local classes, runtime = require "hone.sglang.config_classes", require "hone.sglang.runtime"
+  local transformers, message = classes.transformers(options.transformers)
+  if message then return nil, message end
+  local packages, opaque = classes.packages(transformers)
+  packages.sglang = options.package
+  table.move(runtime.OPAQUE, 1, #runtime.OPAQUE, #opaque + 1, opaque)
+  local tensors
+  walk.tensor, tensors = inputs.tensor()
+  local world = python.abstract {
+    packages = packages,
+    opaque = opaque,
+    externals = runtime.externals(tensors),
+    overrides = walk:overrides(),
+  }
+  for name, value in pairs(inputs.externals(world, walk.tensor)) do
+    world.externals[name] = value
+  end
+  return world, transformers
+end
+
+-- The model's class.
+local function class_of(world, model)
+  local module, message = world:import(model.module)
+  local class = module and world:get(module, model.class)
+  if class then return class end
+  return nil, message or ("no class %s in %s"):format(model.class, model.module)
+end
+
 -- One walk; with `repeats`, layers that do not differ are one object.
 local function attempt(options, repeats)
   local walk = setmetatable({
@@ -471,39 +501,17 @@ local function attempt(options, repeats)
     calls = 0,
     files = {},
   }, Walk)
-  local tensors
-  walk.tensor, tensors = inputs.tensor()
-  local transformers, message = require("hone.sglang.config_classes").transformers(options.transformers)
-  if message then return nil, message end
-  local packages, opaque = require("hone.sglang.config_classes").packages(transformers)
-  packages.sglang = options.package
-  table.move(
-    require("hone.sglang.runtime").OPAQUE,
-    1,
-    #require("hone.sglang.runtime").OPAQUE,
-    #opaque + 1,
-    opaque
-  )
-  local world = python.abstract {
-    packages = packages,
-    opaque = opaque,
-    externals = require("hone.sglang.runtime").externals(tensors),
-    overrides = walk:overrides(),
-  }
+  local world, transformers = open_world(walk, options)
+  if not world then return nil, transformers end
   walk.world = world
-  local name, language_part = inputs.language_part(world, walk.tensor)
-  world.externals[name] = language_part
   walk:hook()
 
-  local module
-  module, message = world:import(options.model.module)
-  local class = module and world:get(module, options.model.class)
-  if not class then
-    return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
-  end
-  local config, model, exception
-  config, message, exception =
+  -- The config's class first: it sets up what the model's source imports from transformers.
+  local model
+  local config, message, exception =
     inputs.config(world, options.config, { package = options.package, transformers = transformers })
+  local class, why = class_of(world, options.model)
+  if not class then return nil, why end
   if config then
     walk.config = not options.config.open and config or nil
     require("hone.sglang.runtime").start(world, config, walk.chosen)
@@ -518,7 +526,7 @@ local function attempt(options, repeats)
       ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
   end
 
-  if repeats then repeats:verify(world) end
+  if repeats then repeats:settle(world, walk.layers) end
   if repeats and repeats.spoilt then return nil end
 
   -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
