@@ -31,6 +31,14 @@ local SOURCES = {
     url = "https://github.com/sgl-project/sgl-cookbook.git",
     on_request = true,
   },
+  {
+    name = "transformers",
+    flag = "transformers",
+    package = "transformers",
+    inside = "src",
+    url = "https://github.com/huggingface/transformers.git",
+    on_request = true,
+  },
 }
 
 local skill = {
@@ -43,12 +51,13 @@ origin is left as it is, and the skill says so. Files kept in git-lfs stay point
 What was brought is written to repos_config.json in the target folder. Other skills find that file by
 themselves: in the current folder, in ./repos, or in a folder above.
 
-With --source pypi the sources of SGLang and FlashInfer come from their published packages instead, through
-`python3 -m pip`, for sites that reach a package index but not GitHub. The folders look as in git. The dataset
-has no package; it is left out.
+With --source pypi the sources of SGLang, FlashInfer and transformers come from their published packages instead,
+through `python3 -m pip`, for sites that reach a package index but not GitHub. The folders look as in git. The
+dataset and sgl-cookbook have no package.
 
-sgl-cookbook, SGLang's guide to serving models, is brought when --repos names it: extract-kernel-definitions then
-takes the parallel sizes from it.
+Two more are brought when --repos names them. sgl-cookbook is SGLang's guide to serving models: parallel sizes are
+taken from it. transformers has the config classes of many models, and with them the values of fields that a
+config.json leaves out.
 
 Private mirrors: put user and token into the URL, or use git's own credential helpers. They are never printed
 or stored.]],
@@ -62,8 +71,8 @@ or stored.]],
     {
       name = "repos",
       type = "list",
-      choices = { "sglang", "flashinfer", "flashinfer-trace", "sgl-cookbook" },
-      help = "which to bring; all of them but sgl-cookbook when absent",
+      choices = { "sglang", "flashinfer", "flashinfer-trace", "sgl-cookbook", "transformers" },
+      help = "which to bring; the first three when absent",
     },
     {
       name = "source",
@@ -76,6 +85,12 @@ or stored.]],
     { name = "flashinfer_branch", type = "string", default = "main", help = "branch or tag of FlashInfer" },
     { name = "trace_branch", type = "string", default = "main", help = "branch or tag of flashinfer-trace" },
     { name = "cookbook_branch", type = "string", default = "main", help = "branch or tag of sgl-cookbook" },
+    {
+      name = "transformers_branch",
+      type = "string",
+      default = "main",
+      help = "branch or tag of transformers",
+    },
     { name = "sglang_url", type = "string", default = SOURCES[1].url, help = "where SGLang is cloned from" },
     {
       name = "flashinfer_url",
@@ -94,6 +109,12 @@ or stored.]],
       type = "string",
       default = SOURCES[4].url,
       help = "where sgl-cookbook is cloned from",
+    },
+    {
+      name = "transformers_url",
+      type = "string",
+      default = SOURCES[5].url,
+      help = "where transformers is cloned from",
     },
     {
       name = "depth",
@@ -126,6 +147,11 @@ or stored.]],
       type = "string",
       help = "with --source pypi: the version; the newest when absent",
     },
+    {
+      name = "transformers_version",
+      type = "string",
+      help = "with --source pypi: the version; the newest when absent",
+    },
   },
   outputs = {
     {
@@ -134,7 +160,7 @@ or stored.]],
         .. "commit, date and source; for a package version, archive and sha256",
     },
     {
-      name = "sglang, flashinfer, flashinfer-trace, sgl-cookbook",
+      name = "sglang, flashinfer, flashinfer-trace, sgl-cookbook, transformers",
       help = "the repositories, in the target folder",
     },
   },
