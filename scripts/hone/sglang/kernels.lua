@@ -111,6 +111,31 @@ local function is_composite(layer, layers)
   return false
 end
 
+-- The parts of a model by path in which layers are known, and those in which one has run: { known, awake }.
+local function parts_of(layers, known)
+  local parts = { known = {}, awake = {} }
+  for _, layer in ipairs(layers) do
+    if about(layer, known) then
+      for last in layer.path:gmatch "()%." do
+        local part = layer.path:sub(1, last - 1)
+        parts.known[part] = true
+        parts.awake[part] = parts.awake[part] or #layer.called > 0
+      end
+    end
+  end
+  return parts
+end
+
+-- Whether a layer that nobody knows belongs to a part of the model that has not run, as a vision tower does when the
+-- batch is text.
+local function is_asleep(layer, parts)
+  for last in layer.path:gmatch "()%." do
+    local part = layer.path:sub(1, last - 1)
+    if parts.known[part] and not parts.awake[part] then return true end
+  end
+  return false
+end
+
 -- Layers of torch that compute nothing.
 local IDLE = { Identity = true, Dropout = true, ModuleList = true, ModuleDict = true, Sequential = true }
 
@@ -119,7 +144,9 @@ local function is_idle(layer)
   return class_name(layer) == "PPMissingLayer"
 end
 
-function Found:add_layer(layer, settings, known, layers)
+local UNUSED = "built, and not run"
+
+function Found:add_layer(layer, settings, known, layers, parts)
   layer.kernels = {}
   local op_types = require("hone.sglang.layers").op_types(layer.mro)
   -- A model's own class that multiplies by a weight of its own, such as a gate.
@@ -130,7 +157,7 @@ function Found:add_layer(layer, settings, known, layers)
   if note and #layer.called == 0 and layer:is_reshaped() then
     add_remark(self.noted, layer, "holds the weight of another kernel")
   elseif note and #layer.called == 0 then
-    add_remark(self.unused, layer, "built, and not run")
+    add_remark(self.unused, layer, UNUSED)
   elseif #op_types > 0 then
     for _, op in ipairs(op_types) do
       layer.consulted = {}
@@ -143,7 +170,12 @@ function Found:add_layer(layer, settings, known, layers)
   elseif note and note.note then
     add_remark(self.noted, layer, note.note)
   elseif note or not is_composite(layer, layers) and not is_idle(layer) then
-    add_remark(self.review, layer, "no op type knows this layer")
+    local asleep = not note and is_asleep(layer, parts)
+    add_remark(
+      asleep and self.unused or self.review,
+      layer,
+      asleep and UNUSED or "no op type knows this layer"
+    )
   end
 end
 
@@ -161,8 +193,9 @@ function M.collect(walked, settings)
   local found = { kernels = {}, by_identity = {}, noted = {}, review = {}, unused = {} }
   setmetatable(found, Found)
   local known = require("hone.sglang.layers").known()
+  local parts = parts_of(walked.layers, known)
   for _, layer in ipairs(walked.layers) do
-    found:add_layer(layer, settings, known, walked.layers)
+    found:add_layer(layer, settings, known, walked.layers, parts)
   end
   return { kernels = found.kernels, noted = found.noted, review = found.review, unused = found.unused }
 end
