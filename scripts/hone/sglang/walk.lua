@@ -490,14 +490,17 @@ local function class_of(world, model)
   return nil, message or ("no class %s in %s"):format(model.class, model.module)
 end
 
--- The world in which a model's source is evaluated, and the folder of transformers' sources in it.
-local function open_world(walk, options)
-  local classes, runtime = require "hone.sglang.config_classes", require "hone.sglang.runtime"
-  local transformers, message = classes.transformers(options.transformers)
-  if message then return nil, message end
-  local packages, opaque = classes.packages(transformers)
-  packages.sglang = options.package
-  table.move(runtime.OPAQUE, 1, #runtime.OPAQUE, #opaque + 1, opaque)
+-- One walk; with `repeats`, layers that do not differ are one object.
+local function attempt(options, repeats)
+  local walk = setmetatable({
+    package = options.package,
+    parallel = { tp = options.tp, ep = options.ep },
+    repeats = repeats,
+    chosen = {},
+    layers = {},
+    calls = 0,
+    files = {},
+  }, Walk)
   local world, transformers = open_world(walk, options)
   if not world then return nil, transformers end
   walk.world = world
