@@ -118,7 +118,8 @@ end
 
 local function billions(count)
   if count >= 1e12 then return ("%.2fT"):format(count / 1e12) end
-  return count >= 1e9 and ("%.1fB"):format(count / 1e9) or ("%.0fM"):format(count / 1e6)
+  if count >= 1e9 then return ("%.1fB"):format(count / 1e9) end
+  return count >= 1e6 and ("%.0fM"):format(count / 1e6) or tostring(count)
 end
 
 -- "GQA with 32 query and 8 key-value heads", "MLA with 128 heads".
