@@ -149,6 +149,12 @@ describe("hone.sglang.walk", function()
     assert.same(expected, map.decode1.params)
     assert.equal("mla_paged", map.decode1.op_type)
     assert.same({}, found.review)
+    -- With a single head of queries the rotary part of the keys, which comes apart, shows it.
+    _, found = walked { attention = ", v_head_dim=6", given = ", k_rope=x", tp = 8 }
+    assert.equal(1, by_variant(found).decode1.params.num_qo_heads)
+    _, found = walked { attention = ", v_head_dim=6", tp = 8 }
+    assert.equal("mla_ragged", by_variant(found).prefill_causal.op_type)
+    assert.is_nil(by_variant(found).decode1)
   end)
 
   it("takes attention that is told where to look for sparse attention", function()
@@ -157,14 +163,17 @@ describe("hone.sglang.walk", function()
     assert.matches("how many tokens its indexer picks is not known", found.review[1].why, 1, true)
   end)
 
-  it("takes attention with as many heads of keys as of queries for latent attention before absorption", function()
-    local multi_head = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
-    local _, found = walked { config = multi_head, attention = ", v_head_dim=4" }
-    local kernel = by_variant(found).prefill_causal
-    assert.equal("mla_ragged", kernel.op_type)
-    assert.same({ num_qo_heads = 8, qk_dim = 8, vo_dim = 4 }, kernel.params)
-    assert.same({}, found.review)
-  end)
+  it(
+    "takes attention with as many heads of keys as of queries for latent attention before absorption",
+    function()
+      local multi_head = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
+      local _, found = walked { config = multi_head, attention = ", v_head_dim=4" }
+      local kernel = by_variant(found).prefill_causal
+      assert.equal("mla_ragged", kernel.op_type)
+      assert.same({ num_qo_heads = 8, qk_dim = 8, vo_dim = 4 }, kernel.params)
+      assert.same({}, found.review)
+    end
+  )
 
   it("takes a class of the model's own that multiplies by a matrix of its own for a linear layer", function()
     local gate = [[
@@ -178,7 +187,8 @@ class Gate(nn.Module):
         return torch.nn.functional.linear(x, self.weight)
 
 ]]
-    local _, found = walked { before = gate, init = "self.gate = Gate(24, config.hidden_size)", layer = "self.gate(x)" }
+    local _, found =
+      walked { before = gate, init = "self.gate = Gate(24, config.hidden_size)", layer = "self.gate(x)" }
     local gemm
     for _, kernel in ipairs(found.kernels) do
       if kernel.params.N == 24 then gemm = kernel end

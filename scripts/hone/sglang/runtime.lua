@@ -62,9 +62,20 @@ end
 
 -- ---- the server's settings -----------------------------------------------------------------------
 
--- Settings that the server chooses for itself, and our choice.
+-- Without CUDA graphs every layer runs by itself.
+local function eager()
+  local phase = python.object {
+    name = "PhaseConfig",
+    open = true,
+    fields = { backend = "disabled", tc_compiler = "eager" },
+  }
+  return python.object { name = "CudaGraphConfig", open = true, fields = { prefill = phase, decode = phase } }
+end
+
+-- Settings that the server chooses for itself, and our choice; a function makes it.
 local CHOSEN = {
   attention_backend = "flashinfer", -- whose kernels the definitions describe
+  cuda_graph_config = eager,
   deepep_mode = "auto", -- decided by each batch
   moe_runner_backend = "auto", -- decided where experts are built
   boundary_reduction = "ar", -- sums over ranks are all-reduced where they arise: the same kernels as any other way
@@ -73,7 +84,6 @@ local CHOSEN = {
 -- Settings whose None means off. The server may turn a fusion of the norm with the all-reduce on by itself; the
 -- norm is the same kernel then.
 local OFF = {
-  cuda_graph_config = true,
   decode_attention_backend = true,
   deepep_config = true,
   enable_lora = true,
@@ -118,6 +128,7 @@ local function settings_object(package, sizes, files, chosen)
     if value == settings.NONE and OFF[name] then return python.none() end
     if value == settings.NONE or value == "auto" then
       local choice = chosen[name] or CHOSEN[name]
+      if type(choice) == "function" then return choice() end
       if choice then return choice end
     end
     if value == nil and (name:find("^enable_") or name:find("^disable_") or name:find("_enabled$")) then
