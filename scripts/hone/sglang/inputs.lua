@@ -217,13 +217,18 @@ local OFF = {
 ---@param world hone.python.World
 ---@param mode "prefill"|"decode"
 ---@param input_ids hone.python.Value
-function M.forward_batch(world, mode, input_ids)
+---@param drafts boolean? # for a head that drafts tokens: it is given the hidden states of the model it drafts for
+function M.forward_batch(world, mode, input_ids, drafts)
   local module = world:import(BATCH_MODULE)
   local modes = module and world:get(module, "ForwardMode")
   local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
   local fields = { forward_mode = forward_mode, input_ids = input_ids }
   for name, value in pairs(OFF) do
     fields[name] = value
+  end
+  if drafts then
+    local hidden_states = { hidden_states = input_ids }
+    fields.spec_info = python.object { name = "SpecInput", open = true, fields = hidden_states }
   end
   return python.object { name = "ForwardBatch", open = true, fields = fields }
 end

@@ -88,6 +88,20 @@ function M.implementing(package, architecture)
   return found
 end
 
+---The causal language model of a model type: "MistralForCausalLM" for mistral.
+---@param package string
+---@param model_type string
+---@return string? module
+---@return string? class
+function M.causal_model(package, model_type)
+  local wanted = model_type:gsub("[_%-.]", ""):lower() .. "forcausallm"
+  for _, name in ipairs(M.models(package) or {}) do
+    for _, class in ipairs(M.entry_classes(package, name) or {}) do
+      if class:lower() == wanted then return "sglang.srt.models." .. name, class end
+    end
+  end
+end
+
 local function normalised(name) return (name:lower():gsub("[%-%.]", "_")) end
 
 local function unknown_model(name, names)
@@ -104,13 +118,19 @@ end
 
 local function akin(name, other) return begins(name, other) or begins(other, name) end
 
--- The class that a file offers for one of the architectures; the classes that it has.
+-- The class that a file offers for one of the architectures, or for a head that drafts for it (NextN, MTP), whose
+-- name goes on from the model's; the classes that it has.
 local function offered(package, name, architectures)
   local classes = M.entry_classes(package, name) or {}
   if #architectures == 0 then return classes[1], classes end
   for _, architecture in ipairs(architectures) do
     for _, class in ipairs(classes) do
       if class == architecture then return class, classes end
+    end
+  end
+  for _, architecture in ipairs(architectures) do
+    for _, class in ipairs(classes) do
+      if class:sub(1, #architecture) == architecture then return class, classes end
     end
   end
   return nil, classes

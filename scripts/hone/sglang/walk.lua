@@ -330,6 +330,17 @@ function Walk:hand_on()
   end
 end
 
+-- The class of a wrapper's language model, which SGLang looks up by transformers' names: SGLang's own class for that
+-- type of model. For pictures and sound nothing is built.
+function Walk:language_model_class()
+  return function(_, args)
+    local sources = require "hone.sglang.sources"
+    local model_type = python.value(self.world:get(args[2], "model_type"))
+    local module, name = sources.causal_model(self.package, model_type)
+    return module and self.world:get(assert(self.world:import(module)), name) or python.unknown "media model"
+  end
+end
+
 -- Layers that the backend of attention runs by their forward.
 local RUN_BY_BACKEND = "%.MambaMixer2%.forward$"
 
@@ -349,6 +360,7 @@ function Walk:overrides()
     __index = function(_, qualname)
       if builders[qualname] and self.repeats then return self.repeats:override() end
       if HANDED_ON[qualname] then return self:hand_on() end
+      if qualname:find "%._get_sgl_model_cls$" then return self:language_model_class() end
       if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
       local returns = other_forward(qualname)
       if returns then
@@ -418,7 +430,7 @@ end
 
 function Walk:run_forward(model, mode)
   self.mode = mode
-  local batch = inputs.forward_batch(self.world, mode, self.tensor)
+  local batch = inputs.forward_batch(self.world, mode, self.tensor, self.drafts)
   local backend = require("hone.sglang.hybrid").backend(self.world, self.ordered, mode)
   if backend then require("hone.sglang.runtime").set_backend(self.world, backend) end
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
@@ -437,13 +449,19 @@ local function failed_assertion(place)
   end
 end
 
+-- What may help when the config lacks a field: the class that works it out.
+local WITHOUT_TRANSFORMERS = "; transformers' config class may fill it in "
+  .. "(hone clone-repos --repos transformers, or HONE_TRANSFORMERS)"
+
 -- Why the model could not be constructed, in one line.
-local function refusal(message, exception)
+local function refusal(message, exception, transformers)
   local condition = message:find("^AssertionError at ") and failed_assertion(exception and exception.stack[1])
   if condition then
     return message:gsub("^AssertionError", ("its source asserts %s"):format(condition:gsub("%%", "%%%%")), 1)
   end
-  return (message:gsub("^AttributeError: config ", "config "))
+  local missing = message:match("^AttributeError: (config .*)$")
+  if missing then return missing .. (transformers and "" or WITHOUT_TRANSFORMERS) end
+  return message
 end
 
 ---@class hone.sglang.Walked
@@ -490,6 +508,11 @@ local function class_of(world, model)
   return nil, message or ("no class %s in %s"):format(model.class, model.module)
 end
 
+-- A head that drafts tokens for a model to verify, by SGLang's names for them.
+local function is_draft_head(class)
+  return (class:find "NextN$" or class:find "MTP$" or class:find "Eagle%d*$" or class:find "^Eagle") ~= nil
+end
+
 -- One walk; with `repeats`, layers that do not differ are one object.
 local function attempt(options, repeats)
   local walk = setmetatable({
@@ -513,17 +536,22 @@ local function attempt(options, repeats)
   local class, why = class_of(world, options.model)
   if not class then return nil, why end
   if config then
+    walk.drafts = is_draft_head(options.model.class)
     walk.config = not options.config.open and config or nil
     require("hone.sglang.runtime").start(world, config, walk.chosen)
     local quantized
     local quantization = require "hone.sglang.quantization"
-    quantized, walk.unquantized = quantization.object(world, options.package, options.config.data)
+    quantized, walk.unquantized = quantization.object(world, options.package, options.config.data, class)
     model, message, exception = world:call(class, {}, { config = config, quant_config = quantized })
   end
   if not model then
     local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
     return nil,
-      ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
+      ("cannot construct %s%s: %s"):format(
+        options.model.class,
+        parallel,
+        refusal(message, exception, transformers)
+      )
   end
 
   if repeats then repeats:settle(world, walk.layers) end
