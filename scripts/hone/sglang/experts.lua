@@ -41,30 +41,31 @@ end
 
 -- ---- routing -----------------------------------------------------------------------------------------
 
--- Grouped routing of DeepSeek V3: a sigmoid, a bias for the choice, groups by their two best.
-local function grouped(topk)
-  local groups, kept = topk:integer "num_expert_group", topk:integer "topk_group"
-  if not topk:flag "use_grouped_topk" then
-    groups, kept = 1, 1
-  end
+-- Routing of DeepSeek V3: a sigmoid, a bias for the choice, groups by their two best. One group is no grouping.
+local function by_sigmoid(topk, groups, kept)
   if not (groups and kept) then return nil, "the groups of its experts are not known" end
-  if not topk:flag "renormalize" then
-    return nil, "it does not renormalise the sigmoids of the chosen experts"
-  end
+  if not topk:flag "renormalize" then return nil, "it does not renormalise the sigmoids of the chosen experts" end
   return "ds", { n_group = groups, topk_group = kept }
 end
 
 local function by_softmax(topk)
-  if topk:flag "use_grouped_topk" and topk:integer "num_expert_group" ~= 1 then
-    return nil, "its groups of experts are chosen by a softmax, which no kernel of FlashInfer does"
-  end
   if topk:given "correction_bias" then
     return nil, "a bias is added to its softmax, which no kernel of FlashInfer does"
   end
   return topk:flag "renormalize" and "renorm" or "default", {}
 end
 
----How experts are chosen: the name of a routing in `hone.ops.moe`, and its parameters.
+-- How the scores of experts are made, and what follows from it.
+local function by_scores(topk)
+  local scoring = topk:text "scoring_func"
+  if scoring == "sigmoid" then return by_sigmoid(topk, 1, 1) end
+  if scoring == "softmax" then return by_softmax(topk) end
+  local why = "its experts are scored by %s, which no kernel of FlashInfer does"
+  return nil, why:format(scoring or "an unknown function")
+end
+
+---How experts are chosen: the name of a routing in `hone.ops.moe`, and its parameters. With groups and a bias TopK
+---takes sigmoids, whatever it is told to; with groups alone, it chooses them by their best expert.
 ---@param experts hone.sglang.Layer
 ---@return "renorm"|"default"|"ds"|"llama4"|nil way
 ---@return table|string params # or why it is none of these
@@ -78,13 +79,11 @@ function M.routing(experts)
     if top_k == 1 and experts:flag "apply_router_weight_on_input" then return "llama4", {} end
     return nil, "its routing is a function of the model's own"
   end
-  local scoring = topk:text "scoring_func"
-  if scoring == "sigmoid" then return grouped(topk) end
-  if scoring == "softmax" then return by_softmax(topk) end
-  return nil,
-    ("its experts are scored by %s, which no kernel of FlashInfer does"):format(
-      scoring or "an unknown function"
-    )
+  if not topk:flag "use_grouped_topk" then return by_scores(topk) end
+  local groups = topk:integer "num_expert_group"
+  if topk:given "correction_bias" then return by_sigmoid(topk, groups, topk:integer "topk_group") end
+  if groups == 1 then return by_scores(topk) end
+  return nil, "its groups of experts are chosen by the best of each, which no kernel of FlashInfer does"
 end
 
 -- ---- formats of the weights --------------------------------------------------------------------------

@@ -6,6 +6,8 @@ local M = {}
 
 local MODULE, FILE = "sglang.srt.layers.quantization", "srt/layers/quantization/__init__.py"
 
+local PACKED = "packed_modules_mapping"
+
 -- Methods of ModelOpt, which names itself and its algorithm: { pattern of quant_algo, SGLang's method }.
 local MODELOPT = {
   { "MIXED", "modelopt_mixed" },
@@ -55,9 +57,10 @@ end
 ---@param world hone.python.World
 ---@param package string # SGLang's package folder
 ---@param data table # of a config
+---@param model hone.python.Value # the model's class, which says which modules it packs into one
 ---@return hone.python.Value? quant_config # nil when the weights are not quantized, or SGLang does not know how
 ---@return string? message # in the latter case
-function M.object(world, package, data)
+function M.object(world, package, data, model)
   local method, about = M.method(data)
   if not method then return nil end
   local failed = ("the weights are quantized by %s, which is not followed: %%s"):format(method)
@@ -72,7 +75,10 @@ function M.object(world, package, data)
     from_config, message = world:get(class, "from_config")
   end
   if from_config then
-    object, message = world:call(from_config, { python.from_lua(about) })
+    local stated_config = python.from_lua(about)
+    local packed = world:has(model, PACKED) and world:get(model, PACKED) or python.from_lua(json.object())
+    world:call_method(stated_config, "setdefault", { PACKED, packed })
+    object, message = world:call(from_config, { stated_config })
   end
   if not object then return nil, failed:format(message) end
   return object
