@@ -88,6 +88,48 @@ describe("examples", function()
     assert.matches("nowhere", result.stderr, 1, true)
   end)
 
+  describe("add-model.yml", function()
+    local fs = require "hone.fs"
+    local workflow = require("lyaml").load(assert(fs.read "examples/add-model.yml"))
+
+    local function step(name)
+      for _, one in ipairs(workflow.jobs["add-model"].steps) do
+        if one.name == name then return one end
+      end
+    end
+
+    it("keeps what is typed in out of its scripts", function()
+      for _, one in ipairs(workflow.jobs["add-model"].steps) do
+        assert.is_nil(one.run and one.run:find("${{", 1, true), one.run)
+      end
+      assert.equal("${{ inputs.model_name }}", step("Add model").env.MODEL_NAME)
+    end)
+
+    it("adds a model, and leaves the report where the pull request takes it from", function()
+      local server = require("support.http_server").start()
+      tiny.write(box:at("repos/sglang"), { tiny = tiny.model() })
+      assert(fs.mkdir(box:at("bin")))
+      local exe = package.loaded["hone.paths"].exe
+      box:write("bin/hone", ('#!/bin/sh\nexec "%s" "$@"\n'):format(exe))
+      box:run { "chmod", "+x", "bin/hone" }
+      local result = box:run({ "bash", "-euc", step("Add model").run }, {
+        PATH = box:at("bin") .. ":" .. os.getenv("PATH"),
+        RUNNER_TEMP = box.path,
+        MODEL_NAME = "tiny-1b",
+        HF_REPO_ID = "org/tiny",
+        HF_ENDPOINT = server.url,
+        HF_HOME = box:at("hf"),
+        no_proxy = "*",
+      })
+      server:stop()
+      assert.equal(0, result.status, result.stderr)
+      local pull_request = step("Create a pull request").with
+      local report = pull_request["body-path"]:gsub("%${{ runner.temp }}", box.path)
+      assert.matches("# Model addition summary: tiny-1b", fs.read(report), 1, true)
+      assert.matches('id: "tiny-1b"', fs.read(box:at(pull_request["add-paths"])), 1, true)
+    end)
+  end)
+
   it("vector_add adds on the GPU #gpu", function()
     if not require("hone.cuda").available() then return pending("no GPU") end
     assert.equal(0, example("vector_add.lua").status)
