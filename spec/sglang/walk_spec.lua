@@ -102,10 +102,10 @@ describe("hone.sglang.walk", function()
   end)
 
   it("lists a layer that no op type knows for review, with its line", function()
-    local _, found = walked { init = "self.gate = nn.Linear(4, 8)" }
+    local _, found = walked { init = "self.gate = nn.Conv1d(4, 8, 3)" }
     assert.equal(1, #found.review)
     assert.equal("layers.*.gate", found.review[1].path)
-    assert.equal("Linear", found.review[1].class)
+    assert.equal("Conv1d", found.review[1].class)
     assert.matches("models/tiny.py$", found.review[1].file)
   end)
 
@@ -174,6 +174,19 @@ describe("hone.sglang.walk", function()
       assert.same({}, found.review)
     end
   )
+
+  it("takes torch's linear layer for a GEMM where it runs, called or by its weight", function()
+    local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(12, 16); self.c = nn.Linear(20, 24)"
+    local layer = "self.a(x); torch.mm(x, self.b.weight)"
+    local _, found = walked { init = init, layer = layer }
+    local features = {}
+    for _, kernel in ipairs(found.kernels) do
+      features[kernel.params.N or 0] = kernel.params.K
+    end
+    assert.same({ 4, 12 }, { features[8], features[16] })
+    assert.is_nil(features[24])
+    assert.equal("layers.*.c", found.unused[#found.unused].path)
+  end)
 
   it("takes a class of the model's own that multiplies by a matrix of its own for a linear layer", function()
     local gate = [[
@@ -305,15 +318,15 @@ class Gate(nn.Module):
 
   it("takes environment variables at their declared defaults", function()
     local init =
-      "if envs.SGLANG_LIMIT.get() == 7 and not envs.SGLANG_FANCY.get(): self.gate = nn.Linear(4, 8)"
+      "if envs.SGLANG_LIMIT.get() == 7 and not envs.SGLANG_FANCY.get(): self.gate = nn.Conv1d(4, 8, 3)"
     local _, found = walked { init = init }
-    assert.equal("Linear", found.review[1].class)
-    _, found = walked { init = "if envs.SGLANG_LIMIT.get() != 7: self.gate = nn.Linear(4, 8)" }
+    assert.equal("Conv1d", found.review[1].class)
+    _, found = walked { init = "if envs.SGLANG_LIMIT.get() != 7: self.gate = nn.Conv1d(4, 8, 3)" }
     assert.same({}, found.review)
   end)
 
   it("explores both ways of what depends on a variable whose default is computed", function()
-    local _, found = walked { init = "if envs.SGLANG_COMPUTED.get() > 5: self.gate = nn.Linear(4, 8)" }
-    assert.equal("Linear", found.review[1].class)
+    local _, found = walked { init = "if envs.SGLANG_COMPUTED.get() > 5: self.gate = nn.Conv1d(4, 8, 3)" }
+    assert.equal("Conv1d", found.review[1].class)
   end)
 end)

@@ -66,6 +66,15 @@ local function kernels(layer, settings)
   return { gemm }, remark
 end
 
+-- The GEMM of torch's own linear layer, which is never quantized.
+local function plain_kernels(layer, settings)
+  local features, inputs = layer:integer("out_features"), layer:integer("in_features")
+  if not features or not inputs then return nil, "its sizes are not known" end
+  local origins = { N = layer:origin("out_features"), K = layer:origin("in_features") }
+  local params = { N = features, K = inputs, dtype = settings.gemm_dtype }
+  return { { variant = "gemm", params = params, origins = origins, calls = layer:calls() } }
+end
+
 -- The GEMM of a class that multiplies by a weight of its own.
 local function own_kernels(layer, settings)
   local python = require "hone.python"
@@ -175,6 +184,7 @@ return {
   layers = {
     ["sglang.srt.layers.linear.LinearBase"] = kernels,
     ["torch.nn.functional.linear"] = own_kernels,
+    ["torch.nn.Linear"] = plain_kernels,
   },
   check = function(params)
     if not params.dtype or DTYPES[params.dtype] then return true end

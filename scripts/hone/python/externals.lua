@@ -82,7 +82,11 @@ local function call_forward(args, kw)
     return core.call(own, args, kw)
   end
   if forward == nil then return unknown.new(self.cls.name .. "()") end
-  if owner.builtin then return core.call(forward, args, kw) end
+  if owner.builtin then
+    local v = core.forward_hook(args, kw)
+    if v ~= nil then return v end
+    return core.call(forward, args, kw)
+  end
   if type(forward) == "table" and forward.code then return core.call(forward, args, kw) end
   table.remove(args, 1)
   args.n = args.n - 1

@@ -10,6 +10,7 @@ local LAYERS = {
   { "sglang.srt.layers.layernorm.Gemma3RMSNorm", "norm" },
   { "sglang.srt.layers.layernorm.LayerNorm", "norm" },
   { "sglang.srt.layers.linear.LinearBase", "linear" },
+  { "torch.nn.Linear", "product" },
   { "sglang.srt.layers.radix_attention.RadixAttention", "tensor" },
   { "sglang.srt.layers.attention.dsa.dsa_indexer.Indexer", "selection" },
   { "sglang.srt.layers.logits_processor.LogitsProcessor", "tensor" },
@@ -40,7 +41,7 @@ local LAYERS = {
 
 local by_class
 ---Base classes that are looked at as a whole: qualified name to { returns, note }.
----@return table<string, { returns: "norm"|"linear"|"tensor"|"pair"|"routing"|"experts"|"selection", note: string? }>
+---@return table<string, { returns: "norm"|"linear"|"product"|"tensor"|"pair"|"routing"|"experts"|"selection", note: string? }>
 function M.known()
   if not by_class then
     by_class = {}

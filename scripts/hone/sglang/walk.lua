@@ -177,7 +177,7 @@ function Walk:watch_weight(layer)
   })
 end
 
-local HAS_WEIGHT = { norm = true, linear = true }
+local HAS_WEIGHT = { norm = true, linear = true, product = true }
 
 local function has_weight(mro)
   local known = require("hone.sglang.layers").known()
@@ -230,7 +230,7 @@ end
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
   if returns == "routing" then return python.unknown("topk_output") end
-  if returns == "selection" then return self.tensor end
+  if returns == "selection" or returns == "product" then return self.tensor end
   if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then
     return self.tensor
   end
