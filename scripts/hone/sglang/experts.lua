@@ -122,13 +122,22 @@ local function fp8_format(method, world)
   return nil, "its scales are not of blocks of 128 x 128"
 end
 
+-- A layer's method. Where patterns of names decide whether a layer is left out of the quantization it may be one of
+-- two: experts are what a checkpoint is quantized for.
+local function method_of(world, value)
+  local methods = {}
+  for _, method in ipairs(value ~= nil and python.alternatives(value) or {}) do
+    local is_plain = python.is_none(method) or world:class_name(method):find "^Unquantized"
+    if not (is_plain and python.is_unknown(value)) then methods[#methods + 1] = method end
+  end
+  return #methods == 1 and methods[1] or nil
+end
+
 -- The format of the checkpoint whose config was read; nil and why it is none that a kernel takes.
 local function own_format(experts)
   local world = experts.world
-  local method = world:attribute(experts.instance, "quant_method")
-  if method == nil or python.is_unknown(method) then
-    return nil, "how its weights are quantized is not known"
-  end
+  local method = method_of(world, world:attribute(experts.instance, "quant_method"))
+  if not method then return nil, "how its weights are quantized is not known" end
   local scheme = world:attribute(experts.instance, "scheme")
   local name = world:class_name(scheme and not python.is_none(scheme) and scheme or method)
   if name == "Fp8MoEMethod" then return fp8_format(method, world) end
