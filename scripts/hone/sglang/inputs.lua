@@ -206,6 +206,7 @@ local OFF = {
   can_run_tbo = false,
   reuse_dsa_topk_indices = false,
   attn_cp_metadata = python.none(),
+  mm_input_embeds = python.none(),
   mm_inputs = python.none(),
   mamba_track_mask = python.none(),
   residual_stream = python.none(),

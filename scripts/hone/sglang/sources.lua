@@ -118,8 +118,22 @@ end
 
 local function akin(name, other) return begins(name, other) or begins(other, name) end
 
+-- Whether SGLang takes a class for the head that drafts for an architecture: its configuration of draft models is a
+-- row of `if ... architectures[0] == "A": ... architectures[0] = "B"`.
+local function drafts_for(package, class, architecture)
+  local source = fs.read(fs.join(package, "srt/configs/model_config.py")) or ""
+  local from = 1
+  while true do
+    local first, last = source:find(('architectures[0] = "%s"'):format(class), from, true)
+    if not first then return false end
+    local before = source:sub(1, first):match("^.*(\n%s+if [^\n]*\n?[^\n]*is_draft_model.*)$") or ""
+    if before:find(('"%s"'):format(architecture), 1, true) then return true end
+    from = last
+  end
+end
+
 -- The class that a file offers for one of the architectures, or for a head that drafts for it (NextN, MTP), whose
--- name goes on from the model's; the classes that it has.
+-- name goes on from the model's or which SGLang's configuration names; the classes that it has.
 local function offered(package, name, architectures)
   local classes = M.entry_classes(package, name) or {}
   if #architectures == 0 then return classes[1], classes end
@@ -130,7 +144,8 @@ local function offered(package, name, architectures)
   end
   for _, architecture in ipairs(architectures) do
     for _, class in ipairs(classes) do
-      if class:sub(1, #architecture) == architecture then return class, classes end
+      local is_draft = class:sub(1, #architecture) == architecture or drafts_for(package, class, architecture)
+      if is_draft then return class, classes end
     end
   end
   return nil, classes
