@@ -117,6 +117,13 @@ describe("serving.sizes", function()
     end)
   end
 
+  it("says nothing of a list: some models give one number for each kind of layer", function()
+    local sizes =
+      assert(serving.sizes(config("org/a", { num_experts = { 64, 64 }, num_key_value_heads = { 2, 4 } })))
+    assert.is_nil(sizes.experts)
+    assert.equal("1:1", text(serving.settings(config("org/a", { num_experts = { 64, 64 } }), { tp = { 1 } })))
+  end)
+
   it(
     "says nothing against what a model has",
     function() assert.same(8, assert(serving.sizes(config "org/a")).heads) end

@@ -177,7 +177,11 @@ local function run_here(jobs, options, on_done)
   local outcomes = {}
   for i, job in ipairs(jobs) do
     local started = os.clock()
-    local report, message = M.one(job, options)
+    local whole, report, message = pcall(M.one, job, options)
+    if not whole and report == "interrupted" then error(report, 0) end
+    if not whole then
+      report, message = nil, "it failed: " .. tostring(report)
+    end
     outcomes[i] = { job = job, report = report, message = message, seconds = os.clock() - started }
     on_done(outcomes[i])
   end

@@ -9,7 +9,11 @@ local M = {}
 
 -- ---- what the config says ------------------------------------------------------------------------------
 
----What a config says of the sizes of its language model; none of it that is absurd.
+local COUNTS = { "experts", "kv_heads" } -- may be 0
+local SIZES = { "layers", "hidden_size", "heads", "vocab_size" }
+
+---What a config says of the sizes of its language model; none of it that is absurd. A few models give a list, one
+---number for each layer or each kind of layer: nothing is said of those.
 ---@param config hone.ModelConfig
 ---@return { layers: integer?, hidden_size: integer?, heads: integer?, vocab_size: integer?, kv_heads: integer?, experts: integer? }? sizes
 ---@return string? problem
@@ -17,10 +21,12 @@ function M.sizes(config)
   local fields = require "hone.model.fields"
   return fields.guard(function()
     local of = fields.of(require("hone.model.architecture").language(config.data), config.path)
-    local sizes =
-      { experts = of:count "experts", kv_heads = of:count "kv_heads", head_dim = of:count "head_dim" }
-    for _, meaning in ipairs { "layers", "hidden_size", "heads", "vocab_size" } do
-      sizes[meaning] = of:size(meaning)
+    local sizes = {}
+    for kind, meanings in pairs { count = COUNTS, size = SIZES } do
+      for _, meaning in ipairs(meanings) do
+        local value = of:find(meaning)
+        if type(value) ~= "table" then sizes[meaning] = of[kind](of, meaning) end
+      end
     end
     return sizes
   end)
