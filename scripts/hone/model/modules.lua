@@ -75,7 +75,8 @@ local function group_by(nodes, key_of)
   return list
 end
 
--- Siblings at the same place: told apart by their classes, or by their kernels.
+-- Siblings at the same place are variants of each other. What tells each apart, by its class or by its kernels: a
+-- word, or "" for the one that has none of its own.
 local function find_words(nodes)
   local words = {}
   local places = group_by(
@@ -89,9 +90,9 @@ local function find_words(nodes)
       same_class = same_class and node.class == siblings[1].class
     end
     for _, node in ipairs(#siblings > 1 and siblings or {}) do
-      words[node] = same_class and own_word(node, siblings)
-        or not same_class and own_part(node.class, classes)
-        or nil
+      words[node] = (
+        same_class and own_word(node, siblings) or not same_class and own_part(node.class, classes)
+      ) or ""
     end
   end
   return words
@@ -104,7 +105,7 @@ local function nearest_word(node, words)
   end
 end
 
--- Whether the parents of all these nodes are variants of each other, each with a word of its own.
+-- Whether the parents of all these nodes are variants.
 local function below_variants(nodes, words)
   for _, node in ipairs(nodes) do
     if not node.parent or not words[node.parent] then return false end
@@ -122,9 +123,12 @@ local function choose_names(nodes)
     for i, family in ipairs(group_by(alike, parent_base)) do
       for _, node in ipairs(family) do
         local name = node.base
-        if i > 1 and not variants then name = name .. "_" .. parent_base(node) end
-        local word = (variants or #family > 1) and #alike > 1 and nearest_word(node, words)
-        if word and node.base:lower() ~= word then name = name .. "_" .. word end
+        if i > 1 and not variants then
+          local own = #family == 1 and words[node.parent] or ""
+          name = name .. "_" .. (own ~= "" and own or parent_base(node))
+        end
+        local word = (variants or #family > 1) and #alike > 1 and nearest_word(node, words) or ""
+        if word ~= "" and node.base:lower() ~= word then name = name .. "_" .. word end
         names[node] = name
       end
     end

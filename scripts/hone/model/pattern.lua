@@ -237,18 +237,24 @@ local CLASSES = {
   [""] = "MLP",
 }
 
-local function layer_class(stem, kind, is_only)
-  if is_only then return stem .. "DecoderLayer" end
-  local name = kind.mixer
-    :gsub("%+", "_")
-    :gsub("[^_]+", function(word) return word:sub(1, 1):upper() .. word:sub(2) end)
-  return stem .. (CLASSES[kind.mixer] or name:gsub("_", "")) .. "DecoderLayer"
+-- The class of a decoder layer; "FullAttention" where there are layers of another attention.
+local function layer_class(stem, kind, found)
+  if #found == 1 then return stem .. "DecoderLayer" end
+  local class = CLASSES[kind.mixer]
+  for _, other in ipairs(found) do
+    if kind.mixer == "full_attention" and other.mixer:find("._attention$") and other ~= kind then
+      class = "FullAttention"
+    end
+  end
+  if class then return stem .. class .. "DecoderLayer" end
+  local name = kind.mixer:gsub("[^_+]+", function(word) return word:sub(1, 1):upper() .. word:sub(2) end)
+  return stem .. name:gsub("[_+]", "") .. "DecoderLayer"
 end
 
-function Pattern:layer(model, stem, kind, is_only)
+function Pattern:layer(model, stem, kind, found)
   local about = self.about
   local hidden, count = about.dimensions.hidden_size, kind.count
-  local layer = self:add(model, layer_class(stem, kind, is_only), count)
+  local layer = self:add(model, layer_class(stem, kind, found), count)
   layer.path = "model.layers.*"
   self:add(layer, "input_layernorm", count, norm(hidden, "rmsnorm", "fused_add_rmsnorm"))
   for mixer in kind.mixer:gmatch("[^+]+") do
@@ -301,7 +307,7 @@ function M.nodes(about, options)
   pattern:add(model, "embed_tokens", 1)
   local found = kinds(about.layers)
   for _, kind in ipairs(found) do
-    pattern:layer(model, stem, kind, #found == 1)
+    pattern:layer(model, stem, kind, found)
   end
   pattern:add(model, "norm", 1, norm(about.dimensions.hidden_size, "fused_add_rmsnorm"))
   pattern:add(root, "lm_head", 1)
