@@ -219,8 +219,54 @@ local function indexer_kernels(layer)
   return { { variant = "topk_indexer", params = params, origins = origins, calls = calls } }
 end
 
+-- ---- inputs ----------------------------------------------------------------------------------------
+
+-- Each token picks among all tokens of the cache; where there are too few, the rest is padding.
+local function sparse_inputs(axes, make)
+  local tensor = require "hone.tensor"
+  local tokens = axes.num_pages * axes.page_size
+  local picked = math.min(axes.topk, tokens)
+  local rows = {}
+  for i = 1, axes.num_tokens do
+    local padding = tensor.full({ axes.topk - picked }, -1, "int64")
+    rows[i] = tensor.cat({ make:places(picked, tokens), padding }, 1)
+  end
+  local indices = #rows > 0 and tensor.stack(rows, 1) or tensor.zeros(0, axes.topk, "int64")
+  return { sparse_indices = indices, sm_scale = 1 / math.sqrt(128 + axes.head_dim_kpe) }
+end
+
+-- Keys of float8 with a scale each, as bytes of a page: all keys first, then all scales.
+local function key_pages(axes, make)
+  local keys, scales = axes.page_size * axes.index_head_dim, axes.page_size
+  local values = make:normal(axes.num_pages, keys):clamp(-2, 2):to("float8_e4m3fn"):view "int8"
+  local factors = make:uniform(0.5, 1.5, axes.num_pages, scales):view "int8"
+  local bytes = require("hone.tensor").cat({ values, factors }, 2)
+  return bytes:view(axes.num_pages, axes.page_size, axes.kv_cache_num_heads, axes.head_dim_with_scale)
+end
+
+local function indexer_inputs(axes, make)
+  local tensor = require "hone.tensor"
+  local rows = {}
+  for i = 1, axes.batch_size do
+    rows[i] = make:places(axes.max_num_pages, axes.num_pages)
+  end
+  local lengths = make:integers(1, axes.max_num_pages * axes.page_size, axes.batch_size)
+  return {
+    k_index_cache_fp8 = key_pages(axes, make),
+    seq_lens = tensor.new(lengths, "int64"),
+    block_table = #rows > 0 and tensor.stack(rows, 1) or tensor.zeros(0, axes.max_num_pages, "int64"),
+  }
+end
+
+local function make_inputs(definition, axes, make)
+  if definition.inputs.sparse_indices then return sparse_inputs(axes, make) end
+  return indexer_inputs(axes, make)
+end
+
 return {
   op_type = "dsa_paged",
+  usual_axes = { num_tokens = 4, batch_size = 2, num_pages = 96, max_num_pages = 40 },
+  make_inputs = make_inputs,
   layers = {
     ["sglang.srt.layers.radix_attention.RadixAttention"] = sparse_kernels,
     ["sglang.srt.layers.attention.dsa.dsa_indexer.Indexer"] = indexer_kernels,

@@ -376,8 +376,38 @@ local function kernels(layer)
   return found
 end
 
+-- ---- inputs ----------------------------------------------------------------------------------------
+
+-- Keys and queries of length one and small gates: the state stays bounded, as it does in models.
+local function unit(make, definition, axes, name)
+  local sizes = {}
+  for i, axis in ipairs(definition.inputs[name].shape) do
+    sizes[i] = axes[axis]
+  end
+  local drawn = make:normal(table.unpack(sizes))
+  return drawn / (drawn * drawn):sum(-1, true):sqrt():clamp(1e-6, nil)
+end
+
+local function make_inputs(definition, axes, make)
+  local list = {
+    q = unit(make, definition, axes, "q"),
+    k = unit(make, definition, axes, "k"),
+    A_log = make:uniform(0, 1, axes.num_v_heads),
+    scale = 1 / math.sqrt(axes.head_size),
+  }
+  if definition.inputs.cu_seqlens then
+    list.cu_seqlens = make.starts(make:lengths(axes.num_seqs, axes.total_seq_len))
+  end
+  if definition.inputs.initial_state_indices then
+    list.initial_state_indices = make:places(axes.batch_size, axes.pool_size)
+  end
+  return list
+end
+
 return {
   op_type = "gdn",
+  usual_axes = { batch_size = 4, pool_size = 6, num_seqs = 3, total_seq_len = 24 },
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.radix_linear_attention.RadixLinearAttention"] = kernels },
   check = check,
   variants = { decode = decode, mtp = mtp, prefill = prefill },

@@ -213,8 +213,16 @@ for _, form in ipairs(attention_form.FORMS) do
   variants["prefill_causal" .. form.variant] = prefill_causal(form)
 end
 
+local sequences = require "hone.ops.parts.sequences"
+
+local function make_inputs(definition, axes, make)
+  return sequences.make(definition, axes, make, axes.head_dim)
+end
+
 return {
   op_type = "gqa_paged",
+  usual_axes = sequences.usual_axes,
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = grouped_query.check,
   contradictions = paged.contradictions,

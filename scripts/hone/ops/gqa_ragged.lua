@@ -91,8 +91,16 @@ for _, form in ipairs(attention_form.FORMS) do
   if not form.has.sink then variants["prefill_causal" .. form.variant] = prefill_causal(form) end
 end
 
+local sequences = require "hone.ops.parts.sequences"
+
+local function make_inputs(definition, axes, make)
+  return sequences.make(definition, axes, make, axes.head_dim)
+end
+
 return {
   op_type = "gqa_ragged",
+  usual_axes = sequences.usual_axes,
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = grouped_query.check,
   variants = variants,

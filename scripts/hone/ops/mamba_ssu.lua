@@ -122,8 +122,18 @@ local function kernels(layer)
   return found, scans and "its scan over a prompt in prefill, which no definition describes" or nil
 end
 
+-- Rates below zero, so that states fade; a slot of the cache for each sequence.
+local function make_inputs(_, axes, make)
+  return {
+    A = -make:uniform(0.5, 4, axes.nheads, axes.head_dim, axes.dstate),
+    state_batch_indices = make:places(axes.batch_size, axes.state_cache_size),
+  }
+end
+
 return {
   op_type = "mamba_ssu",
+  usual_axes = { batch_size = 4, state_cache_size = 6 },
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.attention.mamba.mamba.MambaMixer2"] = kernels },
   check = check,
   variants = { decode = decode },

@@ -194,8 +194,18 @@ local function kernels(layer, settings)
   return paged.kernels(params, origins, calls, settings.page_sizes)
 end
 
+local sequences = require "hone.ops.parts.sequences"
+
+local UNABSORBED_DIM = 128 -- of a head's keys without their rotary part, in DeepSeek's models
+
+local function make_inputs(definition, axes, make)
+  return sequences.make(definition, axes, make, UNABSORBED_DIM + axes.head_dim_kpe)
+end
+
 return {
   op_type = "mla_paged",
+  usual_axes = sequences.usual_axes,
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   contradictions = paged.contradictions,
   variants = { decode = decode, prefill_causal = prefill_causal },

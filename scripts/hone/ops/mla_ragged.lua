@@ -8,8 +8,14 @@ local function kernels(layer)
   return { { variant = "prefill_causal", params = params, origins = origins, calls = calls } }
 end
 
+local sequences = require "hone.ops.parts.sequences"
+
+local function make_inputs(definition, axes, make) return sequences.make(definition, axes, make, axes.qk_dim) end
+
 return {
   op_type = "mla_ragged",
+  usual_axes = sequences.usual_axes,
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   variants = {
     prefill_causal = {

@@ -513,8 +513,48 @@ local function has_groups(kind) return kind.has_groups or false end
 
 local function never() return false end
 
+-- ---- inputs ----------------------------------------------------------------------------------------
+
+-- An expert's number in the upper half of 32 bits, its weight as bfloat16 in the lower.
+local function packed_routes(axes, make)
+  local tensor = require "hone.tensor"
+  local rows = {}
+  for i = 1, axes.seq_len do
+    local weights = make:uniform(0, 1, axes.top_k)
+    local bits = (weights / weights:sum()):to("bfloat16"):view("int16"):to "int32"
+    rows[i] = make:places(axes.top_k, axes.num_experts):to "int32" * 65536 + bits
+  end
+  return #rows > 0 and tensor.stack(rows, 1) or tensor.zeros(0, axes.top_k, "int32")
+end
+
+-- Scales are positive, and of a size that keeps the products of two layers near one.
+local function scales(definition, axes, make)
+  local list = {}
+  for name, spec in pairs(definition.inputs) do
+    if name:find "scale" and spec.dtype == "float32" and type(spec.shape) == "table" then
+      local sizes = {}
+      for i, axis in ipairs(spec.shape) do
+        sizes[i] = axes[axis]
+      end
+      local least = name:find "weights" and 0.5 / math.sqrt(axes.hidden_size) or 0.5
+      list[name] = make:uniform(least, 2 * least, table.unpack(sizes))
+    end
+  end
+  return list
+end
+
+local function make_inputs(definition, axes, make)
+  local list = scales(definition, axes, make)
+  list.local_expert_offset = 0
+  list.routed_scaling_factor = 2.5
+  if definition.inputs.topk_ids then list.topk_ids = packed_routes(axes, make) end
+  return list
+end
+
 return {
   op_type = "moe",
+  usual_axes = { seq_len = 7 },
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE"] = kernels },
   check = check,
   hidden_constants = {

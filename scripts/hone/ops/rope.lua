@@ -126,12 +126,40 @@ local function check(params)
   return true
 end
 
+-- Angles as models have them: a frequency for each pair of dimensions.
+local function cos_sin_cache(sizes)
+  local tensor = require "hone.tensor"
+  local pairs_of_dims = sizes.rotary_dim // 2
+  local exponents = tensor.arange(pairs_of_dims, "float32") * (-2 / sizes.rotary_dim)
+  local angles = tensor.arange(sizes.max_seq_len, "float32"):outer((exponents * math.log(10000)):exp())
+  return tensor.cat({ angles:cos(), angles:sin() }, 2)
+end
+
+local function make_inputs(_, sizes, make)
+  local tensor = require "hone.tensor"
+  local positions = make:integers(0, sizes.max_seq_len - 1, sizes.num_tokens)
+  return {
+    cos_sin_cache = cos_sin_cache(sizes),
+    positions = tensor.new(positions, "int64"):reshape(sizes.num_tokens),
+  }
+end
+
 return {
   op_type = "rope",
+  usual_axes = { num_tokens = 8, num_qo_heads = 4, num_kv_heads = 2, max_seq_len = 128 },
+  make_inputs = make_inputs,
   layers = {
     ["sglang.srt.layers.rotary_embedding.RotaryEmbedding"] = kernels,
     ["sglang.srt.layers.rotary_embedding.base.RotaryEmbedding"] = kernels,
   },
   check = check,
+  -- Shapes do not show which elements are pairs: a reference that takes every other one pairs neighbours.
+  hidden_constants = {
+    {
+      name = "pairs",
+      read = function(source) return source:find ":2[%],]" and "neighbours" or "halves" end,
+      of = function() return false end,
+    },
+  },
   variants = { neox = variant(NEOX), gptj = variant(GPT_J) },
 }
