@@ -9,8 +9,15 @@ local M = {}
 
 -- ---- what the config says ------------------------------------------------------------------------------
 
-local COUNTS = { "experts", "kv_heads" } -- may be 0
-local SIZES = { "layers", "hidden_size", "heads", "vocab_size" }
+-- A count may be 0, a size not.
+local READ = {
+  { "layers", "size" },
+  { "hidden_size", "size" },
+  { "heads", "size" },
+  { "vocab_size", "size" },
+  { "kv_heads", "count" },
+  { "experts", "count" },
+}
 
 ---What a config says of the sizes of its language model; none of it that is absurd. A few models give a list, one
 ---number for each layer or each kind of layer: nothing is said of those.
@@ -22,11 +29,10 @@ function M.sizes(config)
   return fields.guard(function()
     local of = fields.of(require("hone.model.architecture").language(config.data), config.path)
     local sizes = {}
-    for kind, meanings in pairs { count = COUNTS, size = SIZES } do
-      for _, meaning in ipairs(meanings) do
-        local value = of:find(meaning)
-        if type(value) ~= "table" then sizes[meaning] = of[kind](of, meaning) end
-      end
+    for _, entry in ipairs(READ) do
+      local meaning, kind = entry[1], entry[2]
+      local value = of:find(meaning)
+      if type(value) ~= "table" then sizes[meaning] = of[kind](of, meaning) end
     end
     return sizes
   end)
