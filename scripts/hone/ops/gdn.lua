@@ -381,8 +381,8 @@ end
 -- Keys and queries of length one and small gates: the state stays bounded, as it does in models.
 local function unit(make, definition, axes, name)
   local sizes = {}
-  for i, axis in ipairs(definition.inputs[name].shape) do
-    sizes[i] = axes[axis]
+  for i, name_of_axis in ipairs(definition.inputs[name].shape) do
+    sizes[i] = axes[name_of_axis]
   end
   local drawn = make:normal(table.unpack(sizes))
   return drawn / (drawn * drawn):sum(-1, true):sqrt():clamp(1e-6, nil)

@@ -533,8 +533,8 @@ local function scales(definition, axes, make)
   for name, spec in pairs(definition.inputs) do
     if name:find "scale" and spec.dtype == "float32" and type(spec.shape) == "table" then
       local sizes = {}
-      for i, axis in ipairs(spec.shape) do
-        sizes[i] = axes[axis]
+      for i, name_of_axis in ipairs(spec.shape) do
+        sizes[i] = axes[name_of_axis]
       end
       local least = name:find "weights" and 0.5 / math.sqrt(axes.hidden_size) or 0.5
       list[name] = make:uniform(least, 2 * least, table.unpack(sizes))
