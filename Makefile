@@ -72,7 +72,7 @@ LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luachec
 C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]' 'cuda/*.h')
 CLANG_FORMAT = build/lintenv/bin/clang-format
 # The sanitizers' runtime checks leaks in programs of its own; a host full of Lua states is not one.
-SPEC_ENV = PATH="$(abspath build/testenv/bin):$$PATH" HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
+SPEC_ENV = PATH="$(abspath build/testenv/bin):$$PATH" HONE_BIN=$(abspath $(BIN)) HONE_SGLANG=$(abspath $(REPOS)/sglang) HONE_TRANSFORMERS="$$(ls -d $(abspath $(REPOS))/transformers 2>/dev/null)" $(if $(filter 1,$(SANITIZE)),ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
 
 .PHONY: all build deps test check format bench bundle install rock demo clean help
 all: build
@@ -128,7 +128,12 @@ REPOS := build/demo/repos
 $(REPOS)/repos_config.json: | build
 	@$(BIN) clone-repos --source pypi --repos sglang --sglang-version $(SGLANG_VERSION) --target-dir $(REPOS)
 
-test: build $(REPOS)/repos_config.json  ## set up and run the specs inside the host (SPEC=spec/json_spec.lua runs one)
+# The config classes of the version that this SGLang asks for: what a config.json leaves out.
+TRANSFORMERS_VERSION ?= 5.19.0
+$(REPOS)/transformers: | $(REPOS)/repos_config.json
+	@$(BIN) clone-repos --source pypi --repos transformers --transformers-version $(TRANSFORMERS_VERSION) --target-dir $(REPOS)
+
+test: build $(REPOS)/repos_config.json $(REPOS)/transformers  ## set up and run the specs inside the host (SPEC=spec/json_spec.lua runs one)
 	@tools/deps.sh test
 	@$(SPEC_ENV) busted --lua=$(BIN) --cpath='./$(OUT)/lib/?.so' $(BUSTED_FLAGS) $(SPEC)
 

@@ -3,7 +3,8 @@ local fs = require "hone.fs"
 local json = require "hone.json"
 local repos = require "hone.repos"
 
--- `package` and `inside`: what holds the same sources on PyPI, and where its content lies in the repository.
+-- `package` and `inside`: what holds the same sources on PyPI, and where its content lies in the repository;
+-- `on_request`: brought only when --repos names it.
 local SOURCES = {
   {
     name = "sglang",
@@ -24,6 +25,20 @@ local SOURCES = {
     flag = "trace",
     url = "https://huggingface.co/datasets/flashinfer-ai/flashinfer-trace",
   },
+  {
+    name = "sgl-cookbook",
+    flag = "cookbook",
+    url = "https://github.com/sgl-project/sgl-cookbook.git",
+    on_request = true,
+  },
+  {
+    name = "transformers",
+    flag = "transformers",
+    package = "transformers",
+    inside = "src",
+    url = "https://github.com/huggingface/transformers.git",
+    on_request = true,
+  },
 }
 
 local skill = {
@@ -36,9 +51,13 @@ origin is left as it is, and the skill says so. Files kept in git-lfs stay point
 What was brought is written to repos_config.json in the target folder. Other skills find that file by
 themselves: in the current folder, in ./repos, or in a folder above.
 
-With --source pypi the sources of SGLang and FlashInfer come from their published packages instead, through
-`python3 -m pip`, for sites that reach a package index but not GitHub. The folders look as in git. The dataset
-has no package; it is left out.
+With --source pypi the sources of SGLang, FlashInfer and transformers come from their published packages instead,
+through `python3 -m pip`, for sites that reach a package index but not GitHub. The folders look as in git. The
+dataset and sgl-cookbook have no package.
+
+Two more are brought when --repos names them. sgl-cookbook is SGLang's guide to serving models: parallel sizes are
+taken from it. transformers has the config classes of many models, and with them the values of fields that a
+config.json leaves out.
 
 Private mirrors: put user and token into the URL, or use git's own credential helpers. They are never printed
 or stored.]],
@@ -52,8 +71,8 @@ or stored.]],
     {
       name = "repos",
       type = "list",
-      choices = { "sglang", "flashinfer", "flashinfer-trace" },
-      help = "which to bring; all of them when absent",
+      choices = { "sglang", "flashinfer", "flashinfer-trace", "sgl-cookbook", "transformers" },
+      help = "which to bring; the first three when absent",
     },
     {
       name = "source",
@@ -65,6 +84,13 @@ or stored.]],
     { name = "sglang_branch", type = "string", default = "main", help = "branch or tag of SGLang" },
     { name = "flashinfer_branch", type = "string", default = "main", help = "branch or tag of FlashInfer" },
     { name = "trace_branch", type = "string", default = "main", help = "branch or tag of flashinfer-trace" },
+    { name = "cookbook_branch", type = "string", default = "main", help = "branch or tag of sgl-cookbook" },
+    {
+      name = "transformers_branch",
+      type = "string",
+      default = "main",
+      help = "branch or tag of transformers",
+    },
     { name = "sglang_url", type = "string", default = SOURCES[1].url, help = "where SGLang is cloned from" },
     {
       name = "flashinfer_url",
@@ -77,6 +103,18 @@ or stored.]],
       type = "string",
       default = SOURCES[3].url,
       help = "where flashinfer-trace is cloned from",
+    },
+    {
+      name = "cookbook_url",
+      type = "string",
+      default = SOURCES[4].url,
+      help = "where sgl-cookbook is cloned from",
+    },
+    {
+      name = "transformers_url",
+      type = "string",
+      default = SOURCES[5].url,
+      help = "where transformers is cloned from",
     },
     {
       name = "depth",
@@ -109,6 +147,11 @@ or stored.]],
       type = "string",
       help = "with --source pypi: the version; the newest when absent",
     },
+    {
+      name = "transformers_version",
+      type = "string",
+      help = "with --source pypi: the version; the newest when absent",
+    },
   },
   outputs = {
     {
@@ -116,7 +159,10 @@ or stored.]],
       help = "in the target folder: for each repository name, url, path, branch, "
         .. "commit, date and source; for a package version, archive and sha256",
     },
-    { name = "sglang, flashinfer, flashinfer-trace", help = "the repositories, in the target folder" },
+    {
+      name = "sglang, flashinfer, flashinfer-trace, sgl-cookbook, transformers",
+      help = "the repositories, in the target folder",
+    },
   },
   examples = {
     "hone clone-repos",
@@ -126,10 +172,10 @@ or stored.]],
   },
 }
 
-local function is_wanted(name, names)
-  if not names then return true end
+local function is_wanted(source, names)
+  if not names then return not source.on_request end
   for _, wanted in ipairs(names) do
-    if wanted == name then return true end
+    if wanted == source.name then return true end
   end
   return false
 end
@@ -139,7 +185,7 @@ local function chosen(args, ctx)
   local sources = {}
   for _, source in ipairs(SOURCES) do
     local available = args.source == "git" or source.package
-    if is_wanted(source.name, args.repos) then
+    if is_wanted(source, args.repos) then
       if available then
         sources[#sources + 1] = source
       elseif args.repos then

@@ -8,21 +8,44 @@ local skill = {
 The model is constructed from SGLang's own source with its real config, by an evaluator that runs no Python,
 and its forward is followed for prefill and for decode. Every layer that runs becomes a Definition, with a
 reference in plain PyTorch and the arithmetic behind each constant. Kernels that the dataset already has,
-under whatever name, only gain the model's tag. Layers that no op type knows are listed for review.]],
+under whatever name, only gain the model's tag. Layers that no op type knows are listed for review.
+
+Tensor and expert parallel sizes are those that the model is served with: as a checkout of sgl-cookbook says
+(`hone clone-repos --repos sgl-cookbook`), else hone's own table (scripts/hone/sglang/serving_settings.lua),
+else as few GPUs as hold its weights. --tp and --ep say otherwise; several sizes give the union of their
+kernels. TP must divide the attention heads; where there are fewer key-value heads than ranks they are
+replicated, as SGLang does it. EP must divide TP.
+
+--explain prints how every constant of a definition came about: from the fields of the config through the
+lines of source to the value, with the lines that construct the layer and those that run it.
+
+--all reads every model of SGLang's folder for which a config is at hand, in --configs and in HuggingFace's
+cache, each in a process of its own, and writes them all. A model that fails leaves the others alone.]],
   params = {
     {
       name = "model_name",
       type = "string",
-      required = true,
       help = "model file in SGLang's srt/models (llama, qwen2), or the model's name (llama-3.1-8b)",
     },
     { name = "config", type = "path", help = "the model's config.json" },
     { name = "hf_repo_id", type = "string", help = "ORG/NAME on HuggingFace, whose config.json is used" },
     { name = "revision", type = "string", default = "main", help = "revision of the HuggingFace repository" },
+    { name = "all", type = "boolean", default = false, help = "every model with a config at hand" },
+    {
+      name = "configs",
+      type = "list",
+      of = "path",
+      help = "with --all: folders that hold config.json files (default: ./configs, if it is there)",
+    },
     {
       name = "sglang_path",
       type = "path",
       help = "SGLang's sources (default: the clone that repos_config.json names)",
+    },
+    {
+      name = "cookbook_path",
+      type = "path",
+      help = "a checkout of sgl-cookbook (default: the clone that repos_config.json names, if any)",
     },
     {
       name = "local",
@@ -34,10 +57,15 @@ under whatever name, only gain the model's tag. Layers that no op type knows are
       type = "list",
       of = "integer",
       min = 1,
-      default = { 1 },
-      help = "tensor parallel sizes; several give the union of their kernels",
+      help = "tensor parallel sizes; several give the union of their kernels (default: as the model is served)",
     },
-    { name = "ep", type = "list", of = "integer", min = 1, default = { 1 }, help = "expert parallel sizes" },
+    {
+      name = "ep",
+      type = "list",
+      of = "integer",
+      min = 1,
+      help = "expert parallel sizes (default: as the model is served)",
+    },
     {
       name = "page_size",
       type = "list",
@@ -64,8 +92,15 @@ under whatever name, only gain the model's tag. Layers that no op type knows are
     {
       name = "include_quantized",
       type = "boolean",
-      default = true,
-      help = "list linear layers whose weights the config quantizes for review",
+      default = false,
+      help = "write linear layers of FP8 checkpoints as GEMMs with scales, not as the dataset's plain ones",
+    },
+    {
+      name = "expert_formats",
+      type = "list",
+      of = "choice",
+      choices = { "bf16", "fp8-block", "fp8-per-tensor", "fp4" },
+      help = "formats of experts' weights (default: the config's, and those of the model's public checkpoints)",
     },
     {
       name = "model_tag",
@@ -78,27 +113,34 @@ under whatever name, only gain the model's tag. Layers that no op type knows are
       default = true,
       help = "leave kernels out that the dataset has",
     },
+    {
+      name = "explain",
+      type = "string",
+      help = "print how a definition's constants came about; write nothing",
+    },
+    { name = "report", type = "path", help = "write the result there, as JSON" },
+    {
+      name = "processes",
+      type = "integer",
+      min = 1,
+      max = 256,
+      help = "with --all: how many models at once (default: the number of processors)",
+    },
     { name = "dry_run", type = "boolean", default = false, help = "report, and write nothing" },
   },
   outputs = {
     { name = "definitions/<op_type>/<name>.json", help = "one Definition a kernel, in the dataset" },
+    { name = "the --report file", help = "what was found, as JSON: the same as --json prints" },
   },
   examples = {
     "hone extract-kernel-definitions --model-name llama --hf-repo-id meta-llama/Llama-3.1-8B-Instruct",
     "hone extract-kernel-definitions --model-name qwen2 --config config.json --tp 1 4 --dry-run",
+    "hone extract-kernel-definitions --model-name llama --config config.json --explain gemm_n6144_k4096",
+    "hone extract-kernel-definitions --all --configs configs --report all.json",
   },
 }
 
 -- ---- what is read ------------------------------------------------------------------------------------
-
-local function sglang_package(args)
-  local path, why = args.sglang_path, nil
-  if not path then
-    path, why = require("hone.repos").path("sglang")
-  end
-  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
-  return require("hone.sglang.sources").package(path)
-end
 
 local function read_config(args, ctx)
   local config = require "hone.model.config"
@@ -112,107 +154,34 @@ local function read_config(args, ctx)
   return nil, missing:format(args.model_name), "usage"
 end
 
-local function find_model(args, package, config)
-  local aliases = { config.model_type }
-  if config.repo_id then aliases[#aliases + 1] = config.repo_id:match("[^/]*$") end
-  return require("hone.sglang.sources").find(package, args.model_name, config.architectures, aliases)
+-- The checkout of sgl-cookbook, nil when there is none; one that was named has to be there.
+local function cookbook(args)
+  if not args.cookbook_path then return (require("hone.repos").path "sgl-cookbook") end
+  if fs.is_dir(fs.join(args.cookbook_path, "data/models")) then return args.cookbook_path end
+  return nil, ("cannot read sgl-cookbook in %s: it has no data/models folder"):format(args.cookbook_path)
 end
 
-local TORCH_DTYPES = { float16 = true, bfloat16 = true, float32 = true }
-
-local function gemm_dtype(args, config)
-  if args.gemm_dtype ~= "model" then return args.gemm_dtype end
-  local dtype = config.data.torch_dtype or config.data.dtype
-  if TORCH_DTYPES[dtype] then return dtype end
-  return nil,
-    ("%s names no dtype for --gemm-dtype model (torch_dtype is %s)"):format(config.path, tostring(dtype))
-end
-
--- The config's quantization method, when quantized layers are to be listed.
-local function quantization(args, config)
-  local about = config.data.quantization_config
-  if not args.include_quantized or not json.is_object(about) then return nil end
-  return type(about.quant_method) == "string" and about.quant_method or "unknown method"
-end
-
-local function dataset_root(args)
-  local root = args["local"] or os.getenv("FIB_DATASET_PATH")
-  if root == nil or root == "" then root = "./flashinfer-trace" end
-  return fs.expand(root)
-end
-
--- ---- what is found -----------------------------------------------------------------------------------
-
-local function module_names(kernel)
-  local names = {}
-  for i, module in ipairs(kernel.modules) do
-    names[i] = module.path:gsub("^model%.", ""):gsub("layers%.%*%.", "")
-  end
-  return names
-end
-
--- One walk for a pair of parallel sizes: its kernels built as definitions, added to `found`.
-local function walk_once(found, sources, parallel, settings)
-  local walked, message = require("hone.sglang.walk").walk {
-    package = sources.package,
-    model = sources.model,
-    config = sources.config,
-    tp = parallel.tp,
-    ep = parallel.ep,
-    modes = settings.modes,
+-- What many models are read with, and one as well.
+local function common_options(args)
+  local package, message = require("hone.sglang.sources").locate(args.sglang_path)
+  if not package then return nil, message end
+  local book
+  book, message = cookbook(args)
+  if not book and message and args.cookbook_path then return nil, message end
+  return {
+    package = package,
+    cookbook = book,
+    tp = args.tp,
+    ep = args.ep,
+    page_sizes = args.page_size,
+    modes = args.execution_modes,
+    gemm_dtype = args.gemm_dtype,
+    include_quantized = args.include_quantized,
+    expert_formats = args.expert_formats,
   }
-  if not walked then return nil, message end
-  local collected = require("hone.sglang.kernels").collect(walked, settings)
-  for _, kernel in ipairs(collected.kernels) do
-    local definition, why = require("hone.ops").build(kernel.op_type, kernel.variant, kernel.params, {
-      models = { sources.tag },
-      display = sources.display,
-      tp = parallel.tp,
-      ep = parallel.ep,
-      module = module_names(kernel),
-      origins = kernel.origins,
-    })
-    if not definition then return nil, ("cannot define a %s kernel: %s"):format(kernel.op_type, why) end
-    if not found.seen[definition.name] then
-      found.seen[definition.name] = true
-      found.definitions[#found.definitions + 1] = definition
-      found.kernels[#found.kernels + 1] = kernel
-    end
-  end
-  found.walked, found.remarks = found.walked or walked, found.remarks or collected
-  return true
 end
 
-local function find_kernels(args, sources, settings)
-  local found = { definitions = {}, kernels = {}, seen = {} }
-  for _, tp in ipairs(args.tp) do
-    for _, ep in ipairs(args.ep) do
-      local ok, message = walk_once(found, sources, { tp = tp, ep = ep }, settings)
-      if not ok then return nil, message end
-    end
-  end
-  return found
-end
-
--- ---- the report --------------------------------------------------------------------------------------
-
-local function place(remark) return ("%s:%d"):format(remark.file, remark.line) end
-
-local function modules_json(modules)
-  local list = json.array {}
-  for i, module in ipairs(modules) do
-    list[i] = json.object { { "path", module.path }, { "count", module.count }, { "source", place(module) } }
-  end
-  return list
-end
-
-local function places_json(calls)
-  local list = json.array {}
-  for i, call in ipairs(calls) do
-    list[i] = place(call)
-  end
-  return list
-end
+-- ---- the result --------------------------------------------------------------------------------------
 
 -- Other models that the dataset says run this kernel.
 local function shared_with(definition, tag)
@@ -223,14 +192,15 @@ local function shared_with(definition, tag)
   return others
 end
 
-local function kernel_json(decision, kernel, existing, tag)
+local function definition_json(decision, kernel, existing, tag)
   local entry = json.object {
     { "name", decision.name },
     { "action", decision.action },
     { "path", decision.path },
     { "op_type", kernel.op_type },
-    { "modules", modules_json(kernel.modules) },
-    { "calls", places_json(kernel.calls) },
+    { "tags", json.array((existing or decision.definition).tags or {}) },
+    { "modules", kernel.modules },
+    { "calls", kernel.calls },
   }
   if existing then entry.shared_with = shared_with(existing, tag) end
   if decision.reason then entry.reason = decision.reason end
@@ -238,74 +208,64 @@ local function kernel_json(decision, kernel, existing, tag)
   return entry
 end
 
-local function remarks_json(remarks)
-  local list = json.array {}
-  for i, remark in ipairs(remarks) do
-    list[i] = json.object {
-      { "path", remark.path },
-      { "class", remark.class },
-      { "count", remark.count },
-      { "source", place(remark) },
-      { "why", remark.why },
-    }
-  end
-  return list
-end
-
-local function unknown_json(unknown)
-  local list = json.array {}
-  for i, construct in ipairs(unknown) do
-    list[i] = json.object {
-      { "kind", construct.kind },
-      { "what", construct.what or json.null },
-      { "count", construct.count },
-      { "first", construct.first },
-    }
-  end
-  return list
-end
-
-local function bytes_of(files)
-  local bytes = 0
-  for _, file in ipairs(files) do
-    bytes = bytes + file.bytes
-  end
-  return bytes
-end
-
-local function result_of(sources, found, plan, set, dry_run, milliseconds)
+-- The report of a model with what the dataset makes of each definition in place of the definitions.
+local function result_of(report, decisions, set, dry_run, seconds)
   local traceset = require "hone.dataset.traceset"
-  local kernels = json.array {}
-  for i, decision in ipairs(plan.decisions) do
+  local entries = json.array {}
+  for i, decision in ipairs(decisions) do
     local is_there = decision.action == "existing" or decision.action == "unchanged"
     local existing = is_there and not decision.planned and traceset.definition(set, decision.name) or nil
-    kernels[i] = kernel_json(decision, found.kernels[i], existing, sources.tag)
+    entries[i] = definition_json(decision, report.kernels[i], existing, report.model)
   end
-  return json.object {
-    { "model", sources.tag },
-    { "class", sources.model.class },
-    { "source", sources.model.file },
-    { "config", sources.config.path },
+  local result = json.object {
+    { "model", report.model },
+    { "class", report.class },
+    { "source", report.source },
+    { "config", report.config },
+    { "settings", report.settings },
+    { "settings_source", report.settings_source },
     { "dataset", set.root },
     { "dry_run", dry_run },
-    { "definitions", kernels },
-    { "not_written", remarks_json(found.remarks.noted) },
-    { "review", remarks_json(found.remarks.review) },
-    { "unused", remarks_json(found.remarks.unused) },
-    { "warnings", json.array(found.walked.warnings) },
-    { "unknown_constructs", unknown_json(found.walked.unknown) },
-    { "files_read", #found.walked.files },
-    { "bytes_read", bytes_of(found.walked.files) },
-    { "milliseconds", milliseconds },
+    { "definitions", entries },
   }
+  local same =
+    { "not_written", "review", "unused", "warnings", "unknown_constructs", "files_read", "bytes_read" }
+  for _, name in ipairs(same) do
+    result[name] = report[name]
+  end
+  result.milliseconds = seconds * 1000
+  return result
 end
+
+local function write_report(args, result)
+  if not args.report then return true end
+  return json.write(args.report, result, { indent = 2, newline = true, nan = "allow" })
+end
+
+-- ---- what people are shown -----------------------------------------------------------------------------
 
 local ACTIONS = { "new", "existing", "unchanged", "conflict" }
 local LABELS =
   { new = "new", existing = "existing, tag added", unchanged = "existing", conflict = "CONFLICT" }
 
+local function counts_of(entries)
+  local counts = {}
+  for _, entry in ipairs(entries) do
+    counts[entry.action] = (counts[entry.action] or 0) + 1
+  end
+  return counts
+end
+
+local function counts_text(counts)
+  local parts = {}
+  for _, action in ipairs(ACTIONS) do
+    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], LABELS[action]) end
+  end
+  return table.concat(parts, ", ")
+end
+
 local function show_definitions(result, ctx)
-  local rows, counts = {}, {}
+  local rows = {}
   for i, entry in ipairs(result.definitions) do
     local module = entry.modules[1]
     local more = #entry.modules > 1 and (" and %d more"):format(#entry.modules - 1) or ""
@@ -313,16 +273,17 @@ local function show_definitions(result, ctx)
     local shared = entry.shared_with and #entry.shared_with > 0
     local with = shared and (", shared with %s"):format(table.concat(entry.shared_with, ", ")) or ""
     rows[i] = { entry.name, LABELS[entry.action] .. with, where, module.source }
-    counts[entry.action] = (counts[entry.action] or 0) + 1
   end
   if #rows > 0 then ctx.say("%s", require("hone.table").format(rows)) end
-  local parts = {}
-  for _, action in ipairs(ACTIONS) do
-    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], LABELS[action]) end
-  end
   local what = result.dry_run and "would go to" or "in"
   ctx.say("")
-  ctx.say("%d definitions (%s) %s %s", #rows, table.concat(parts, ", "), what, result.dataset)
+  ctx.say(
+    "%d definitions (%s) %s %s",
+    #rows,
+    counts_text(counts_of(result.definitions)),
+    what,
+    result.dataset
+  )
 end
 
 local function show_remarks(title, remarks, ctx)
@@ -345,6 +306,8 @@ local function show_notes(result, ctx)
   end
 end
 
+local function settings_text(settings) return require("hone.sglang.serving").text(settings) end
+
 local function show(result, ctx)
   show_definitions(result, ctx)
   show_notes(result, ctx)
@@ -353,6 +316,7 @@ local function show(result, ctx)
   show_remarks("Built and never run:", result.unused, ctx)
   local unknown = #result.unknown_constructs
   ctx.say("")
+  ctx.say("Parallel sizes: %s (%s)", settings_text(result.settings), result.settings_source)
   ctx.say(
     "%s: %d source files read (%s), %d %s met and not known, %.0f ms",
     result.class,
@@ -367,48 +331,62 @@ local function show(result, ctx)
   end
 end
 
--- ---- the skill ---------------------------------------------------------------------------------------
+-- ---- one model ---------------------------------------------------------------------------------------
 
-local function read_sources(args, ctx)
+-- Everything that finding a model's kernels takes: { sources, settings, origin, find } | nil, message, code.
+local function prepare(args, ctx)
+  local extraction = require "hone.sglang.extraction"
   local config, message, code = read_config(args, ctx)
   if not config then return nil, message, code end
-  local package
-  package, message = sglang_package(args)
-  if not package then return nil, message end
-  local model
-  model, message = find_model(args, package, config)
-  if not model then return nil, message end
-  local tags = require "hone.dataset.tags"
-  local name = config.repo_id or args.model_name
-  return {
+  local options
+  options, message = common_options(args)
+  if not options then return nil, message end
+  local sources
+  sources, message = extraction.sources {
+    package = options.package,
+    model_name = args.model_name,
     config = config,
-    package = package,
-    model = model,
-    tag = args.model_tag or tags.model_name(name),
-    display = tags.display_name(name),
+    model_tag = args.model_tag,
+  }
+  if not sources then return nil, message end
+  local settings, origin = require("hone.sglang.serving").settings(config, { tp = args.tp, ep = args.ep }, {
+    cookbook = options.cookbook,
+    on_warning = ctx.warn,
+  })
+  if not settings then return nil, ("cannot read %s: %s"):format(sources.model.class, origin) end
+  local dtype
+  dtype, message = extraction.gemm_dtype(config, args.gemm_dtype)
+  if not dtype then return nil, message end
+  return {
+    sources = sources,
+    settings = settings,
+    origin = origin,
+    find = {
+      page_sizes = args.page_size,
+      gemm_dtype = dtype,
+      quantization = args.include_quantized and extraction.quantization(config) or nil,
+      modes = args.execution_modes,
+      expert_formats = args.expert_formats,
+    },
   }
 end
 
-function skill.run(args, ctx)
-  local started = os.clock()
-  local sources, message, code = read_sources(args, ctx)
-  if not sources then return nil, message, code end
-  local dtype
-  dtype, message = gemm_dtype(args, sources.config)
-  if not dtype then return nil, message end
+local function report_errors(set, ctx)
+  for _, bad in ipairs(require("hone.dataset.traceset").errors(set)) do
+    ctx.warn("%s", bad.message)
+  end
+end
 
+local function extract_one(args, ctx)
+  local started = os.clock()
+  local job, message, code = prepare(args, ctx)
+  if not job then return nil, message, code end
   local traceset = require "hone.dataset.traceset"
   local set
-  set, message = traceset.open(dataset_root(args), { create = true })
+  set, message = traceset.open(traceset.locate(args["local"]), { create = true })
   if not set then return nil, message end
-  local settings = {
-    page_sizes = args.page_size,
-    gemm_dtype = dtype,
-    quantization = quantization(args, sources.config),
-    modes = args.execution_modes,
-  }
   local found
-  found, message = find_kernels(args, sources, settings)
+  found, message = require("hone.sglang.extraction").find(job.sources, job.settings, job.find)
   if not found then return nil, message end
   local plan = traceset.plan(set, found.definitions, { deduplicate = args.deduplicate })
   if not args.dry_run then
@@ -416,12 +394,231 @@ function skill.run(args, ctx)
     ok, message = traceset.apply(plan)
     if not ok then return nil, message end
   end
-  for _, bad in ipairs(traceset.errors(set)) do
-    ctx.warn("%s", bad.message)
-  end
-  local result = result_of(sources, found, plan, set, args.dry_run, (os.clock() - started) * 1000)
+  report_errors(set, ctx)
+  local report = require("hone.sglang.report").of(found, job.sources, job.origin)
+  local result = result_of(report, plan.decisions, set, args.dry_run, os.clock() - started)
+  local written
+  written, message = write_report(args, result)
+  if not written then return nil, message end
   show(result, ctx)
   return result
+end
+
+-- ---- --explain -----------------------------------------------------------------------------------------
+
+-- A name as hone writes it: definitions may be asked for in the older style.
+local function canonical(name)
+  local ops = require "hone.ops"
+  local op_type, variant, params = ops.parse(name)
+  local known, written = pcall(ops.name, op_type, variant, params)
+  return op_type and known and written or name
+end
+
+local function explain(args, ctx)
+  local job, message, code = prepare(args, ctx)
+  if not job then return nil, message, code end
+  local wanted, names = canonical(args.explain), {}
+  job.find.explain = function(definition)
+    names[#names + 1] = definition.name
+    return definition.name == wanted or definition.name == args.explain
+  end
+  local found
+  found, message = require("hone.sglang.extraction").find(job.sources, job.settings, job.find)
+  if not found then return nil, message end
+  if not found.explanation then
+    local close = require("hone.params").nearest(args.explain, names)
+    local hint = close and ("; did you mean %s?"):format(close) or ""
+    local none = "%s at %s has no definition %s%s (it has: %s)"
+    local at = settings_text(job.settings)
+    return nil, none:format(job.sources.model.class, at, args.explain, hint, table.concat(names, ", "))
+  end
+  local explanation = require "hone.sglang.explanation"
+  for _, line in ipairs(explanation.lines(found.explanation)) do
+    ctx.say("%s", line)
+  end
+  local result = explanation.json(found.explanation)
+  local written
+  written, message = write_report(args, result)
+  if not written then return nil, message end
+  return result
+end
+
+-- ---- --all ---------------------------------------------------------------------------------------------
+
+local function config_folders(args)
+  if args.configs then return args.configs end
+  return fs.is_dir("configs") and { "configs" } or {}
+end
+
+-- The decisions of one plan for all models, those of each model with its outcome.
+local function plan_all(outcomes, set, deduplicate)
+  local all = {}
+  for _, outcome in ipairs(outcomes) do
+    local definitions = outcome.report and outcome.report.definitions or {}
+    table.move(definitions, 1, #definitions, #all + 1, all)
+  end
+  local plan = require("hone.dataset.traceset").plan(set, all, { deduplicate = deduplicate })
+  local first = 1
+  for _, outcome in ipairs(outcomes) do
+    local count = outcome.report and #outcome.report.definitions or 0
+    outcome.decisions = table.move(plan.decisions, first, first + count - 1, 1, {})
+    first = first + count
+  end
+  return plan
+end
+
+local function summary_row(outcome)
+  if not outcome.report then
+    return { outcome.job.name, "failed", "", "", "", ("%.2f s"):format(outcome.seconds) }
+  end
+  local result = outcome.result
+  return {
+    outcome.job.name,
+    #result.definitions,
+    counts_of(result.definitions).new or 0,
+    #result.review,
+    settings_text(result.settings),
+    ("%.2f s"):format(outcome.seconds),
+    result.class,
+  }
+end
+
+local function show_all(outcomes, skipped, plan, ctx, seconds)
+  local headers = { "model", "definitions", "new", "review", "served with", "time", "" }
+  local rows, names = {}, {}
+  for i, outcome in ipairs(outcomes) do
+    rows[i] = summary_row(outcome)
+  end
+  ctx.say("%s", require("hone.table").format(rows, { headers = headers }))
+  for _, decision in ipairs(plan.decisions) do
+    names[decision.name] = true
+    if decision.reason then ctx.warn("%s: %s", decision.name, decision.reason) end
+  end
+  local different = 0
+  for _ in pairs(names) do
+    different = different + 1
+  end
+  ctx.say("")
+  ctx.say("%d models, %d different definitions, %.1f s", #outcomes, different, seconds)
+  for _, outcome in ipairs(outcomes) do
+    if outcome.message then ctx.warn("%s: %s", outcome.job.name, outcome.message) end
+    for _, warning in ipairs(outcome.report and outcome.report.warnings or {}) do
+      ctx.warn("%s: %s", outcome.job.name, warning)
+    end
+  end
+  for _, entry in ipairs(skipped) do
+    ctx.warn("%s: %s", entry.config, entry.why)
+  end
+end
+
+local function failure_json(outcome)
+  return json.object {
+    { "model", outcome.job.name },
+    { "config", outcome.job.config },
+    { "message", outcome.message },
+  }
+end
+
+-- The result of all models; the outcomes get their own.
+local function all_result(outcomes, skipped, set, args, seconds)
+  local models, failed, left_out = json.array {}, json.array {}, json.array {}
+  for _, outcome in ipairs(outcomes) do
+    if outcome.report then
+      outcome.result = result_of(outcome.report, outcome.decisions, set, args.dry_run, outcome.seconds)
+      models[#models + 1] = outcome.result
+    else
+      failed[#failed + 1] = failure_json(outcome)
+    end
+  end
+  for i, entry in ipairs(skipped) do
+    left_out[i] = json.object { { "config", entry.config }, { "why", entry.why } }
+  end
+  return json.object {
+    { "dataset", set.root },
+    { "dry_run", args.dry_run },
+    { "models", models },
+    { "failed", failed },
+    { "skipped", left_out },
+    { "seconds", seconds },
+  }
+end
+
+local function run_all(jobs, options, args, ctx)
+  local bar = ctx.progress { label = "models", total = #jobs }
+  local done = 0
+  local outcomes, seconds = require("hone.sglang.every").run(jobs, options, {
+    processes = args.processes,
+    on_done = function(outcome)
+      done = done + 1
+      bar:update(done, outcome.job.name)
+    end,
+  })
+  bar:done(("%d models"):format(#jobs))
+  return outcomes, seconds
+end
+
+local function extract_all(args, ctx)
+  local options, message = common_options(args)
+  if not options then return nil, message end
+  local traceset = require "hone.dataset.traceset"
+  local set
+  set, message = traceset.open(traceset.locate(args["local"]), { create = true })
+  if not set then return nil, message end
+  local folders = config_folders(args)
+  local jobs, skipped =
+    require("hone.sglang.every").jobs(options.package, { configs = folders, cache = true })
+  if not jobs then return nil, skipped end
+  if #jobs == 0 then
+    local where = #folders > 0 and table.concat(folders, ", ") .. " and HuggingFace's cache"
+      or "HuggingFace's cache"
+    return nil, ("no config of a model that SGLang has in %s (--configs names folders of them)"):format(where)
+  end
+  local outcomes, seconds = run_all(jobs, options, args, ctx)
+  local plan = plan_all(outcomes, set, args.deduplicate)
+  if not args.dry_run then
+    local ok
+    ok, message = traceset.apply(plan)
+    if not ok then return nil, message end
+  end
+  report_errors(set, ctx)
+  local result = all_result(outcomes, skipped, set, args, seconds)
+  local written
+  written, message = write_report(args, result)
+  if not written then return nil, message end
+  show_all(outcomes, skipped, plan, ctx, seconds)
+  if #result.failed == 0 then return result end
+  local names = {}
+  for i, failure in ipairs(result.failed) do
+    names[i] = failure.model
+  end
+  local failed = ("%d of %d models could not be read: %s"):format(
+    #names,
+    #outcomes,
+    table.concat(names, ", ")
+  )
+  return nil, failed, "incomplete", result
+end
+
+-- ---- the skill ---------------------------------------------------------------------------------------
+
+local function mistake(args)
+  if args.all then
+    for _, name in ipairs { "model_name", "config", "hf_repo_id", "explain", "model_tag" } do
+      if args[name] then return ("--all takes no --%s"):format((name:gsub("_", "-"))) end
+    end
+  elseif not args.model_name then
+    return "--model-name is missing (or --all for every model with a config at hand)"
+  elseif args.configs or args.processes then
+    return "--configs and --processes go with --all"
+  end
+end
+
+function skill.run(args, ctx)
+  local wrong = mistake(args)
+  if wrong then return nil, wrong, "usage" end
+  if args.all then return extract_all(args, ctx) end
+  if args.explain then return explain(args, ctx) end
+  return extract_one(args, ctx)
 end
 
 return skill

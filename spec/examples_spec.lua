@@ -80,4 +80,84 @@ describe("examples", function()
       assert.equal("no GPU: no NVIDIA driver is installed (/nowhere/libcuda.so.1 not found)\n", result.stderr)
     end)
   end
+
+  it("dataset_coverage says which tagged definitions are found, and why the others are not", function()
+    tiny.write(box:at("tree"), { tiny = tiny.model() })
+    box:write("configs/org/Tiny-1B/config.json", tiny.CONFIG)
+    local words =
+      { "extract-kernel-definitions", "--model-name", "tiny", "--sglang-path", "tree", "--local", "trace" }
+    table.move({ "--config", "configs/org/Tiny-1B/config.json", "--tp", "2" }, 1, 4, #words + 1, words)
+    local extracted = box:hone(words)
+    assert.equal(0, extracted.status, extracted.stderr)
+    local result = example("dataset_coverage.lua", "tree", "configs", "trace")
+    assert.equal(0, result.status, result.stdout)
+    assert.matches("tiny%-1b %(org/Tiny%-1B%): (%d+) of %1\n", result.stdout)
+
+    -- Another constant, another parallel size, and a kernel that the model does not run.
+    local fs = require "hone.fs"
+    local function change(path, from, to)
+      path = box:at("trace/definitions", path)
+      assert(fs.write(path, (assert(fs.read(path)):gsub(from, to))))
+    end
+    change("gemm/gemm_n96_k64.json", '"value": 64', '"value": 65')
+    change("gqa_paged/gqa_paged_decode_h4_kv1_d8_ps1.json", "tp:2", "tp:4")
+    result = example("dataset_coverage.lua", "tree", "configs", "trace", "tiny-1b")
+    assert.equal(1, result.status)
+    assert.matches("gemm_n96_k64: axes are .*K=65.*, here .*K=64", result.stdout)
+    assert.matches("gqa_paged_decode_h4_kv1_d8_ps1: the sizes in its tags are others", result.stdout, 1, true)
+  end)
+
+  it("dataset_coverage says what is wrong with its command line", function()
+    assert.equal(2, example("dataset_coverage.lua").status)
+    local result = example("dataset_coverage.lua", "nowhere", "configs", "trace")
+    assert.equal(1, result.status)
+    assert.matches("nowhere", result.stderr, 1, true)
+  end)
+
+  describe("add-model.yml", function()
+    local fs = require "hone.fs"
+    local workflow = require("lyaml").load(assert(fs.read "examples/add-model.yml"))
+
+    local function step(name)
+      for _, one in ipairs(workflow.jobs["add-model"].steps) do
+        if one.name == name then return one end
+      end
+    end
+
+    it("keeps what is typed in out of its scripts", function()
+      for _, one in ipairs(workflow.jobs["add-model"].steps) do
+        assert.is_nil(one.run and one.run:find("${{", 1, true), one.run)
+      end
+      assert.equal("${{ inputs.model_name }}", step("Add model").env.MODEL_NAME)
+    end)
+
+    it("adds a model, and leaves the report where the pull request takes it from", function()
+      local server = require("support.http_server").start()
+      tiny.write(box:at("repos/sglang"), { tiny = tiny.model() })
+      assert(fs.mkdir(box:at("bin")))
+      local exe = package.loaded["hone.paths"].exe
+      box:write("bin/hone", ('#!/bin/sh\nexec "%s" "$@"\n'):format(exe))
+      box:run { "chmod", "+x", "bin/hone" }
+      local result = box:run({ "bash", "-euc", step("Add model").run }, {
+        PATH = box:at("bin") .. ":" .. os.getenv("PATH"),
+        RUNNER_TEMP = box.path,
+        MODEL_NAME = "tiny-1b",
+        HF_REPO_ID = "org/tiny",
+        HF_ENDPOINT = server.url,
+        HF_HOME = box:at("hf"),
+        no_proxy = "*",
+      })
+      server:stop()
+      assert.equal(0, result.status, result.stderr)
+      local pull_request = step("Create a pull request").with
+      local report = pull_request["body-path"]:gsub("%${{ runner.temp }}", box.path)
+      assert.matches("# Model addition summary: tiny-1b", fs.read(report), 1, true)
+      assert.matches('id: "tiny-1b"', fs.read(box:at(pull_request["add-paths"])), 1, true)
+    end)
+  end)
+
+  it("vector_add adds on the GPU #gpu", function()
+    if not require("hone.cuda").available() then return pending("no GPU") end
+    assert.equal(0, example("vector_add.lua").status)
+  end)
 end)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what hone is built from and tested with: tools/deps.sh [build|test|bundle|lint]...
 # Distribution packages come from apt; sources from PyPI and npm at the versions and checksums of
-# tools/sources.txt; Python packages from PyPI at the versions of tools/*env.txt. Everything that is not a distribution package lands in build/.
+# tools/*sources.txt; Python packages from PyPI at the versions of tools/*env.txt. Everything that is not a distribution package lands in build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -75,7 +75,7 @@ mkdir -p build/deps
 for group in "${@:-build}"; do
   case "$group" in
     build) apt_install $BUILD_PACKAGES $(command -v npm >/dev/null || echo npm); fetch_sources tools/sources.txt ;;
-    test) apt_install $TEST_PACKAGES; [ "${TORCH:-1}" = 0 ] || venv testenv ;;
+    test) apt_install $TEST_PACKAGES; fetch_sources tools/test-sources.txt; [ "${TORCH:-1}" = 0 ] || venv testenv ;;
     bundle) apt_install $BUNDLE_PACKAGES ;;
     lint) apt_install $LINT_PACKAGES; venv lintenv; fetch_sources tools/lint-sources.txt ;;
     *) echo "deps: unknown group '$group' (build, test, bundle, lint)" >&2; exit 2 ;;

@@ -178,7 +178,7 @@ static int repeat_interleave(lua_State *L) {
                   "one integer for each slice expected");
     LTENSOR_TRY(L, tensor_to(counts, given, DTYPE_INT64, &error));
     tensor *each = ltensor_push(L);
-    LTENSOR_TRY(L, tensor_contiguous(each, counts, &error));
+    LTENSOR_TRY(L, tensor_contiguous(each, ltensor_push_on_cpu(L, counts), &error));
     index = push_interleaved(L, n, 0, tensor_data(each));
   } else {
     index = push_interleaved(L, n, luaL_checkinteger(L, 2), NULL);

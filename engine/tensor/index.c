@@ -1,5 +1,6 @@
 /* index.c -- elements named by tensors of indices. */
 #include <stdlib.h>
+#include "tensor/device.h"
 #include "tensor/index.h"
 #include "tensor/kernels.h"
 #include "tensor/loop.h"
@@ -129,19 +130,21 @@ static int check_range(const char *verb, const tensor *t, int dim, const tensor 
                      verb, tensor_describe(t, text), (long long)c.bad, dim + 1, (long long)size);
 }
 
-/* The indices as int64, in range. */
+/* The indices as int64 where t lies; in range, but that a device sees to that itself. Those on the
+ * CPU are brought to t's device. */
 static int take_indices(tensor *out, const char *verb, const tensor *t, int dim,
                         const tensor *index, bool negative, tensor_error *error) {
   tensor made;
+  bool is_here = tensor_is_on_cpu(index);
+  if (!is_here && index->storage->device != t->storage->device)
+    return refuse(verb, t, index, "the index lies on another device; move it with to()", error);
   if (!dtype_is_integer(index->dtype) || index->dtype == DTYPE_UINT8)
     return refuse(verb, t, index, "indices are int64, int32, int16 or int8", error);
   int code = tensor_to(&made, index, DTYPE_INT64, error);
   if (code) return code;
-  code = check_range(verb, t, dim, &made, negative, error);
-  if (code)
-    tensor_release(&made);
-  else
-    *out = made;
+  if (is_here) code = check_range(verb, t, dim, &made, negative, error);
+  if (!code) code = tensor_to_device(out, &made, t->storage->device, error);
+  tensor_release(&made);
   return code;
 }
 
@@ -308,10 +311,77 @@ static void move_all(moving *m) {
     move_places(m, 0, places);
 }
 
-static int run_index(tensor *out, const tensor *t, const tensor *const *at, bool negative,
+/* ---- the same on a device ---------------------------------------------------------------------
+ */
+
+static void release_work(index_work *w) {
+  for (int k = 0; k < w->indices; k++) tensor_release(&w->at[k].index);
+}
+
+/* A tensor over the places as one over the result, in whose other dimensions it stands still. */
+static tensor over_result(const tensor *index, const plan *p, int places) {
+  tensor wide = *index;
+  wide.rank = p->rank;
+  for (int i = 0; i < p->rank; i++) {
+    int from = i - p->front - (places - index->rank);
+    bool moves = from >= 0 && from < index->rank && index->shape[from] > 1;
+    wide.shape[i] = p->shape[i];
+    wide.stride[i] = moves ? index->stride[from] : 0;
+  }
+  return wide;
+}
+
+/* The work, but for `part`; p: the result's shape. Its index tensors are to be released. */
+static int plan_work(index_work *w, plan *p, const tensor *t, const tensor *const *at,
                      tensor_error *error) {
+  tensor shape, indices;
+  int code = lay_out(p, t, at, &shape, error);
+  w->t = t;
+  w->whole = *t;
+  w->whole.rank = p->rank;
+  for (int i = 0; i < p->rank && !code; i++) {
+    bool is_place = i >= p->front && i < p->front + shape.rank;
+    w->whole.shape[i] = p->shape[i];
+    w->whole.stride[i] = is_place ? 0 : p->rest.stride[i < p->front ? i : i - shape.rank];
+  }
+  for (int d = 0; d < t->rank && !code; d++) {
+    if (!at[d]) continue;
+    code = take_indices(&indices, w->verb, t, d, at[d], w->negative, error);
+    if (code) break;
+    w->at[w->indices].index = over_result(&indices, p, shape.rank);
+    w->at[w->indices].dim = d;
+    w->at[w->indices].size = t->shape[d];
+    w->at[w->indices++].step = t->stride[d];
+  }
+  if (code) release_work(w);
+  return code;
+}
+
+static int index_on_device(tensor *out, const char *verb, const tensor *t, const tensor *const *at,
+                           bool negative, tensor_error *error) {
+  plan p = {0};
+  tensor made;
+  index_work w = {.what = INDEX_TAKE, .verb = verb, .negative = negative};
+  int code = plan_work(&w, &p, t, at, error);
+  if (code) return code;
+  code = tensor_empty(&made, t->dtype, t->storage->device, p.rank, p.shape, error);
+  if (!code) {
+    w.part = made;
+    code = device_functions_get()->index(&w, error);
+    if (code)
+      tensor_release(&made);
+    else
+      *out = made;
+  }
+  release_work(&w);
+  return code;
+}
+
+static int run_index(tensor *out, const char *verb, const tensor *t, const tensor *const *at,
+                     bool negative, tensor_error *error) {
   plan p = {0};
   moving m = {.what = TAKE};
+  if (!tensor_is_on_cpu(t)) return index_on_device(out, verb, t, at, negative, error);
   int code = make_plan(&p, t, at, negative, error);
   if (code) return code;
   code = tensor_empty(out, t->dtype, DEVICE_CPU, p.rank, p.shape, error);
@@ -324,7 +394,7 @@ static int run_index(tensor *out, const tensor *t, const tensor *const *at, bool
 }
 
 int tensor_index(tensor *out, const tensor *t, const tensor *const *at, tensor_error *error) {
-  return run_index(out, t, at, true, error);
+  return run_index(out, "index", t, at, true, error);
 }
 
 static int check_written(const char *verb, const tensor *t, const tensor *source, bool accumulate,
@@ -337,6 +407,21 @@ static int check_written(const char *verb, const tensor *t, const tensor *source
   return 0;
 }
 
+/* As t's dtype, and where t lies, to which a single number is brought. */
+static int to_place_of(tensor *out, const tensor *values, const tensor *t, tensor_error *error) {
+  tensor cast;
+  int device;
+  int code = tensor_common_device(&device, "write", 2, (const tensor *[]){t, values}, error);
+  if (!code && device != t->storage->device)
+    code =
+        refuse("write", t, values, "the values lie on another device; move them with to()", error);
+  if (!code) code = tensor_to(&cast, values, t->dtype, error);
+  if (code) return code;
+  code = tensor_to_device(out, &cast, device, error);
+  tensor_release(&cast);
+  return code;
+}
+
 /* values as t's dtype, broadcast to a shape, contiguous, and of memory of their own */
 static int spread(tensor *out, const tensor *values, const tensor *t, int rank,
                   const int64_t *shape, tensor_error *error) {
@@ -346,7 +431,7 @@ static int spread(tensor *out, const tensor *values, const tensor *t, int rank,
     memmove(narrow.shape, narrow.shape + 1, (size_t)narrow.rank * sizeof *narrow.shape);
     memmove(narrow.stride, narrow.stride + 1, (size_t)narrow.rank * sizeof *narrow.stride);
   }
-  int code = tensor_to(&cast, &narrow, t->dtype, error);
+  int code = to_place_of(&cast, &narrow, t, error);
   if (code) return code;
   code = tensor_expand(&wide, &cast, rank, shape, error);
   if (!code) {
@@ -358,8 +443,25 @@ static int spread(tensor *out, const tensor *values, const tensor *t, int rank,
   return code;
 }
 
-static int run_put(tensor *t, const tensor *const *at, const tensor *values, bool accumulate,
-                   bool negative, tensor_error *error) {
+static int put_on_device(const char *verb, tensor *t, const tensor *const *at, const tensor *values,
+                         bool accumulate, bool negative, tensor_error *error) {
+  plan p = {0};
+  index_work w = {.what = accumulate ? INDEX_ADD : INDEX_PUT, .verb = verb, .negative = negative};
+  int code = check_written(verb, t, values, accumulate, error);
+  if (!code) code = plan_work(&w, &p, t, at, error);
+  if (code) return code;
+  code = spread(&w.part, values, t, p.rank, p.shape, error);
+  if (!code) {
+    code = device_functions_get()->index(&w, error);
+    tensor_release(&w.part);
+  }
+  release_work(&w);
+  return code;
+}
+
+static int run_put(const char *verb, tensor *t, const tensor *const *at, const tensor *values,
+                   bool accumulate, bool negative, tensor_error *error) {
+  if (!tensor_is_on_cpu(t)) return put_on_device(verb, t, at, values, accumulate, negative, error);
   plan p = {0};
   tensor source;
   moving m = {.what = accumulate ? ADD : PUT};
@@ -378,7 +480,7 @@ static int run_put(tensor *t, const tensor *const *at, const tensor *values, boo
 
 int tensor_index_put(tensor *t, const tensor *const *at, const tensor *values, bool accumulate,
                      tensor_error *error) {
-  return run_put(t, at, values, accumulate, true, error);
+  return run_put("index_put_", t, at, values, accumulate, true, error);
 }
 
 /* ---- along one dimension ----------------------------------------------------------------------
@@ -400,7 +502,7 @@ int tensor_index_select(tensor *out, const tensor *t, int dim, const tensor *ind
   const tensor *at[TENSOR_MAX_RANK];
   tensor vector;
   int code = one_index(at, &vector, "index_select", t, dim, index, error);
-  return code ? code : run_index(out, t, at, false, error);
+  return code ? code : run_index(out, "index_select", t, at, false, error);
 }
 
 int tensor_index_write(tensor *t, int dim, const tensor *index, const tensor *source,
@@ -415,7 +517,7 @@ int tensor_index_write(tensor *t, int dim, const tensor *index, const tensor *so
     fits = source->shape[d] == (d == dim ? vector.shape[0] : t->shape[d]);
   if (!fits) return refuse(verb, t, source, "the source's shape is not that of the slices", error);
   if (source->dtype != t->dtype) return refuse(verb, t, source, "the dtypes differ", error);
-  return run_put(t, at, source, accumulate, false, error);
+  return run_put(verb, t, at, source, accumulate, false, error);
 }
 
 /* ---- gather and scatter -----------------------------------------------------------------------
@@ -484,6 +586,17 @@ static int64_t step_of(const tensor *t, int dim) {
   return t->stride[dim] * (int64_t)dtype_size(t->dtype);
 }
 
+static int along_on_device(int what, const char *verb, const tensor *t, int dim,
+                           const tensor *indices, const tensor *part, tensor_error *error) {
+  index_work w = {.what = what, .verb = verb, .t = t, .part = *part, .indices = 1};
+  w.whole = without_motion(t, dim, indices);
+  w.at[0].index = *indices;
+  w.at[0].dim = dim;
+  w.at[0].size = t->shape[dim];
+  w.at[0].step = t->stride[dim];
+  return device_functions_get()->index(&w, error);
+}
+
 int tensor_gather(tensor *out, const tensor *t, int dim, const tensor *index, tensor_error *error) {
   tensor indices, made = {0}, room, index_room;
   int rank = index->rank;
@@ -492,8 +605,15 @@ int tensor_gather(tensor *out, const tensor *t, int dim, const tensor *index, te
   int code = check_along("gather", t, dim, index, NULL, error);
   if (!code) code = take_indices(&indices, "gather", t, dim, index, false, error);
   if (code) return code;
-  code = tensor_empty(&made, t->dtype, DEVICE_CPU, index->rank, index->shape, error);
-  if (!code) {
+  code = tensor_empty(&made, t->dtype, t->storage->device, index->rank, index->shape, error);
+  if (!code && !tensor_is_on_cpu(t)) {
+    code = along_on_device(INDEX_TAKE, "gather", t, dim, &indices, &made, error);
+    made.rank = rank;
+    if (code)
+      tensor_release(&made);
+    else
+      *out = made;
+  } else if (!code) {
     tensor still = without_motion(t, dim, index);
     along g = {.step = step_of(t, dim), .dtype = t->dtype};
     loop l;
@@ -532,13 +652,27 @@ static void scatter_elements(const tensor *t, int dim, const tensor *indices, co
   loop_run(&l, 0, scatter_segment, &g);
 }
 
-static int run_scatter(const tensor *t, int dim, const tensor *indices, const tensor *source,
-                       bool accumulate, tensor_error *error) {
+static int scatter_on_device(const char *verb, const tensor *t, int dim, const tensor *indices,
+                             const tensor *source, bool accumulate, tensor_error *error) {
+  tensor part = *source;
+  part.rank = indices->rank;
+  for (int d = 0; d < part.rank; d++) {
+    part.shape[d] = indices->shape[d];
+    if (source->rank == 0) part.stride[d] = 0;
+  }
+  return along_on_device(accumulate ? INDEX_ADD : INDEX_PUT, verb, t, dim, indices, &part, error);
+}
+
+static int run_scatter(const char *verb, const tensor *t, int dim, const tensor *indices,
+                       const tensor *source, bool accumulate, tensor_error *error) {
   tensor own = {0}, own_indices = {0}, cast = {0};
   int code = apart_from(&own, t, source, error);
   if (!code) code = apart_from(&own_indices, t, indices, error);
-  if (!code) code = tensor_to(&cast, &own, t->dtype, error);
-  if (!code) scatter_elements(t, dim, &own_indices, &cast, accumulate);
+  if (!code) code = to_place_of(&cast, &own, t, error);
+  if (!code && !tensor_is_on_cpu(t))
+    code = scatter_on_device(verb, t, dim, &own_indices, &cast, accumulate, error);
+  else if (!code)
+    scatter_elements(t, dim, &own_indices, &cast, accumulate);
   tensor_release(&own);
   tensor_release(&own_indices);
   tensor_release(&cast);
@@ -558,7 +692,7 @@ int tensor_scatter(tensor *t, int dim, const tensor *index, const tensor *source
     code = refuse(verb, t, source, "the dtypes differ", error);
   if (!code) code = take_indices(&indices, verb, into, dim, index, false, error);
   if (code) return code;
-  code = run_scatter(into, dim, &indices, source, accumulate, error);
+  code = run_scatter(verb, into, dim, &indices, source, accumulate, error);
   tensor_release(&indices);
   return code;
 }
@@ -648,7 +782,27 @@ static void write_coordinates(const tensor *t, int64_t *rows, int64_t found) {
   }
 }
 
+/* As bools, contiguous. */
+static int as_flags(tensor *out, const tensor *t, tensor_error *error) {
+  tensor flags;
+  int code = tensor_to(&flags, t, DTYPE_BOOL, error);
+  if (code) return code;
+  code = tensor_contiguous(out, &flags, error);
+  tensor_release(&flags);
+  return code;
+}
+
+static int nonzero_on_device(tensor *out, const tensor *t, tensor_error *error) {
+  tensor flags;
+  int code = as_flags(&flags, t, error);
+  if (code) return code;
+  code = device_functions_get()->nonzero(out, &flags, error);
+  tensor_release(&flags);
+  return code;
+}
+
 int tensor_nonzero(tensor *out, const tensor *t, tensor_error *error) {
+  if (!tensor_is_on_cpu(t)) return nonzero_on_device(out, t, error);
   search s = {.dtype = t->dtype};
   loop l;
   loop_start(&l, t->rank, t->shape);
@@ -665,6 +819,36 @@ int tensor_nonzero(tensor *out, const tensor *t, tensor_error *error) {
   return 0;
 }
 
+/* t broadcast to a shape, as a vector. */
+static int as_long_vector(tensor *out, const tensor *t, int rank, const int64_t *shape,
+                          tensor_error *error) {
+  tensor wide;
+  int64_t count = 1;
+  for (int d = 0; d < rank; d++) count *= shape[d];
+  int code = tensor_expand(&wide, t, rank, shape, error);
+  if (code) return code;
+  code = tensor_reshape(out, &wide, 1, &count, error);
+  tensor_release(&wide);
+  return code;
+}
+
+static int masked_select_on_device(tensor *out, const tensor *t, const tensor *mask, int rank,
+                                   const int64_t *shape, tensor_error *error) {
+  tensor here = {0}, flags = {0}, elements = {0}, places = {0}, column = {0};
+  int code = tensor_to_device(&here, mask, t->storage->device, error);
+  if (!code) code = as_long_vector(&flags, &here, rank, shape, error);
+  if (!code) code = as_long_vector(&elements, t, rank, shape, error);
+  if (!code) code = nonzero_on_device(&places, &flags, error);
+  if (!code) code = tensor_select(&column, &places, 1, 0, error);
+  if (!code) code = tensor_index(out, &elements, (const tensor *[]){&column}, error);
+  tensor_release(&here);
+  tensor_release(&flags);
+  tensor_release(&elements);
+  tensor_release(&places);
+  tensor_release(&column);
+  return code;
+}
+
 int tensor_masked_select(tensor *out, const tensor *t, const tensor *mask, tensor_error *error) {
   int rank;
   int64_t shape[TENSOR_MAX_RANK];
@@ -672,6 +856,10 @@ int tensor_masked_select(tensor *out, const tensor *t, const tensor *mask, tenso
     return refuse("masked_select", t, mask, "the mask is not bool", error);
   int code = shape_broadcast("masked_select", t, mask, &rank, shape, error);
   if (code) return code;
+  if (!tensor_is_on_cpu(t)) return masked_select_on_device(out, t, mask, rank, shape, error);
+  if (!tensor_is_on_cpu(mask))
+    return refuse("masked_select", t, mask, "the mask lies on another device; move it with to()",
+                  error);
   search s = {.dtype = DTYPE_BOOL};
   loop l;
   loop_start(&l, rank, shape);

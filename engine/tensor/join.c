@@ -1,4 +1,5 @@
 /* join.c -- several tensors as one, one several times over, turned around or cut to a triangle. */
+#include "tensor/device.h"
 #include "tensor/elementwise.h"
 #include "tensor/index.h"
 #include "tensor/join.h"
@@ -44,6 +45,7 @@ static int copy_part(tensor *out, int dim, int64_t *at, const tensor *part, tens
 int tensor_cat(tensor *out, int n, const tensor *const *parts, int dim, tensor_error *error) {
   const tensor *model = parts[0];
   dtype common;
+  int device;
   tensor made;
   int64_t shape[TENSOR_MAX_RANK] = {0}, length = 0, at = 0;
   for (int i = 0; i < n && is_nothing(model); i++) model = parts[i];
@@ -57,7 +59,8 @@ int tensor_cat(tensor *out, int n, const tensor *const *parts, int dim, tensor_e
   }
   if (code) return code;
   for (int d = 0; d < model->rank; d++) shape[d] = d == dim ? length : model->shape[d];
-  code = tensor_empty(&made, common, DEVICE_CPU, model->rank, shape, error);
+  code = tensor_common_device(&device, "cat", n, parts, error);
+  if (!code) code = tensor_empty(&made, common, device, model->rank, shape, error);
   if (code) return code;
   for (int i = 0; i < n && !code; i++)
     if (!is_nothing(parts[i])) code = copy_part(&made, dim, &at, parts[i], error);
@@ -72,11 +75,12 @@ int tensor_stack(tensor *out, int n, const tensor *const *parts, int dim, tensor
   dtype common;
   tensor made, place;
   int64_t shape[TENSOR_MAX_RANK + 1];
-  int rank = parts[0]->rank + 1, code = common_dtype(&common, n, parts, error);
+  int device, rank = parts[0]->rank + 1, code = common_dtype(&common, n, parts, error);
   for (int i = 0; i < n && !code; i++) code = check_fit(parts[0], parts[i], -1, error);
   if (code) return code;
   for (int d = 0; d < rank; d++) shape[d] = d == dim ? n : parts[0]->shape[d < dim ? d : d - 1];
-  code = tensor_empty(&made, common, DEVICE_CPU, rank, shape, error);
+  code = tensor_common_device(&device, "stack", n, parts, error);
+  if (!code) code = tensor_empty(&made, common, device, rank, shape, error);
   if (code) return code;
   for (int i = 0; i < n && !code; i++) {
     code = tensor_select(&place, &made, dim, i, error);
@@ -121,7 +125,7 @@ int tensor_repeat(tensor *out, const tensor *t, int rank, const int64_t *times,
   if (!fits)
     return tensor_fail(error, TENSOR_INVALID, "cannot repeat %.80s %.80s times",
                        tensor_describe(t, left), shape_describe(rank, times, right));
-  int code = tensor_empty(&made, t->dtype, DEVICE_CPU, rank, shape, error);
+  int code = tensor_empty(&made, t->dtype, t->storage->device, rank, shape, error);
   if (code) return code;
   if (tensor_count(&made) > 0) {
     corner = made; /* grows to the whole, dimension by dimension */
@@ -146,8 +150,16 @@ static void copy_segment(void *context, char *const *data, const int64_t *stride
 
 int tensor_flip(tensor *out, const tensor *t, unsigned dims, tensor_error *error) {
   size_t size = dtype_size(t->dtype);
-  int code = tensor_empty(out, t->dtype, DEVICE_CPU, t->rank, t->shape, error);
-  if (code || tensor_count(t) == 0) return code;
+  tensor made = {0};
+  int code = tensor_empty(&made, t->dtype, t->storage->device, t->rank, t->shape, error);
+  if (!code && tensor_count(t) > 0 && !tensor_is_on_cpu(t))
+    code = device_functions_get()->flip(&made, t, dims, error);
+  if (code) {
+    tensor_release(&made);
+    return code;
+  }
+  *out = made;
+  if (tensor_count(t) == 0 || !tensor_is_on_cpu(t)) return 0;
   loop l;
   loop_start(&l, t->rank, t->shape);
   loop_add(&l, out);
@@ -168,8 +180,17 @@ int tensor_triangle(tensor *out, const tensor *t, int64_t diagonal, bool upper,
   if (t->rank < 2)
     return tensor_fail(error, TENSOR_INVALID, "cannot take a triangle of %s: it is not a matrix",
                        tensor_describe(t, text));
-  int code = tensor_clone(out, t, error);
+  tensor made;
+  int code = tensor_clone(&made, t, error);
   if (code) return code;
+  if (!tensor_is_on_cpu(t) && tensor_count(t) > 0)
+    code = device_functions_get()->triangle(&made, diagonal, upper, error);
+  if (code) {
+    tensor_release(&made);
+    return code;
+  }
+  *out = made;
+  if (!tensor_is_on_cpu(t)) return 0;
   int64_t rows = t->shape[t->rank - 2], columns = t->shape[t->rank - 1];
   int64_t size = (int64_t)dtype_size(t->dtype), all = columns > 0 ? tensor_count(t) / columns : 0;
   if (diagonal > columns) diagonal = columns;

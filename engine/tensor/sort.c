@@ -4,12 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/sortkeys.h"
 
 static int check_sortable(const char *verb, const tensor *t, tensor_error *error) {
-  if (t->storage->device != DEVICE_CPU)
-    return tensor_fail(error, TENSOR_DEVICE, "cannot %s a tensor that is not on the CPU", verb);
   if (t->dtype == DTYPE_FLOAT4_E2M1)
     return tensor_fail(error, TENSOR_INVALID, "cannot %s %s", verb, dtype_name(t->dtype));
   return 0;
@@ -128,12 +127,63 @@ static int run_rows(row_job *job, tensor_error *error) {
                      (long long)n);
 }
 
+/* Contiguous in the order of a tensor whose dimensions a and b are exchanged. */
+static int exchange(tensor *out, const tensor *t, int a, int b, tensor_error *error) {
+  tensor turned;
+  int code = tensor_transpose(&turned, t, a, b, error);
+  if (code) return code;
+  code = tensor_contiguous(out, &turned, error);
+  tensor_release(&turned);
+  return code;
+}
+
+/* The rows as a matrix, sorted there, and put back where they stood. */
+static int order_on_device(tensor out[2], const tensor *t, int dim, int64_t take, bool descending,
+                           tensor_error *error) {
+  tensor rows = {0}, made[2] = {{0}, {0}};
+  int64_t n = row_length(t, dim), shape[TENSOR_MAX_RANK];
+  int last = t->rank ? t->rank - 1 : 0;
+  int err = t->rank ? exchange(&rows, t, dim, last, error) : tensor_contiguous(&rows, t, error);
+  if (err) return err;
+  memcpy(shape, rows.shape, sizeof shape);
+  if (t->rank) shape[last] = take;
+  err = tensor_empty(&made[0], t->dtype, t->storage->device, t->rank, shape, error);
+  if (!err) err = tensor_empty(&made[1], DTYPE_INT64, t->storage->device, t->rank, shape, error);
+  if (!err && tensor_count(&rows) > 0) {
+    tensor matrix[3] = {made[0], made[1], rows};
+    for (int i = 0; i < 3; i++) {
+      int64_t width = i == 2 ? n : take;
+      matrix[i].rank = 2;
+      matrix[i].shape[0] = tensor_count(&rows) / n, matrix[i].stride[0] = width;
+      matrix[i].shape[1] = width, matrix[i].stride[1] = 1;
+    }
+    err = device_functions_get()->order(&matrix[0], &matrix[1], &matrix[2], descending, error);
+  }
+  for (int i = 0; i < 2 && !err; i++) {
+    if (t->rank)
+      err = exchange(&out[i], &made[i], dim, last, error);
+    else
+      tensor_share(&out[i], &made[i]);
+  }
+  tensor_release(&rows);
+  tensor_release(&made[0]);
+  tensor_release(&made[1]);
+  return err;
+}
+
 static int order_rows(tensor *values, tensor *indices, const tensor *t, int dim, int64_t take,
                       bool descending, tensor_error *error) {
   int64_t shape[TENSOR_MAX_RANK];
   memcpy(shape, t->shape, sizeof shape);
   if (t->rank) shape[dim] = take;
   tensor v = {0}, i = {0};
+  if (!tensor_is_on_cpu(t)) {
+    tensor out[2] = {{0}, {0}};
+    int code = order_on_device(out, t, dim, take, descending, error);
+    *values = out[0];
+    *indices = out[1];
+    return code;
+  }
   int err = tensor_empty(&v, t->dtype, DEVICE_CPU, t->rank, shape, error);
   if (!err) err = tensor_empty(&i, DTYPE_INT64, DEVICE_CPU, t->rank, shape, error);
   row_job job = {t, &v, &i, dim, take, descending, false};
@@ -215,6 +265,11 @@ static int unique_of(tensor out[3], const tensor *t, sort_entry *entries, tensor
   return err;
 }
 
+static int unique_on_device(tensor out[3], const tensor *t, tensor_error *error) {
+  int err = tensor_empty(&out[1], DTYPE_INT64, t->storage->device, t->rank, t->shape, error);
+  return err ? err : device_functions_get()->distinct(&out[0], &out[1], &out[2], t, error);
+}
+
 static int unique_of_contiguous(tensor out[3], const tensor *t, tensor_error *error) {
   int64_t n = tensor_count(t);
   sort_entry *entries = malloc(2 * (size_t)(n + 1) * sizeof *entries);
@@ -231,7 +286,9 @@ int tensor_unique(tensor *values, tensor *inverse, tensor *counts, const tensor 
   tensor out[3] = {0}, flat = {0};
   int err = check_sortable("find the distinct values of", t, error);
   if (!err) err = tensor_contiguous(&flat, t, error);
-  if (!err) err = unique_of_contiguous(out, &flat, error);
+  if (!err)
+    err = tensor_is_on_cpu(t) ? unique_of_contiguous(out, &flat, error)
+                              : unique_on_device(out, &flat, error);
   tensor_release(&flat);
   if (err) {
     for (int i = 0; i < 3; i++) tensor_release(&out[i]);
@@ -261,6 +318,9 @@ static int64_t place_of(uint64_t key, const sort_entry *sorted, int64_t n, bool 
 static int check_search(const tensor *sorted, const tensor *values, tensor_error *error) {
   int err = check_sortable("search", sorted, error);
   if (!err) err = check_sortable("search for", values, error);
+  if (!err && sorted->storage->device != values->storage->device)
+    err = tensor_fail(error, TENSOR_DEVICE,
+                      "cannot search tensors of two devices; move one of them with to()");
   if (err) return err;
   if (sorted->dtype != values->dtype)
     return tensor_fail(error, TENSOR_INVALID, "cannot search %s for %s: the dtypes differ",
@@ -298,11 +358,20 @@ static void search_rows(tensor *out, const tensor *sorted, const tensor *values,
 static int search_contiguous(tensor *out, const tensor *sorted, const tensor *values, bool right,
                              tensor_error *error) {
   int64_t n = sorted->shape[sorted->rank - 1];
+  int device = values->storage->device;
   if (n == 0 || tensor_count(values) == 0)
-    return tensor_zeros(out, DTYPE_INT64, DEVICE_CPU, values->rank, values->shape, error);
+    return tensor_zeros(out, DTYPE_INT64, device, values->rank, values->shape, error);
   tensor places = {0};
-  int err = tensor_empty(&places, DTYPE_INT64, DEVICE_CPU, values->rank, values->shape, error);
+  int err = tensor_empty(&places, DTYPE_INT64, device, values->rank, values->shape, error);
   if (err) return err;
+  if (!tensor_is_on_cpu(values)) {
+    err = device_functions_get()->search(&places, sorted, values, right, error);
+    if (err)
+      tensor_release(&places);
+    else
+      *out = places;
+    return err;
+  }
   sort_entry *entries = malloc((size_t)n * sizeof *entries);
   if (!entries) {
     tensor_release(&places);

@@ -144,6 +144,10 @@ function python.fn(name, fn) end
 ---@return hone.python.Value
 function python.class(name, base, methods, open) end
 
+--- Let an instance keep what its properties give until one of its attributes is written.
+---@param instance hone.python.Value
+function python.remember_properties(instance) end
+
 --- An instance of a class, made without its constructor.
 ---@param class hone.python.Value
 ---@param fields? table<string, hone.python.Value> its attributes
@@ -329,6 +333,20 @@ function World:attributes(v) end
 ---@param v hone.python.Value
 ---@return hone.python.Value[] none for other values
 function World:list_items(v) end
+
+--- Put other items into a list or tuple, or an instance that is one, in the places of some that it holds.
+---@param v hone.python.Value other values are left alone
+---@param replacements table<hone.python.Value, hone.python.Value> items to what takes their places
+function World:replace_items(v, replacements) end
+
+--- What an object is made of, as a text: two layers of a stack have the same shape when nothing but their index
+--- tells them apart, where it is kept as it is and in names such as "layers.12". Nothing is read of a number
+--- made by `python.tracked`.
+---@param v hone.python.Value
+---@param index integer of the object among those that it is compared with
+---@param before table<table, boolean> what the objects before hold, which is the same only as itself; added to
+---@return string? shape nil for an object that holds too much
+function World:shape(v, index, before) end
 
 --- What was met and is not known, most frequent first.
 ---@return { kind: string, what?: string, count: integer, first: string }[]

@@ -74,3 +74,18 @@ describe("names of models", function()
     end
   end)
 end)
+
+describe("tags.same_model", function()
+  it("lets one name tell the model's size and the other not", function()
+    assert.is_true(tags.same_model("qwen3-next", "qwen3-next-80b-a3b"))
+    assert.is_true(tags.same_model("llama-4-scout-17b-16e", "llama-4-scout"))
+    assert.is_true(tags.same_model("phi-4", "phi-4"))
+  end)
+
+  it("keeps models apart that one family has", function()
+    assert.is_false(tags.same_model("glm-4.5", "glm-4.5-air"))
+    assert.is_false(tags.same_model("deepseek-v3", "deepseek-v3.2"))
+    assert.is_false(tags.same_model("qwen3-8b", "qwen3-80b"))
+    assert.is_false(tags.same_model("llama-3.1-8b", "llama-3.1-70b"))
+  end)
+end)

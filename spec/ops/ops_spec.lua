@@ -1,3 +1,4 @@
+local fs = require "hone.fs"
 local json = require "hone.json"
 local ops = require "hone.ops"
 local support = require "support.dataset"
@@ -66,7 +67,12 @@ end
 
 describe("hone.ops", function()
   it("has one op type for each file of its folder", function()
-    assert.same({ "gemm", "gqa_paged", "gqa_ragged", "rmsnorm", "sampling" }, ops.list())
+    local files = {}
+    for _, file in ipairs(fs.list "scripts/hone/ops") do
+      files[#files + 1] = file ~= "init.lua" and file:match("^(.*)%.lua$") or nil
+    end
+    table.sort(files)
+    assert.same(files, ops.list())
     for _, op_type in ipairs(ops.list()) do
       assert.equal(op_type, ops.get(op_type).op_type)
     end
@@ -75,11 +81,11 @@ describe("hone.ops", function()
   it("says which op types there are when asked for another", function()
     local op, why = ops.get("conv2d")
     assert.is_nil(op)
-    assert.equal("no op type 'conv2d' (there are gemm, gqa_paged, gqa_ragged, rmsnorm, sampling)", why)
+    assert.equal(("no op type 'conv2d' (there are %s)"):format(table.concat(ops.list(), ", ")), why)
   end)
 
   it("lists the variants of an op type", function()
-    assert.same({ "decode", "prefill_causal" }, ops.variants("gqa_paged"))
+    assert.same({ "decode", "prefill_causal" }, ops.variants("mla_paged"))
     assert.same({ "top_k", "top_k_top_p", "top_p" }, ops.variants("sampling"))
   end)
 end)
@@ -248,6 +254,16 @@ describe("ops.build", function()
     assert.truthy(norm({ hidden_size = 8, eps = 0.0015 }).reference:find("\nEPS = 0.0015\n", 1, true))
   end)
 
+  it("works out the constants that follow from others, and marks optional inputs", function()
+    local params = { num_q_heads = 4, num_v_heads = 8, head_size = 128 }
+    local definition = assert(ops.build("gdn", "decode", params))
+    assert.equal(4, definition.axes.num_k_heads.value)
+    assert.equal(1, definition.axes.seq_len.value)
+    assert.is_true(definition.inputs.state.optional)
+    assert.is_nil(definition.inputs.q.optional)
+    assert.is_false(pcall(ops.build, "gdn", "decode", { num_q_heads = 4, num_k_heads = 4, num_v_heads = 8 }))
+  end)
+
   it("leaves no placeholder behind", function()
     for _, case in ipairs(LLAMA) do
       local text = json.encode(ops.build(case[2], case[3], case[4], ABOUT))
@@ -276,6 +292,29 @@ describe("ops.build", function()
       local definition, why = ops.build(op_type, "prefill_causal", params)
       assert.is_nil(definition)
       assert.equal("num_qo_heads 10 is no multiple of num_kv_heads 4", why)
+    end
+  end)
+
+  it("refuses state models and rotations that cannot be", function()
+    for _, case in ipairs {
+      {
+        "gdn",
+        "prefill",
+        { num_q_heads = 4, num_v_heads = 6, head_size = 8 },
+        "num_v_heads 6 is no multiple of",
+      },
+      {
+        "mamba_ssu",
+        "decode",
+        { nheads = 6, head_dim = 8, dstate = 8, ngroups = 4 },
+        "no multiple of ngroups 4",
+      },
+      { "rope", "neox", { head_size = 64, rotary_dim = 128 }, "rotary_dim 128 is more than head_size 64" },
+      { "rope", "gptj", { head_size = 64, rotary_dim = 33 }, "rotary_dim 33 is odd" },
+    } do
+      local definition, why = ops.build(case[1], case[2], case[3])
+      assert.is_nil(definition)
+      assert.matches(case[4], why, 1, true)
     end
   end)
 
@@ -308,7 +347,12 @@ describe("ops.build", function()
     raises("unknown parameter 'n'", "gemm", "gemm", { n = 1, K = 2 })
     raises("parameter 'N' must be a positive number, got nil", "gemm", "gemm", { K = 2 })
     raises("parameter 'eps' must be a positive number, got nil", "rmsnorm", "rmsnorm", { hidden_size = 1 })
-    raises("op type 'gemm' has no variant 'fp8' (it has gemm)", "gemm", "fp8", {})
+    raises(
+      "op type 'gemm' has no variant 'fp8' (it has fp8_block_scale, fp8_per_tensor_scale, gemm)",
+      "gemm",
+      "fp8",
+      {}
+    )
   end)
 
   it("blames the caller's line", function()
@@ -386,7 +430,6 @@ end)
 describe("the public dataset", function()
   local root, absent = support.trace()
   if not root then return pending(absent) end
-  local fs = require "hone.fs"
 
   -- The order of two axes differs in one definition of the dataset from that of all its siblings.
   local OTHER_AXES_ORDER = { gqa_paged_decode_h24_kv8_d128_ps64 = true }
@@ -398,6 +441,10 @@ describe("the public dataset", function()
     local op_type, variant, params = ops.parse(theirs.name)
     for name, value in pairs(select(2, ops.signature(theirs)).hidden) do
       params[name] = tonumber(value)
+    end
+    -- What the names of experts do not show: how many there are on other ranks.
+    if op_type == "moe" and theirs.axes.num_experts then
+      params.num_experts = theirs.axes.num_experts.value
     end
     return assert(ops.build(op_type, variant, params))
   end

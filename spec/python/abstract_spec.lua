@@ -82,6 +82,17 @@ else:
     assert.equal(1, world.report.branches)
   end)
 
+  it("leaves no more in a variable than there was when both ways may come to the same", function()
+    local get = run [[
+import torch
+x = 1 if torch.flag else torch.one
+for i in range(20):
+    if torch.flag:
+        x = torch.other if torch.flag else 1
+]]
+    assert.same({ 1 }, alternatives(get "x"))
+  end)
+
   it("undoes the first way before the second runs", function()
     local get = run [[
 import torch
@@ -201,6 +212,42 @@ def f():
 x = f()
 ]]
     assert.is_true(#alternatives(get "x") >= 2)
+  end)
+
+  it("spreads one of several values into a call as each of them, and drops those that do not fit", function()
+    local get, _, message = run [[
+import torch
+if torch.a(): items = (1, 2)
+else: items = (1, 2, 3)
+if torch.b(): more = {"scale": 5}
+else: more = {}
+def two(a, b): return a + b
+def scaled(a, scale=7): return a * scale
+a = two(*items)
+b = scaled(2, **more)
+c = scaled(2, **(dict(scale=3) if torch.c() else {}))
+try:
+    d = scaled(*items, 1)
+except TypeError:
+    d = "no way"
+]]
+    assert.is_nil(message)
+    assert.equal(3, python.value(get "a"))
+    assert.same({ 10, 14 }, alternatives(get "b"))
+    assert.same({ 14, 6 }, alternatives(get "c"))
+    assert.equal("no way", get "d")
+  end)
+
+  it("goes by how an open class written in Lua compares its instances", function()
+    local size = python.class("Size", nil, {
+      __eq__ = function(args) return python.number(args[2]) ~= 0 and python.unknown "size" end,
+      __gt__ = function(args) return python.number(args[2]) == 0 or python.unknown "size" end,
+    }, true)
+    local get = run("import torch\na, b, c = torch.n > 0, 0 < torch.n, torch.n == 0\nd = torch.n == 1\n", {
+      externals = { ["torch.n"] = python.instance(size) },
+    })
+    assert.same({ true, true, false }, { get "a", get "b", get "c" })
+    assert.is_true(python.is_unknown(get "d"))
   end)
 
   it("narrows a local that is one of several", function()
@@ -402,6 +449,54 @@ class Layer:
     local config = python.object { fields = { rope = { factor = 8.0, names = { "a", "b" } } } }
     assert.equal("{'factor': 8.0, 'names': ['a', 'b']}", world:repr(world:get(config, "rope")))
     assert.equal(8.0, python.to_lua(world:get(config, "rope")).factor)
+  end)
+end)
+
+describe("an instance", function()
+  local COUNTER = [[
+class Counter:
+    calls = 0
+
+    def __init__(self):
+        self.step = 2
+
+    @property
+    def double(self):
+        Counter.calls += 1
+        return 2 * self.step
+
+counter = Counter()
+
+def twice():
+    return (counter.double, counter.double, Counter.calls)
+
+def changed():
+    counter.step = 5
+    return (counter.double, Counter.calls)
+]]
+
+  it("keeps what its properties give, if told to, until one of its attributes is written", function()
+    local world = python.abstract { packages = {} }
+    local module = assert(world:run(COUNTER, "counter"))
+    local function of(name) return python.to_lua(world:call(world:get(module, name))) end
+    assert.same({ 4, 4, 2 }, of "twice")
+    python.remember_properties(world:get(module, "counter"))
+    assert.same({ 4, 4, 3 }, of "twice")
+    assert.same({ 10, 4 }, of "changed")
+  end)
+
+  it("of an open class written in Lua says what arithmetic gives, with unknown operands too", function()
+    local world = python.abstract { packages = {} }
+    local length = python.class("Length", nil, {
+      __add__ = function() return "sum" end,
+      __rmul__ = function() return "product" end,
+      __neg__ = function() return "turned" end,
+    }, true)
+    local module = assert(world:run("def f(a, b): return [a + 1, a + b, 2 * a, b * a, -a, a - 1]", "text"))
+    local given = { python.instance(length), python.unknown "b" }
+    local results = world:items(world:call(world:get(module, "f"), given))
+    assert.same({ "sum", "sum", "product", "product", "turned" }, { table.unpack(results, 1, 5) })
+    assert.is_true(python.is_unknown(results[6]))
   end)
 end)
 

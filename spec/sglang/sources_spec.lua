@@ -51,6 +51,28 @@ describe("hone.sglang.sources", function()
     assert.equal("TinyForCausalLM", model.class)
   end)
 
+  it("finds the head that SGLang's configuration names for a model's drafts", function()
+    local path = fs.join(package, "srt/configs/model_config.py")
+    assert(fs.mkdir(fs.dirname(path)))
+    assert(fs.write(path, [[
+class ModelConfig:
+    def _config_draft_model(self):
+        if self.is_draft_model and self.hf_config.architectures[0] in [
+            "TinyForCausalLM",
+            "TinyV2ForCausalLM",
+        ]:
+            self.hf_config.architectures[0] = "OtherForCausalLM"
+        if (
+            is_draft_model
+            and self.hf_config.architectures[0] == "BigForCausalLM"
+        ):
+            self.hf_config.architectures[0] = "TinyMoeForCausalLM"
+]]))
+    assert.equal("OtherForCausalLM", sources.find(package, "tiny_moe", { "TinyV2ForCausalLM" }, {}).class)
+    assert.equal("TinyMoeForCausalLM", sources.find(package, "tiny_moe", { "BigForCausalLM" }, {}).class)
+    assert.is_nil((sources.find(package, "tiny", { "BigForCausalLM" }, {})))
+  end)
+
   it("finds a model by the name of the model, when the config says which class it is", function()
     local model = assert(sources.find(package, "tiny-2.5-7b", { "OtherForCausalLM" }, {}))
     assert.equal("tiny_moe", model.name)

@@ -102,19 +102,124 @@ describe("hone.sglang.walk", function()
   end)
 
   it("lists a layer that no op type knows for review, with its line", function()
-    local _, found = walked { init = "self.gate = nn.Linear(4, 8)" }
+    local _, found = walked { init = "self.gate = nn.Conv1d(4, 8, 3)" }
     assert.equal(1, #found.review)
     assert.equal("layers.*.gate", found.review[1].path)
-    assert.equal("Linear", found.review[1].class)
+    assert.equal("Conv1d", found.review[1].class)
     assert.matches("models/tiny.py$", found.review[1].file)
   end)
 
   it("lists attention that no definition describes for review, with the reason", function()
-    local _, found = walked { attention = ", logit_cap=50.0" }
-    assert.matches("its logits are capped", found.review[1].why, 1, true)
+    for attention, why in pairs {
+      [", v_head_dim=4"] = "not grouped query attention",
+      [", logit_cap=12.5"] = "its logits are capped at 12.5; definitions have whole numbers",
+      [', logit_cap=30, logit_capping_method="RADIX"'] = "its logits are capped by RADIX",
+      [', attn_type="encoder_only"'] = "its mask is not causal (attn_type encoder_only)",
+      [', pos_encoding_mode="ALIBI"'] = "it encodes positions itself",
+      [", is_cross_attention=True"] = "it attends to another sequence",
+    } do
+      local _, found = walked { attention = attention }
+      assert.equal(1, #found.review, attention)
+      assert.matches(why, found.review[1].why, 1, true)
+      assert.matches("models/tiny.py$", found.review[1].file)
+      assert.is_nil(by_variant(found).decode1)
+    end
+  end)
+
+  it("tells sliding windows, soft caps and sinks apart from plain attention", function()
+    local _, found = walked { attention = ", sliding_window_size=127" }
+    local window = by_variant(found).decode_window1
+    assert.equal(128, window.params.window_size)
+    assert.is_truthy(by_variant(found).prefill_causal_window)
+    _, found = walked { attention = ", logit_cap=50.0, sliding_window_size=config.hidden_size - 1" }
+    local both = by_variant(found).prefill_causal_window_softcap64
+    assert.same({ 64, 50 }, { both.params.window_size, both.params.logits_soft_cap })
+    _, found = walked { given = ", sinks=torch.ones(8)" }
+    assert.is_truthy(by_variant(found).decode_sink1)
     assert.is_nil(by_variant(found).decode1)
-    _, found = walked { attention = ", v_head_dim=4" }
-    assert.matches("not grouped query attention", found.review[1].why, 1, true)
+    assert.is_nil(by_variant(found).prefill_causal_sink) -- over the cache only
+    _, found = walked { given = ", sinks=None" }
+    assert.is_truthy(by_variant(found).decode1)
+  end)
+
+  it("takes attention with one head of keys that hold the values for absorbed latent attention", function()
+    local _, found = walked { attention = ", v_head_dim=6", tp = 2 }
+    local map = by_variant(found)
+    local expected = { num_qo_heads = 4, head_dim_ckv = 6, head_dim_kpe = 2, page_size = 1 }
+    assert.same(expected, map.decode1.params)
+    assert.equal("mla_paged", map.decode1.op_type)
+    assert.same({}, found.review)
+    -- With a single head of queries the rotary part of the keys, which comes apart, shows it.
+    _, found = walked { attention = ", v_head_dim=6", given = ", k_rope=x", tp = 8 }
+    assert.equal(1, by_variant(found).decode1.params.num_qo_heads)
+    _, found = walked { attention = ", v_head_dim=6", tp = 8 }
+    assert.equal("mla_ragged", by_variant(found).prefill_causal.op_type)
+    assert.is_nil(by_variant(found).decode1)
+  end)
+
+  it("takes attention that is told where to look for sparse attention", function()
+    local _, found = walked { attention = ", v_head_dim=6", given = ", topk_indices=x", tp = 2 }
+    assert.is_nil(by_variant(found).decode1)
+    assert.matches("how many tokens its indexer picks is not known", found.review[1].why, 1, true)
+  end)
+
+  it(
+    "takes attention with as many heads of keys as of queries for latent attention before absorption",
+    function()
+      local multi_head = tiny.CONFIG:gsub('"num_key_value_heads": 2', '"num_key_value_heads": 8')
+      local _, found = walked { config = multi_head, attention = ", v_head_dim=4" }
+      local kernel = by_variant(found).prefill_causal
+      assert.equal("mla_ragged", kernel.op_type)
+      assert.same({ num_qo_heads = 8, qk_dim = 8, vo_dim = 4 }, kernel.params)
+      assert.same({}, found.review)
+    end
+  )
+
+  it("takes torch's linear layer for a GEMM where it runs, called or by its weight", function()
+    local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(12, 16); self.c = nn.Linear(20, 24)"
+    local layer = "self.a(x); torch.mm(x, self.b.weight)"
+    local _, found = walked { init = init, layer = layer }
+    local features = {}
+    for _, kernel in ipairs(found.kernels) do
+      features[kernel.params.N or 0] = kernel.params.K
+    end
+    assert.same({ 4, 12 }, { features[8], features[16] })
+    assert.is_nil(features[24])
+    assert.equal("layers.*.c", found.unused[#found.unused].path)
+  end)
+
+  it("takes a class of the model's own that multiplies by a matrix of its own for a linear layer", function()
+    local gate = [[
+
+class Gate(nn.Module):
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty((rows, columns)))
+
+    def forward(self, x):
+        return torch.nn.functional.linear(x, self.weight)
+
+]]
+    local _, found =
+      walked { before = gate, init = "self.gate = Gate(24, config.hidden_size)", layer = "self.gate(x)" }
+    local gemm
+    for _, kernel in ipairs(found.kernels) do
+      if kernel.params.N == 24 then gemm = kernel end
+    end
+    assert.same({ N = 24, K = 64, dtype = "float16" }, gemm.params)
+    assert.equal("hidden_size 64", gemm.origins.K)
+    assert.equal("layers.*.gate", gemm.modules[1].path)
+    assert.same({}, found.review)
+  end)
+
+  it("takes a linear layer whose weight something reads for one that runs", function()
+    local init = "self.linear = ColumnParallelLinear(8, 16)"
+    local _, found = walked { init = init, layer = "x = torch.mm(x, self.linear.weight)" }
+    local found_it = false
+    for _, kernel in ipairs(found.kernels) do
+      found_it = found_it or kernel.params.N == 16
+    end
+    assert.is_true(found_it)
   end)
 
   it("names the field, the file and the class when the config lacks what the model needs", function()
@@ -177,12 +282,30 @@ describe("hone.sglang.walk", function()
       assert.is_true(#result.layers < 40)
     end)
 
-    it("builds every layer when its constructor looks at the index", function()
+    it("makes layers one object that come out alike although their constructor looks at the index", function()
       local init = "if layer_id % 4 == 3: self.extra = RMSNorm(7)"
       local result, found = walked { config = DEEP, init = init }
-      assert.is_true(#result.layers > 160)
+      assert.is_true(#result.layers < 40)
+      assert.equal(40, count_of(found, "layers.*.qkv_proj"))
       assert.equal("layers.*.extra", found.unused[2].path)
       assert.equal(10, found.unused[2].count)
+    end)
+
+    it("keeps layers apart that their constructor gives other sizes", function()
+      local init = "self.extra = ColumnParallelLinear(5, 8 * (layer_id // 10 + 1))"
+      local _, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }
+      local counts = {}
+      for _, kernel in ipairs(found.kernels) do
+        if kernel.params.K == 5 then counts[kernel.params.N] = kernel.modules[1].count end
+      end
+      assert.same({ [8] = 10, [16] = 10, [24] = 10, [32] = 10 }, counts)
+    end)
+
+    it("runs layers that stand for others until nothing changes", function()
+      local result = walked { config = DEEP }
+      for _, layer in ipairs(result.layers) do
+        assert.is_true(#layer.called <= 2 * 3, layer.path)
+      end
     end)
 
     it("builds every layer when forward looks at the index", function()
@@ -195,15 +318,15 @@ describe("hone.sglang.walk", function()
 
   it("takes environment variables at their declared defaults", function()
     local init =
-      "if envs.SGLANG_LIMIT.get() == 7 and not envs.SGLANG_FANCY.get(): self.gate = nn.Linear(4, 8)"
+      "if envs.SGLANG_LIMIT.get() == 7 and not envs.SGLANG_FANCY.get(): self.gate = nn.Conv1d(4, 8, 3)"
     local _, found = walked { init = init }
-    assert.equal("Linear", found.review[1].class)
-    _, found = walked { init = "if envs.SGLANG_LIMIT.get() != 7: self.gate = nn.Linear(4, 8)" }
+    assert.equal("Conv1d", found.review[1].class)
+    _, found = walked { init = "if envs.SGLANG_LIMIT.get() != 7: self.gate = nn.Conv1d(4, 8, 3)" }
     assert.same({}, found.review)
   end)
 
   it("explores both ways of what depends on a variable whose default is computed", function()
-    local _, found = walked { init = "if envs.SGLANG_COMPUTED.get() > 5: self.gate = nn.Linear(4, 8)" }
-    assert.equal("Linear", found.review[1].class)
+    local _, found = walked { init = "if envs.SGLANG_COMPUTED.get() > 5: self.gate = nn.Conv1d(4, 8, 3)" }
+    assert.equal("Conv1d", found.review[1].class)
   end)
 end)

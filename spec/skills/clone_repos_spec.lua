@@ -106,6 +106,14 @@ describe("clone-repos", function()
     end
   end)
 
+  it("brings sgl-cookbook when it is named", function()
+    new_repository("upstream/cookbook")
+    local result = clone { "--repos", "sgl-cookbook", "--cookbook-url", url "cookbook" }
+    assert.equal(0, result.status, result.stderr)
+    assert.same({ "repos_config.json", "sgl-cookbook" }, left())
+    assert.equal("upstream/cookbook", fs.read(box:at("repos/sgl-cookbook/README")))
+  end)
+
   it("prints the result as data", function()
     local told = cjson.decode(only_sglang("--json").stdout)
     assert.equal("./repos/repos_config.json", told.config)

@@ -98,7 +98,104 @@ describe("extract-kernel-definitions", function()
   it("gives the union of several parallel sizes", function()
     extract(with("--tp", "1", "2"))
     assert.is_true(fs.exists(definition("gqa_paged", "gqa_paged_decode_h8_kv2_d8_ps1")))
-    assert.is_true(fs.exists(definition("gqa_paged", "gqa_paged_decode_h4_kv1_d8_ps1")))
+    local half = assert(json.read(definition("gqa_paged", "gqa_paged_decode_h4_kv1_d8_ps1")))
+    assert.is_true(require("hone.dataset.tags").has(half, "tp:2"))
+  end)
+
+  it("tags a kernel that several sizes give with all of them", function()
+    tiny.write(sandbox:at("tree"), {
+      tiny = tiny
+        .model()
+        :gsub("config.num_attention_heads // tp, head_dim", "8, head_dim")
+        :gsub("max%(1, config.num_key_value_heads // tp%)", "2"),
+    })
+    extract(with("--tp", "1,2"))
+    local written = assert(json.read(definition("gqa_paged", "gqa_paged_decode_h8_kv2_d8_ps1")))
+    assert.same({ "1", "2" }, require("hone.dataset.tags").values(written, "tp"))
+  end)
+
+  it("replicates key-value heads where there are more ranks", function()
+    local result = extract(with("--tp", "8", "--json"))
+    assert.equal(0, result.status, result.stderr)
+    assert.is_true(fs.exists(definition("gqa_paged", "gqa_paged_decode_h1_kv1_d8_ps1")))
+  end)
+
+  it("takes the sizes that sgl-cookbook serves the model with", function()
+    sandbox:write(
+      "book/data/models/generated/v0.5.6/tiny.yaml",
+      "families:\n- models:\n  - {name: Tiny-1B, hardware: {H200: {configurations: [{engine: {tp: 4}}]}}}\n"
+    )
+    local result = extract(with("--cookbook-path", "book", "--json"))
+    local found = json.decode(result.stdout)
+    assert.equal("sgl-cookbook v0.5.6", found.settings_source)
+    assert.equal(4, found.settings[1].tp)
+    assert.equal(
+      8,
+      json.decode(extract(with("--cookbook-path", "book", "--tp", "8", "--json")).stdout).settings[1].tp
+    )
+  end)
+
+  it("explains a definition from the config's fields through lines of source to each constant", function()
+    local result = extract(with("--tp", "2", "--explain", "gqa_paged_decode_h4_kv1_d8_ps1"))
+    assert.equal(0, result.status, result.stderr)
+    local text = result.stdout
+    assert.matches("2 x layers.*.attn +srt/models/tiny.py:%d+ +self.attn = RadixAttention%(", text)
+    assert.matches(
+      "decode +srt/models/tiny.py:%d+ +return self.attn%(q, k, v, forward_batch%), residual",
+      text
+    )
+    assert.matches("num_qo_heads = 4  (num_attention_heads 8 / TP 2 = 4)", text, 1, true)
+    assert.matches('num_attention_heads = 8 +org/Tiny%-1B%-Instruct/config.json:2  "architectures"', text)
+    assert.matches("8 // 2 = 4 +srt/models/tiny.py:%d+ +config.num_attention_heads // tp", text)
+    assert.matches("page_size = 1  (--page-size)", text, 1, true)
+    assert.is_false(fs.exists(sandbox:at("trace")))
+  end)
+
+  it("explains as data, also what a reference hides, and a name in the older style", function()
+    local norm = json.decode(extract(with("--explain", "rmsnorm_h64", "--json")).stdout)
+    assert.same({ "hidden_size", "eps" }, { norm.constants[1].name, norm.constants[2].name })
+    assert.equal("rms_norm_eps", norm.constants[2].attributes[1].steps[1].name)
+    assert.same({ "prefill", "decode" }, { table.unpack(norm.calls[1].modes) })
+    local gemm = json.decode(extract(with("--explain", "gemm_n_96_k_64", "--json")).stdout)
+    assert.equal("gemm_n96_k64", gemm.definition)
+    assert.equal(3, #gemm.constants[1].attributes)
+  end)
+
+  it("writes its result to a file on request", function()
+    extract(with("--report", "out.json", "--dry-run"))
+    local report = assert(json.read(sandbox:at("out.json")))
+    assert.equal("TinyForCausalLM", report.class)
+    assert.is_true(#report.definitions > 0)
+  end)
+
+  it("lists a layer that nobody knows for review, with its source line", function()
+    tiny.write(sandbox:at("tree"), {
+      tiny = (tiny
+        .model({ init = "self.strange = Strange()", layer = "x = self.strange(x)" })
+        :gsub("class Layer", "from sglang.srt.layers.strange import Strange\n\nclass Layer")),
+    })
+    local strange =
+      "import torch\nclass Strange(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    sandbox:write("tree/sglang/srt/layers/strange.py", strange)
+    local review = json.decode(extract(with("--json")).stdout).review
+    assert.equal(1, #review)
+    assert.equal("Strange", review[1].class)
+    assert.equal(2, review[1].count)
+    assert.matches("^srt/models/tiny.py:%d+$", review[1].source)
+  end)
+
+  it("notices a config whose model_type is another model's", function()
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model(), other = tiny.model():gsub("TinyFor", "OtherFor") })
+    sandbox:write("config.json", (tiny.CONFIG:gsub('"model_type": "tiny"', '"model_type": "other"')))
+    local result = extract { "--config", "config.json", "--dry-run" }
+    assert.equal(0, result.status)
+    assert.matches("which are of different models: the architectures decide", result.stderr, 1, true)
+    sandbox:write(
+      "config.json",
+      (tiny.CONFIG:gsub('"architectures"[^"]*"TinyForCausalLM"%],', "", 1):gsub('"tiny"', '"other"'))
+    )
+    result = extract { "--config", "config.json", "--dry-run" }
+    assert.matches("they may not belong together", result.stderr, 1, true)
   end)
 
   it("keeps to the page sizes and the execution modes that are asked for", function()
@@ -156,6 +253,54 @@ describe("extract-kernel-definitions", function()
       one_line(extract { "--config", "config.json" }, 1, "it is not a JSON object")
     end)
 
+    it("a size is absurd", function()
+      for field, value in pairs {
+        num_hidden_layers = "900000000",
+        num_attention_heads = "0",
+        hidden_size = "-64",
+      } do
+        sandbox:write("config.json", (tiny.CONFIG:gsub(('("%s": )%%d+'):format(field), "%1" .. value)))
+        one_line(
+          extract { "--config", "config.json" },
+          1,
+          ("config config.json: %s is %s"):format(field, value)
+        )
+      end
+    end)
+
+    it("TP does not divide the heads, or EP the TP", function()
+      one_line(extract(with("--tp", "3")), 1, "TP 3 does not divide the 8 attention heads")
+      one_line(extract(with("--tp", "1,2,1000000")), 1, "TP 1000000 does not divide the 8 attention heads")
+      one_line(extract(with("--tp", "2", "--ep", "4")), 1, "EP 4 does not divide TP 2")
+      one_line(extract(with("--tp", "0")), 2, "must be at least 1")
+      assert.is_false(fs.exists(sandbox:at("trace")))
+    end)
+
+    it("config and model file do not belong together", function()
+      tiny.write(
+        sandbox:at("tree"),
+        { tiny = tiny.model(), other = tiny.model():gsub("TinyFor", "OtherFor") }
+      )
+      sandbox:write("config.json", (tiny.CONFIG:gsub("TinyForCausalLM", "OtherForCausalLM")))
+      one_line(extract { "--config", "config.json" }, 1, "try --model-name other")
+    end)
+
+    it(
+      "the definition to explain is none of the model's",
+      function() one_line(extract(with("--explain", "gemm_n96_k65")), 1, "did you mean gemm_n96_k64?") end
+    )
+
+    it(
+      "the checkout of sgl-cookbook is none",
+      function() one_line(extract(with("--cookbook-path", "tree")), 1, "cannot read sgl-cookbook in") end
+    )
+
+    it("flags do not go together", function()
+      one_line(extract { "--all" }, 2, "--all takes no --model-name")
+      one_line(extract(with("--configs", "org")), 2, "go with --all")
+      one_line(sandbox:hone { "extract-kernel-definitions" }, 2, "--model-name is missing")
+    end)
+
     it("the SGLang tree is missing", function()
       local line = {
         "extract-kernel-definitions",
@@ -186,6 +331,84 @@ describe("extract-kernel-definitions", function()
       one_line(extract(CONFIG), 1, "stopped after")
       assert.is_false(fs.exists(sandbox:at("trace")))
     end)
+  end)
+end)
+
+describe("extract-kernel-definitions --all", function()
+  before_each(function()
+    sandbox = new_sandbox()
+    tiny.write(sandbox:at("tree"), {
+      tiny = tiny.model(),
+      broken = tiny.model({ init = "raise ValueError('no such size')" }):gsub("TinyFor", "BrokenFor"),
+    })
+    sandbox:write("configs/org/Tiny-1B/config.json", tiny.CONFIG)
+    sandbox:write(
+      "configs/org/Tiny-2B/config.json",
+      (tiny.CONFIG:gsub('"hidden_size": 64', '"hidden_size": 128'))
+    )
+  end)
+  after_each(function() sandbox:close() end)
+
+  local function all(...)
+    return sandbox:hone {
+      "extract-kernel-definitions",
+      "--all",
+      "--sglang-path",
+      "tree",
+      "--local",
+      "trace",
+      ...,
+    }
+  end
+
+  it("reads every model with a config at hand, and writes one dataset", function()
+    local result = all("--report", "all.json")
+    assert.equal(0, result.status, result.stderr)
+    assert.matches("org/Tiny%-1B +%d+ +%d+ +0 +TP 1", result.stdout)
+    assert.matches("2 models, %d+ different definitions", result.stdout)
+    assert.is_true(fs.exists(definition("rmsnorm", "rmsnorm_h64")))
+    assert.is_true(fs.exists(definition("rmsnorm", "rmsnorm_h128")))
+    local shared = assert(json.read(definition("sampling", "top_k_sampling_from_probs_v100")))
+    assert.same({ "tiny-1b", "tiny-2b" }, require("hone.dataset.tags").models(shared))
+    local report = assert(json.read(sandbox:at("all.json")))
+    assert.equal(2, #report.models)
+    assert.equal(0, #report.failed)
+  end)
+
+  it("goes on when a model fails, and says which", function()
+    sandbox:write("configs/org/Broken/config.json", (tiny.CONFIG:gsub("TinyFor", "BrokenFor")))
+    local result = all "--json"
+    assert.equal(1, result.status)
+    assert.matches("1 of 3 models could not be read: org/Broken", result.stderr, 1, true)
+    assert.matches("org/Broken: .-ValueError: no such size", result.stderr)
+    assert.is_true(fs.exists(definition("rmsnorm", "rmsnorm_h128")))
+  end)
+
+  it("warns of a model whose forward could not be followed", function()
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model { forward = "raise ValueError('no forward')" } })
+    local result = all()
+    assert.equal(0, result.status)
+    assert.matches(
+      "org/Tiny%-1B: forward for prefill could not be followed: ValueError: no forward",
+      result.stderr
+    )
+  end)
+
+  it("finds configs in HuggingFace's cache", function()
+    local snapshot = "hf/hub/models--org--Tiny-3B/snapshots/0123456789abcdef0123456789abcdef01234567"
+    sandbox:write(snapshot .. "/config.json", tiny.CONFIG)
+    sandbox:write("hf/hub/models--org--Tiny-3B/refs/main", "0123456789abcdef0123456789abcdef01234567")
+    local line = { "extract-kernel-definitions", "--all", "--sglang-path", "tree", "--json", "--dry-run" }
+    local result = sandbox:hone(line, { HF_HOME = sandbox:at("hf") })
+    assert.equal(0, result.status, result.stderr)
+    local models = json.decode(result.stdout).models
+    assert.equal("tiny-3b", models[#models].model)
+    assert.is_false(fs.exists(sandbox:at("flashinfer-trace")))
+  end)
+
+  it("says in one line that there is no config", function()
+    one_line(all("--configs", "tree"), 1, "--configs names folders of them")
+    one_line(all("--configs", "nowhere"), 1, "cannot read the configs in")
   end)
 end)
 

@@ -284,6 +284,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.hub_plain(name, revision, file)
         self.reply(500)
 
+    def hub_tiny(self, name, revision, file):
+        """A whole config; "tiny-flaky" and "tiny-closing" come back after failing twice."""
+        if name != "tiny" and count(name) < 2:
+            return self.close_now() if name == "tiny-closing" else self.reply(503)
+        if file != "config.json":
+            return self.reply(404, X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
+        self.reply(200, TINY_CONFIG, **self.hub_headers(TINY_CONFIG))
+
     def hub_closing(self, *_):
         self.close_now()
 
@@ -309,7 +317,14 @@ HUB_FILES = {
     "weights.bin": BLOB,
     "empty.txt": b"",
 }
+TINY_CONFIG = b"""{
+  "architectures": ["TinyForCausalLM"], "model_type": "tiny", "hidden_size": 64, "num_attention_heads": 8,
+  "num_key_value_heads": 2, "num_hidden_layers": 2, "intermediate_size": 96, "rms_norm_eps": 1e-05,
+  "vocab_size": 100, "torch_dtype": "bfloat16"
+}
+"""
 HUB = {
+    "tiny": Handler.hub_tiny, "tiny-flaky": Handler.hub_tiny, "tiny-closing": Handler.hub_tiny,
     "lfs": Handler.hub_lfs, "lfs-early": Handler.hub_lfs, "lfs-html": Handler.hub_lfs,
     "busy": Handler.hub_busy, "closing": Handler.hub_closing, "portal": Handler.hub_portal,
     "slow": Handler.hub_slow, "hostile": Handler.hub_hostile,

@@ -26,6 +26,7 @@ class LinearBase(torch.nn.Module):
         super().__init__()
         self.input_size = input_size
         self.output_size = output_size
+        self.weight = torch.nn.Parameter(torch.ones(output_size, input_size))
 
     def forward(self, x):
         return torch.matmul(x, self.weight), None
@@ -47,7 +48,8 @@ import torch
 
 class RadixAttention(torch.nn.Module):
     def __init__(self, num_heads, head_dim, scaling, num_kv_heads, layer_id, logit_cap=0.0,
-                 v_head_dim=-1, sliding_window_size=-1):
+                 v_head_dim=-1, sliding_window_size=-1, is_cross_attention=False,
+                 pos_encoding_mode="NONE", logit_capping_method="tanh", attn_type="decoder"):
         super().__init__()
         self.tp_q_head_num = num_heads
         self.tp_k_head_num = num_kv_heads
@@ -55,8 +57,12 @@ class RadixAttention(torch.nn.Module):
         self.v_head_dim = v_head_dim if v_head_dim != -1 else head_dim
         self.logit_cap = logit_cap
         self.sliding_window_size = sliding_window_size
+        self.is_cross_attention = is_cross_attention
+        self.pos_encoding_mode = pos_encoding_mode
+        self.logit_capping_method = logit_capping_method
+        self.attn_type = attn_type
 
-    def forward(self, q, k, v, forward_batch):
+    def forward(self, q, k, v, forward_batch, **kwargs):
         return torch.ops.attention(q, k, v)
 ]],
   ["srt/layers/logits_processor.py"] = [[
@@ -110,8 +116,9 @@ class ServerArgs:
 ]],
 }
 
----A model: more arguments of its attention, more of a layer's __init__ and forward, more of the model's forward.
----@param options { attention: string?, init: string?, layer: string?, forward: string? }?
+---A model: what stands before its classes, more arguments of its attention and of the call of it, more of a layer's
+---__init__ and forward, more of the model's forward.
+---@param options { before: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
 function tiny.model(options)
   options = options or {}
   return ([[
@@ -124,7 +131,7 @@ from sglang.srt.layers.logits_processor import LogitsProcessor
 from sglang.srt.layers.radix_attention import RadixAttention
 from sglang.srt.environ import envs
 from sglang.srt.utils.common import make_layers
-
+${before}
 
 class Layer(nn.Module):
     def __init__(self, config, layer_id):
@@ -152,7 +159,7 @@ class Layer(nn.Module):
             x, residual = self.norm(x, residual)
         qkv, _ = self.qkv_proj(x)
         q, k, v = qkv.split([1, 1, 1])
-        return self.attn(q, k, v, forward_batch), residual
+        return self.attn(q, k, v, forward_batch${given}), residual
 
 
 class TinyForCausalLM(nn.Module):
@@ -173,7 +180,9 @@ class TinyForCausalLM(nn.Module):
 
 EntryClass = TinyForCausalLM
 ]]):gsub("%${(%w+)}", {
+    before = options.before or "",
     attention = options.attention or "",
+    given = options.given or "",
     init = options.init or "",
     layer = options.layer or "",
     forward = options.forward or "",

@@ -89,6 +89,23 @@ end
 ---The name of a model in tags: `meta-llama/Llama-3.1-8B-Instruct` -> `llama-3.1-8b`.
 function tags.model_name(model) return table.concat(name_words(model), "-"):lower() end
 
+-- Words that only tell how large a model is: 80b, a3b, 16e, 8x7b.
+local function is_measure(word) return word:find("^[a-z]?%d[%dx.]*[bme]$") ~= nil end
+
+---Whether two names in tags are of one model: the longer one may tell its size as well.
+function tags.same_model(a, b)
+  if #a > #b then
+    a, b = b, a
+  end
+  if b:sub(1, #a) ~= a then return false end
+  local rest = b:sub(#a + 1)
+  if rest ~= "" and rest:sub(1, 1) ~= "-" then return false end
+  for word in rest:gmatch("[^-]+") do
+    if not is_measure(word) then return false end
+  end
+  return true
+end
+
 ---The name of a model in sentences: `meta-llama/Llama-3.1-8B-Instruct` -> `Llama 3.1 8B`.
 function tags.display_name(model)
   local words = name_words(model)

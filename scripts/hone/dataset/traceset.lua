@@ -15,6 +15,13 @@ local function list_files(folder)
   return files
 end
 
+---Where the dataset is: at `chosen`, else where FIB_DATASET_PATH says, else ./flashinfer-trace.
+function traceset.locate(chosen)
+  local root = chosen or os.getenv "FIB_DATASET_PATH"
+  if root == nil or root == "" then root = "./flashinfer-trace" end
+  return fs.expand(root)
+end
+
 ---Open the dataset at `root`. Nothing is read yet. A folder that is not there is refused, unless
 ---options.create: then it is an empty dataset, made when something is written.
 function traceset.open(root, options)

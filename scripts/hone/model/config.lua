@@ -61,14 +61,57 @@ end
 
 ---Read a model's config from its HuggingFace repository (or the local HuggingFace cache).
 ---@param repo_id string # ORG/NAME
----@param options { revision: string?, offline: boolean?, on_warning: fun(message: string)? }?
+---@param options hone.model.hub.Options?
 ---@return hone.ModelConfig? config
 ---@return string? message
+---@return string? code # of hone.model.hub
 function M.from_hub(repo_id, options)
-  local hub = require "hone.model.hub"
-  local path, message = hub.file(repo_id, "config.json", options)
-  if not path then return nil, message end
+  local checked = { json = true }
+  for name, value in pairs(options or {}) do
+    checked[name] = value
+  end
+  local path, message, code = require("hone.model.hub").file(repo_id, "config.json", checked)
+  if not path then return nil, message, code end
   return M.from_file(path, repo_id)
+end
+
+---Whether a text is the name of a repository on HuggingFace with its organisation: ORG/NAME.
+---@param text string
+---@return boolean
+function M.is_repo_id(text)
+  local organisation, name = text:match("^([%w][%w._-]*)/([%w][%w._-]*)$")
+  return organisation ~= nil and not (organisation .. name):find("..", 1, true)
+end
+
+---Whether a text can be a model's id: lower case letters and digits, with dots and hyphens between them.
+---@param text string
+---@return boolean
+function M.is_model_name(text)
+  return text:find("^%l[%l%d.-]*$") ~= nil and not text:find("[.-]$") and not text:find("[.-][.-]")
+end
+
+---Give a config fields that it lacks, or other values.
+---@param config hone.ModelConfig # changed in place
+---@param assignments string[] # "NAME=VALUE"; the value as JSON, else as text
+---@return hone.ModelConfig? config
+---@return string? message
+function M.set(config, assignments)
+  local language = require("hone.model.architecture").language(config.data)
+  for _, assignment in ipairs(assignments) do
+    local name, word = assignment:match("^([%a_][%w_]*)=(.+)$")
+    if not name then return nil, ("'%s' is not of the form NAME=VALUE"):format(assignment), "usage" end
+    local value = json.decode(word, JSON_OPTIONS)
+    if value == nil then value = word end
+    if name == "architectures" then
+      local list = json.is_array(value) and value or json.array { tostring(value) }
+      config.data.architectures, config.architectures = list, list
+    elseif name == "model_type" then
+      config.data.model_type, config.model_type = word, word
+    else
+      language[name] = value
+    end
+  end
+  return config
 end
 
 return M

@@ -368,6 +368,19 @@ function hub.cached(repo_id, filename, revision)
   return (find_cached(wanted))
 end
 
+function hub.list_cached(filename)
+  if type(filename) ~= "string" then error("bad argument #1 to 'list_cached' (a file name expected)", 2) end
+  local found = {}
+  for _, folder in ipairs(fs.list(cache_folder()) or {}) do
+    local repo_id = folder:match("^models%-%-(.+)$")
+    repo_id = repo_id and repo_id:gsub("%-%-", "/", 1)
+    local wanted = repo_id and make_wanted(repo_id, filename, {})
+    local path = wanted and not name_mistake(wanted) and find_cached(wanted)
+    if path then found[#found + 1] = { repo_id = repo_id, path = path } end
+  end
+  return found
+end
+
 function hub.config(repo_id, opts)
   opts = opts or {}
   check("config", repo_id, "config.json", 2, opts)

@@ -3,14 +3,17 @@
 -- A file returns a table of data and small functions:
 --   op_type            the dataset's name for it
 --   variants           { [variant] = kind }, the forms it comes in
---   check(params)      true, or nil and why no kernel has these parameters
---   hidden_constants   { { name, read(source) } }: fixed by a reference, shown nowhere else in a definition
+--   check(params, kind)  true, or nil and why no kernel has these parameters
+--   hidden_constants   { { name, read(source, definition), of(kind) } }: fixed by a reference, shown nowhere else in
+--                      a definition; `read` gives false where there is no such constant, and `of` says whether it
+--                      is a parameter of a variant (of all unless there is an `of`)
 --   contradictions     { { input, written, right, note } }: two shapes that the dataset uses for one kernel
 -- and a kind holds
---   names              { { template, with, style } }: the first whose `with` agrees is written, all are read
+--   names              { { template, with, style, when } }: the first whose `with` agrees is written, all are read
 --   defaults           parameters that may be left out
---   axes               { { name, "var" | "const", description, when } } in the dataset's order
---   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when } } in calling order
+--   axes               { { name, "var" | "const", description, when, value } } in the dataset's order; a constant
+--                      axis is a parameter unless `value` (a number, or value(params)) follows from the others
+--   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when, optional } } in calling order
 --   constraints        { { expression, when } }
 --   description, stage, flags, fi_api, parallel ("tp", "ep": the sizes that it depends on)
 --   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
@@ -99,10 +102,10 @@ end
 local function parameters(op, kind)
   local wanted = {}
   for _, axis in ipairs(kind.axes) do
-    if axis[2] == "const" then wanted[axis[1]] = "integer" end
+    if axis[2] == "const" and not axis.value then wanted[axis[1]] = "integer" end
   end
   for _, constant in ipairs(op.hidden_constants or {}) do
-    wanted[constant.name] = "number"
+    if not constant.of or constant.of(kind) then wanted[constant.name] = "number" end
   end
   for name in pairs(kind.defaults or {}) do
     wanted[name] = "string"
@@ -131,8 +134,8 @@ local function complete(op, kind, params, level, optional)
 end
 
 -- True, or nil and why there is no kernel with these parameters.
-local function check(op, params)
-  if op.check then return op.check(params) end
+local function check(op, params, kind)
+  if op.check then return op.check(params, kind) end
   return true
 end
 
@@ -151,18 +154,18 @@ end
 
 -- ---- names ---------------------------------------------------------------------------------------
 
-local function agrees(with, params)
-  for name, value in pairs(with or {}) do
+local function agrees(naming, params)
+  for name, value in pairs(naming.with or {}) do
     if params[name] ~= value then return false end
   end
-  return true
+  return not naming.when or naming.when(params)
 end
 
 -- In the style asked for, or in any that these parameters have.
 local function write_name(kind, params, style)
   local fallback
   for _, naming in ipairs(kind.names) do
-    if agrees(naming.with, params) then
+    if agrees(naming, params) then
       if naming.style == style then return fill(naming[1], params) end
       fallback = fallback or naming
     end
@@ -181,7 +184,7 @@ function ops.name(op_type, variant, params, style)
   params, why = complete(op, kind, params, 2, hidden)
   if not params then return nil, why end
   local ok
-  ok, why = check(op, params)
+  ok, why = check(op, params, kind)
   if not ok then return nil, why end
   return write_name(kind, params, style)
 end
@@ -208,7 +211,7 @@ local function read_name(naming, name)
     params[key] = math.tointeger(tonumber(values[i]))
     if not params[key] then return nil end -- more digits than an integer has
   end
-  return params
+  return agrees(naming, params) and params or nil
 end
 
 local function parse_exactly(name)
@@ -277,6 +280,12 @@ local function tags_of(kind, about)
   return tags
 end
 
+local function constant_of(entry, params)
+  local value = entry.value
+  if type(value) == "function" then return value(params) end
+  return value or params[entry[1]]
+end
+
 local function build_axes(kind, params, origins)
   local json = require("hone.json")
   local axes = json.object()
@@ -285,7 +294,7 @@ local function build_axes(kind, params, origins)
     local axis = json.object()
     axis.type = type
     if type == "const" then
-      axis.value = params[name]
+      axis.value = constant_of(entry, params)
       description = description .. (origins[name] and ": " .. origins[name] or "") .. "."
     end
     axis.description = description
@@ -303,6 +312,7 @@ local function build_tensors(entries, params)
     tensor.shape = shape and table.move(shape, 1, #shape, 1, {}) or json.null
     tensor.dtype = fill(entry[3], params)
     tensor.description = entry[4]
+    if entry.optional then tensor.optional = true end
     tensors[entry[1]] = tensor
   end
   return tensors
@@ -321,7 +331,7 @@ function ops.build(op_type, variant, params, about)
   local ok, why
   params, why = complete(op, kind, params, 2)
   if not params then return nil, why end
-  ok, why = check(op, params)
+  ok, why = check(op, params, kind)
   if not ok then return nil, why end
 
   local definition = require("hone.json").object()
@@ -356,6 +366,32 @@ local function corrections(op, definition)
     end
   end
   return shapes, notes
+end
+
+-- The names of a reference's arguments, in its order.
+local function argument_names(source)
+  local list = ("\n" .. source):match "\ndef run%s*(%b())"
+  if not list then return {} end
+  list = list:sub(2, -2):gsub("%b[]", ""):gsub("%b()", "")
+  local arguments = {}
+  for argument in list:gmatch "[^,]+" do
+    arguments[#arguments + 1] = argument:match "^%s*([%w_]+)"
+  end
+  return arguments
+end
+
+-- A remark on a reference that takes its arguments in another order than the inputs are listed in: calls are
+-- positional.
+local function order_note(definition, source)
+  local arguments, i = argument_names(source), 0
+  for name in pairs(definition.inputs) do
+    i = i + 1
+    local argument = arguments[i]
+    if not argument then return nil end
+    if argument ~= name and definition.inputs[argument] then
+      return ("its reference takes %s where inputs list %s, and calls are positional"):format(argument, name)
+    end
+  end
 end
 
 local function axes_text(definition, corrected)
@@ -403,11 +439,16 @@ function ops.signature(definition)
   }
   local shape = table.concat({ definition.op_type, parts.axes, parts.inputs, parts.outputs }, " | ")
   local signature, hidden, unknown = shape, {}, {}
+  local source = without_comments(definition.reference)
+  notes[#notes + 1] = order_note(definition, source)
   for _, constant in ipairs(op and op.hidden_constants or {}) do
-    local value = constant.read(without_comments(definition.reference))
-    if not value then unknown[#unknown + 1] = constant.name end
-    hidden[constant.name] = value and number_text(value) or "unknown"
-    signature = ("%s | %s=%s"):format(signature, constant.name, hidden[constant.name])
+    local value = constant.read(source, definition)
+    if value ~= false then
+      if not value then unknown[#unknown + 1] = constant.name end
+      if type(value) == "number" then value = number_text(value) end
+      hidden[constant.name] = value or "unknown"
+      signature = ("%s | %s=%s"):format(signature, constant.name, hidden[constant.name])
+    end
   end
   return signature, { shape = shape, parts = parts, hidden = hidden, unknown = unknown, notes = notes }
 end

@@ -60,9 +60,15 @@ local function kernels(layer)
   return found
 end
 
+local function gemma() return nil, "it scales by its weight plus one, which no definition describes" end
+
 return {
   op_type = "rmsnorm",
-  layers = { ["sglang.srt.layers.layernorm.RMSNorm"] = kernels },
+  layers = {
+    ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
+    ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma,
+    ["sglang.srt.layers.layernorm.Gemma3RMSNorm"] = gemma,
+  },
   -- Fixed by the reference and shown nowhere else in a definition.
   hidden_constants = { { name = "eps", read = read_eps } },
   variants = {

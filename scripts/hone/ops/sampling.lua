@@ -93,8 +93,22 @@ local function kernels(layer)
   return found
 end
 
+local function make_inputs(_, sizes, make)
+  local logits = make:normal(sizes.batch_size, sizes.vocab_size) * 4
+  return {
+    probs = logits:softmax(-1),
+    top_k = require("hone.tensor").new(
+      make:integers(1, math.min(100, sizes.vocab_size), sizes.batch_size),
+      "int64"
+    ),
+    top_p = make:uniform(0.1, 0.95, sizes.batch_size),
+  }
+end
+
 return {
   op_type = "sampling",
+  usual_axes = { batch_size = 4 },
+  make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.logits_processor.LogitsProcessor"] = kernels },
   variants = {
     top_k = {

@@ -275,6 +275,15 @@ function World.list_items(_, v)
   return type(v) == "table" and not v.vals and v.n and table.move(v, 1, v.n, 1, {}) or {}
 end
 
+---Put other items into a list or tuple, or an instance that is one, in the places of those that are replaced.
+function World.replace_items(_, v, replacements)
+  for i = 1, type(v) == "table" and not v.vals and v.n or 0 do
+    v[i] = replacements[v[i]] or v[i]
+  end
+end
+
+function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
+
 ---What was met and is not known, most frequent first: { { kind, what, count, first } }.
 function World:unknown_constructs()
   local list = {}

@@ -203,6 +203,7 @@ local function run(fn, code, frame)
   return result
 end
 
+---What a hook on a module's forward gives, nil to run it.
 local function forward_hook(args, kw)
   local self = args[1]
   local hooks = S.world.hooks.call
@@ -215,6 +216,8 @@ local function forward_hook(args, kw)
     end
   end
 end
+
+core.forward_hook = forward_hook
 
 local function call_function(fn, args, kw)
   if fn.override then

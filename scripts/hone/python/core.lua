@@ -111,7 +111,7 @@ function core.make_class(name, bases, dict, metaclass)
   class.mro = linearise(class)
   if not class.mro then return nil end
   for _, base in ipairs(class.mro) do
-    if base.unknown_base then class.open = true end
+    if base.unknown_base or base.opens_heirs then class.open = true end
     class.finish = class.finish or base.finish
     class.abstract_call = class.abstract_call or base.abstract_call
   end

@@ -159,8 +159,18 @@ end
 
 -- ---- displays -----------------------------------------------------------------------------------
 
----Add the items of a display (with stars) to a list table.
-local function fill(f, parts, stars, list)
+---Whether a value is one of several that are known, each of them something to spread.
+local function is_choice(v)
+  if not (unknown.is(v) and v.alts) or v.alts.more then return false end
+  for _, alt in ipairs(v.alts) do
+    if type(alt) ~= "table" or alt.unknown or not (alt.n or alt.vals) then return false end
+  end
+  return true
+end
+
+---Add the items of a display (with stars) to a list table. What is spread of one of several values stays in
+---list.choice = { at =, alts = } when the list `may_choose`: its items belong after the first `at`.
+local function fill(f, parts, stars, list, may_choose)
   local n = 0
   for i, part in ipairs(parts) do
     local v = part(f)
@@ -169,6 +179,8 @@ local function fill(f, parts, stars, list)
       if more then
         table.move(more, 1, more.n, n + 1, list)
         n = n + more.n
+      elseif may_choose and not list.choice and is_choice(v) then
+        list.choice = { at = n, alts = v.alts }
       else
         list.fuzzy = true
       end
@@ -518,7 +530,9 @@ local function evaluate_keywords(f, keywords)
       add_keyword(kw, entry.name, entry.value(f))
     else
       local d = entry.spread(f)
-      if unknown.is(d) then
+      if not kw.choice and is_choice(d) then
+        kw.choice = d.alts
+      elseif unknown.is(d) then
         kw.fuzzy = true
       else
         if not d.vals then d = core.call(types.dict, { d, n = 1 }) end
@@ -557,17 +571,67 @@ local function argument_builder(node, scope)
     end
   end
   return function(f, fn, self)
-    local args = fill(f, positional, stars, new_arguments(fn))
+    local args = fill(f, positional, stars, new_arguments(fn), true)
     if self ~= nil then
       table.move(args, 1, args.n, 2)
       args[1], args.n = self, args.n + 1
+      if args.choice then args.choice.at = args.choice.at + 1 end
     end
     local kw = #keywords > 0 and evaluate_keywords(f, keywords) or nil
-    if kw and #kw == 0 and not kw.fuzzy then kw = nil end
+    if kw and #kw == 0 and not kw.fuzzy and not kw.choice then kw = nil end
     return args, kw
   end
 end
 compile.argument_builder = argument_builder
+
+-- Arguments with one of the values that may be spread among them.
+local function with_items(fn, args, choice, alt)
+  local more = items.collect(alt)
+  local chosen = table.move(args, 1, choice.at, 1, new_arguments(fn))
+  table.move(more, 1, more.n, choice.at + 1, chosen)
+  table.move(args, choice.at + 1, args.n, choice.at + more.n + 1, chosen)
+  chosen.n, chosen.fuzzy = args.n + more.n, args.fuzzy
+  return chosen
+end
+
+local function with_entries(kw, alt)
+  local chosen = { map = {}, fuzzy = kw.fuzzy or alt.fuzzy }
+  for _, name in ipairs(kw) do
+    add_keyword(chosen, name, kw.map[name])
+  end
+  for name, v in dict.each(alt) do
+    add_keyword(chosen, unknown.plain(name), v)
+  end
+  return (#chosen > 0 or chosen.fuzzy) and chosen or nil
+end
+
+local function copied(fn, args)
+  local copy = table.move(args, 1, args.n, 1, new_arguments(fn))
+  copy.n, copy.fuzzy = args.n, args.fuzzy
+  return copy
+end
+
+---Call once for each value that may be spread into the arguments; one that does not fit is dropped.
+local function call_each(f, fn, args, kw)
+  local choice, entries = args.choice, kw and kw.choice
+  local alts = choice and choice.alts or entries
+  if choice and entries then kw.fuzzy = true end
+  local function call_with(alt)
+    if choice then
+      return core.call(fn, with_items(fn, args, choice, alt), kw and with_entries(kw, dict.new()))
+    end
+    return core.call(fn, copied(fn, args), with_entries(kw, alt))
+  end
+  local function call_from(i)
+    if i == #alts then return nil, call_with(alts[i]) end
+    return branch.explore(
+      f,
+      function() return nil, call_with(alts[i]) end,
+      function() return call_from(i + 1) end
+    )
+  end
+  return select(2, call_from(1))
+end
 
 function kinds.call(node, scope)
   local callee, line = node["function"], node.line
@@ -582,6 +646,7 @@ function kinds.call(node, scope)
       local fn, self = method(obj, name)
       local args, kw = arguments(f, fn, self)
       f.line = line
+      if args.choice or kw and kw.choice then return call_each(f, fn, args, kw) end
       return call(fn, args, kw)
     end
   end
@@ -590,6 +655,7 @@ function kinds.call(node, scope)
     local target = fn(f)
     local args, kw = arguments(f, target)
     f.line = line
+    if args.choice or kw and kw.choice then return call_each(f, target, args, kw) end
     return call(target, args, kw)
   end
 end

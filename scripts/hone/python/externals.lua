@@ -82,7 +82,11 @@ local function call_forward(args, kw)
     return core.call(own, args, kw)
   end
   if forward == nil then return unknown.new(self.cls.name .. "()") end
-  if owner.builtin then return core.call(forward, args, kw) end
+  if owner.builtin then
+    local v = core.forward_hook(args, kw)
+    if v ~= nil then return v end
+    return core.call(forward, args, kw)
+  end
   if type(forward) == "table" and forward.code then return core.call(forward, args, kw) end
   table.remove(args, 1)
   args.n = args.n - 1
@@ -288,7 +292,7 @@ end
 
 local function make_all()
   local Parameter = module_class("Parameter", { types.object })
-  Parameter.open = true
+  Parameter.open, Parameter.opens_heirs = true, true -- what its subclasses lack is unknown too
   Parameter.construct = function(class, args, kw)
     local self = instance(class)
     object.store(self, "data", args[1] or kw and kw.map.data or unknown.new("data"))

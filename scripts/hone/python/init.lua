@@ -34,6 +34,7 @@ function python.object(options) return abstract().object(options) end
 function python.fn(name, fn) return abstract().fn(name, fn) end
 function python.class(name, base, methods, open) return abstract().class(name, base, methods, open) end
 function python.instance(class, fields) return abstract().instance(class, fields or {}) end
+function python.remember_properties(instance) instance.memo = {} end
 function python.tuple(list) return require("hone.python.core").tuple(list) end
 function python.from_lua(v, trace) return abstract().from_lua(v, trace) end
 function python.to_lua(v) return abstract().to_lua(v) end

@@ -34,6 +34,16 @@ end
 
 local function bound(func, self) return { cls = METHOD, func = func, self = self } end
 
+---What a property gives. An object with a `memo` keeps it until one of its attributes is written; not while a branch
+---is explored, whose writes may be taken back.
+local function property_value(p, self)
+  if p.fget == None then core.raise("AttributeError", "unreadable attribute") end
+  local memo = type(self) == "table" and self.memo
+  if not memo or S.trail then return core.call(p.fget, { self, n = 1 }) end
+  if memo[p] == nil then memo[p] = core.call(p.fget, { self, n = 1 }) end
+  return memo[p]
+end
+
 ---Bind what a class holds to the instance it was asked through (`self` nil: asked through the class).
 local function bind(v, owner, self, class)
   if type(v) ~= "table" then return v end
@@ -45,8 +55,7 @@ local function bind(v, owner, self, class)
   if kind == types.staticmethod then return v.func end
   if kind == types.property then
     if self == nil then return v end
-    if v.fget == None then core.raise("AttributeError", "unreadable attribute") end
-    return core.call(v.fget, { self, n = 1 })
+    return property_value(v, self)
   end
   if not kind.builtin and not v.mro and not v.unknown then
     local get = lookup(kind, "__get__")
@@ -291,6 +300,7 @@ end
 
 ---Set an attribute past any __setattr__ and descriptor.
 local function store(obj, name, v)
+  if obj.memo then obj.memo = {} end
   local attrs = obj.attrs
   if not attrs then
     attrs = {}

@@ -259,6 +259,15 @@ local function user_operation(symbol, a, b)
   end
 end
 
+-- What an open class written in Lua says of an operation, whatever the other operand is: a tensor stays one.
+local function open_operation(symbol, a, b)
+  local ca, cb = class_of(a), class_of(b)
+  local own = ca.open and ca.builtin and ca.dict["__" .. DUNDER[symbol] .. "__"]
+  if own then return core.call(own, { a, b, n = 2 }) end
+  own = cb.open and cb.builtin and cb.dict["__r" .. DUNDER[symbol] .. "__"]
+  if own then return core.call(own, { b, a, n = 2 }) end
+end
+
 local function unknown_operation(symbol, a, b)
   if a and unknown.is(a) and a.alts then
     return unknown.map(a, function(alt) return ops.binary(symbol, alt, b) end)
@@ -276,8 +285,10 @@ end
 
 ---Any other pair of operands than two plain numbers.
 local function general(symbol, a, b)
+  local v = open_operation(symbol, a, b)
+  if v ~= nil then return v end
   if unknown.is(a) or unknown.is(b) then return unknown_operation(symbol, a, b) end
-  local v = user_operation(symbol, a, b)
+  v = user_operation(symbol, a, b)
   if v ~= nil then return v end
   local pa, pb = plain(a), plain(b)
   if
@@ -382,7 +393,7 @@ function ops.unary(symbol, v)
     return unknown.new("(" .. symbol .. ")")
   end
   local class = class_of(v)
-  local own = not class.builtin and lookup(class, name)
+  local own = (class.open or not class.builtin) and lookup(class, name)
   if own then return core.call(own, { v, n = 1 }) end
   local n = number_of(plain(v))
   if n then
@@ -442,6 +453,12 @@ local function unknown_equal(a, b)
   return nil
 end
 
+-- A method by which a class compares its instances; those of classes written in Lua count when they are open.
+local function comparison(class, name)
+  if not class.builtin then return lookup_own(class, name) end
+  return class.open and class.dict[name] or nil
+end
+
 ---a == b: true, false, or nil when not known.
 function ops.equal(a, b)
   if rawequal(a, b) then return a == a end
@@ -458,7 +475,7 @@ function ops.equal(a, b)
   if unknown.is(a) or unknown.is(b) then return unknown_equal(a, b) end
   local ca, cb = class_of(a), class_of(b)
   for _, side in ipairs { { ca, a, b }, { cb, b, a } } do
-    local own = not side[1].builtin and lookup_own(side[1], "__eq__")
+    local own = comparison(side[1], "__eq__")
     if own then
       local v = core.call(own, { side[2], side[3], n = 2 })
       if v ~= core.NotImplemented then return object.truth(v) end
@@ -530,12 +547,12 @@ function ops.order(symbol, a, b)
     return unknown.new("(" .. symbol .. ")")
   end
   local ca, cb = class_of(a), class_of(b)
-  local own = not ca.builtin and lookup_own(ca, ORDER[symbol])
+  local own = comparison(ca, ORDER[symbol])
   if own then
     local v = core.call(own, { a, b, n = 2 })
     if v ~= core.NotImplemented then return v end
   end
-  own = not cb.builtin and lookup_own(cb, SWAPPED[symbol])
+  own = comparison(cb, SWAPPED[symbol])
   if own then
     local v = core.call(own, { b, a, n = 2 })
     if v ~= core.NotImplemented then return v end

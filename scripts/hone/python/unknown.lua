@@ -32,33 +32,55 @@ function unknown.is(v) return type(v) == "table" and v.unknown == true end
 
 -- ---- one of several -----------------------------------------------------------------------------
 
+-- The number or string in a box; nil for a number that tells when it is read, which only equals itself.
+local function boxed_value(v)
+  local value = rawget(v, "value")
+  return value, type(value)
+end
+
 local function same(a, b)
   if rawequal(a, b) then return true end
   local ta, tb = type(a), type(b)
   if ta == "table" and a.boxed and not a.attrs then
-    a, ta = a.value, type(a.value)
+    a, ta = boxed_value(a)
   end
   if tb == "table" and b.boxed and not b.attrs then
-    b, tb = b.value, type(b.value)
+    b, tb = boxed_value(b)
   end
-  return ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
+  return a ~= nil and ta ~= "table" and ta == tb and a == b and math.type(a) == math.type(b)
+end
+
+-- Whether `v` is nothing that a list of alternatives does not have yet. Of values about which nothing is known one
+-- is enough.
+local function is_among(list, v)
+  local is_blank = type(v) == "table" and v.unknown
+  for i = 1, #list do
+    local have = list[i]
+    if same(have, v) or is_blank and type(have) == "table" and have.unknown then return true end
+  end
+  return false
+end
+
+local function covers(list, v)
+  if list.more then return true end -- it takes no more
+  local others = type(v) == "table" and v.alts
+  if not others then return is_among(list, v) end
+  for i = 1, #others do
+    if not is_among(list, others[i]) then return false end
+  end
+  return true
 end
 
 local function add_alternatives(list, v)
-  if type(v) == "table" and v.alts then
-    for _, alt in ipairs(v.alts) do
-      add_alternatives(list, alt)
+  for _, alt in ipairs(type(v) == "table" and v.alts or { v }) do
+    if not is_among(list, alt) then
+      if #list >= MOST_ALTERNATIVES then
+        list.more = true
+        return
+      end
+      list[#list + 1] = alt
     end
-    return
   end
-  for _, have in ipairs(list) do
-    if same(have, v) then return end
-  end
-  if #list >= MOST_ALTERNATIVES then
-    list.more = true
-    return
-  end
-  list[#list + 1] = v
 end
 
 ---What a variable holds after two branches left `a` and `b` in it.
@@ -79,6 +101,8 @@ function unknown.join(a, b)
     end
     return core.tuple(items, a.n)
   end
+  if type(a) == "table" and a.alts and covers(a.alts, b) then return a end
+  if type(b) == "table" and b.alts and covers(b.alts, a) then return b end
   local alts = {}
   add_alternatives(alts, a)
   add_alternatives(alts, b)

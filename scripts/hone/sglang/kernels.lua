@@ -7,7 +7,8 @@ local M = {}
 ---@field params table<string, any> # as hone.ops.build takes them
 ---@field origins table<string, string> # the arithmetic behind constants
 ---@field modules { path: string, count: integer, file: string, line: integer }[] # layers that run it
----@field calls { file: string, line: integer }[] # where they are called, each place once
+---@field calls { file: string, line: integer, modes: table<string, true> }[] # where they are called, each place once
+---@field consulted { name: string, value: hone.python.Value }[] # attributes of the layer that its parameters come from
 
 ---@class hone.sglang.Remark
 ---@field path string # module path, positions in lists as *
@@ -51,10 +52,13 @@ end
 local function add_calls(places, calls)
   for _, call in ipairs(calls) do
     local key = call.site.file .. ":" .. call.site.line
-    if not places[key] then
-      places[key] = true
-      places[#places + 1] = { file = call.site.file, line = call.site.line }
+    local place = places[key]
+    if not place then
+      place = { file = call.site.file, line = call.site.line, modes = {} }
+      places[key] = place
+      places[#places + 1] = place
     end
+    if call.mode then place.modes[call.mode] = true end
   end
 end
 
@@ -79,12 +83,13 @@ function Found:add_kernel(op_type, kernel, layer)
   local entry = self.by_identity[key]
   if not entry then
     entry = { op_type = op_type, variant = kernel.variant, params = kernel.params, origins = kernel.origins }
-    entry.modules, entry.calls = {}, {}
+    entry.modules, entry.calls, entry.consulted = {}, {}, layer.consulted
     self.by_identity[key] = entry
     self.kernels[#self.kernels + 1] = entry
   end
   add_module(entry.modules, layer)
   add_calls(entry.calls, kernel.calls)
+  table.insert(layer.kernels, { kernel = entry, calls = kernel.calls })
 end
 
 -- ---- layers ------------------------------------------------------------------------------------------
@@ -106,6 +111,31 @@ local function is_composite(layer, layers)
   return false
 end
 
+-- The parts of a model by path in which layers are known, and those in which one has run: { known, awake }.
+local function parts_of(layers, known)
+  local parts = { known = {}, awake = {} }
+  for _, layer in ipairs(layers) do
+    if about(layer, known) then
+      for last in layer.path:gmatch "()%." do
+        local part = layer.path:sub(1, last - 1)
+        parts.known[part] = true
+        parts.awake[part] = parts.awake[part] or #layer.called > 0
+      end
+    end
+  end
+  return parts
+end
+
+-- Whether a layer that nobody knows belongs to a part of the model that has not run, as a vision tower does when the
+-- batch is text.
+local function is_asleep(layer, parts)
+  for last in layer.path:gmatch "()%." do
+    local part = layer.path:sub(1, last - 1)
+    if parts.known[part] and not parts.awake[part] then return true end
+  end
+  return false
+end
+
 -- Layers of torch that compute nothing.
 local IDLE = { Identity = true, Dropout = true, ModuleList = true, ModuleDict = true, Sequential = true }
 
@@ -114,13 +144,23 @@ local function is_idle(layer)
   return class_name(layer) == "PPMissingLayer"
 end
 
-function Found:add_layer(layer, settings, known, layers)
+local UNUSED = "built, and not run"
+
+function Found:add_layer(layer, settings, known, layers, parts)
+  layer.kernels = {}
   local op_types = require("hone.sglang.layers").op_types(layer.mro)
+  -- A model's own class that multiplies by a weight of its own, such as a gate.
+  if #op_types == 0 and #layer.called > 0 and layer:matrix() then
+    op_types = require("hone.sglang.layers").op_types { "torch.nn.functional.linear" }
+  end
   local note = about(layer, known)
-  if note and #layer.called == 0 then
-    add_remark(self.unused, layer, "built, and not run")
+  if note and #layer.called == 0 and layer:is_reshaped() then
+    add_remark(self.noted, layer, "holds the weight of another kernel")
+  elseif note and #layer.called == 0 then
+    add_remark(self.unused, layer, UNUSED)
   elseif #op_types > 0 then
     for _, op in ipairs(op_types) do
+      layer.consulted = {}
       local kernels, why = op.kernels(layer, settings)
       if why then add_remark(self.review, layer, why) end
       for _, kernel in ipairs(kernels or {}) do
@@ -130,7 +170,12 @@ function Found:add_layer(layer, settings, known, layers)
   elseif note and note.note then
     add_remark(self.noted, layer, note.note)
   elseif note or not is_composite(layer, layers) and not is_idle(layer) then
-    add_remark(self.review, layer, "no op type knows this layer")
+    local asleep = not note and is_asleep(layer, parts)
+    add_remark(
+      asleep and self.unused or self.review,
+      layer,
+      asleep and UNUSED or "no op type knows this layer"
+    )
   end
 end
 
@@ -148,8 +193,9 @@ function M.collect(walked, settings)
   local found = { kernels = {}, by_identity = {}, noted = {}, review = {}, unused = {} }
   setmetatable(found, Found)
   local known = require("hone.sglang.layers").known()
+  local parts = parts_of(walked.layers, known)
   for _, layer in ipairs(walked.layers) do
-    found:add_layer(layer, settings, known, walked.layers)
+    found:add_layer(layer, settings, known, walked.layers, parts)
   end
   return { kernels = found.kernels, noted = found.noted, review = found.review, unused = found.unused }
 end

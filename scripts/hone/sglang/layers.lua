@@ -10,7 +10,9 @@ local LAYERS = {
   { "sglang.srt.layers.layernorm.Gemma3RMSNorm", "norm" },
   { "sglang.srt.layers.layernorm.LayerNorm", "norm" },
   { "sglang.srt.layers.linear.LinearBase", "linear" },
+  { "torch.nn.Linear", "product" },
   { "sglang.srt.layers.radix_attention.RadixAttention", "tensor" },
+  { "sglang.srt.layers.attention.dsa.dsa_indexer.Indexer", "selection" },
   { "sglang.srt.layers.logits_processor.LogitsProcessor", "tensor" },
   {
     "sglang.srt.layers.vocab_parallel_embedding.ParallelLMHead",
@@ -22,20 +24,24 @@ local LAYERS = {
     "tensor",
     "embedding, not in the dataset",
   },
-  { "sglang.srt.layers.rotary_embedding.RotaryEmbedding", "pair", "rotary embedding, no definition yet" },
-  {
-    "sglang.srt.layers.rotary_embedding.base.RotaryEmbedding",
-    "pair",
-    "rotary embedding, no definition yet",
-  },
+  { "sglang.srt.layers.radix_linear_attention.RadixLinearAttention", "tensor" },
+  { "sglang.srt.layers.rotary_embedding.RotaryEmbedding", "pair" },
+  { "sglang.srt.layers.rotary_embedding.base.RotaryEmbedding", "pair" },
+  { "sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE", "experts" },
+  { "sglang.srt.layers.moe.topk.TopK", "routing", "routing, part of the kernel of the experts" },
+  { "sglang.srt.layers.moe.hash_topk.HashTopK", "routing", "routing, part of the kernel of the experts" },
   { "sglang.srt.layers.activation.SiluAndMul", "tensor", "activation, not in the dataset" },
   { "sglang.srt.layers.activation.GeluAndMul", "tensor", "activation, not in the dataset" },
+  { "sglang.srt.layers.activation.ReLU2", "tensor", "activation, not in the dataset" },
+  { "sglang.srt.layers.activation.NewGELU", "tensor", "activation, not in the dataset" },
+  { "sglang.srt.layers.activation.QuickGELU", "tensor", "activation, not in the dataset" },
+  { "sglang.srt.layers.activation.XIELU", "tensor", "activation, not in the dataset" },
   { "sglang.srt.layers.pooler.Pooler", "tensor", "pooling, not in the dataset" },
 }
 
 local by_class
 ---Base classes that are looked at as a whole: qualified name to { returns, note }.
----@return table<string, { returns: "norm"|"linear"|"tensor"|"pair", note: string? }>
+---@return table<string, { returns: "norm"|"linear"|"product"|"tensor"|"pair"|"routing"|"experts"|"selection", note: string? }>
 function M.known()
   if not by_class then
     by_class = {}

@@ -21,6 +21,19 @@ function M.package(path)
   return nil, ("cannot read SGLang's sources in %s: %s (hone clone-repos brings them)"):format(path, why)
 end
 
+---The package folder of the SGLang tree that somebody named, else of the clone that repos_config.json names.
+---@param path string? # as M.package takes it
+---@return string? package
+---@return string? message
+function M.locate(path)
+  local why
+  if not path then
+    path, why = require("hone.repos").path "sglang"
+  end
+  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
+  return M.package(path)
+end
+
 local function models_dir(package) return fs.join(package, "srt/models") end
 
 ---Names of the model files (without .py), sorted.
@@ -75,6 +88,20 @@ function M.implementing(package, architecture)
   return found
 end
 
+---The causal language model of a model type: "MistralForCausalLM" for mistral.
+---@param package string
+---@param model_type string
+---@return string? module
+---@return string? class
+function M.causal_model(package, model_type)
+  local wanted = model_type:gsub("[_%-.]", ""):lower() .. "forcausallm"
+  for _, name in ipairs(M.models(package) or {}) do
+    for _, class in ipairs(M.entry_classes(package, name) or {}) do
+      if class:lower() == wanted then return "sglang.srt.models." .. name, class end
+    end
+  end
+end
+
 local function normalised(name) return (name:lower():gsub("[%-%.]", "_")) end
 
 local function unknown_model(name, names)
@@ -91,13 +118,34 @@ end
 
 local function akin(name, other) return begins(name, other) or begins(other, name) end
 
--- The class that a file offers for one of the architectures; the classes that it has.
+-- Whether SGLang takes a class for the head that drafts for an architecture: its configuration of draft models is a
+-- row of `if ... architectures[0] == "A": ... architectures[0] = "B"`.
+local function drafts_for(package, class, architecture)
+  local source = fs.read(fs.join(package, "srt/configs/model_config.py")) or ""
+  local from = 1
+  while true do
+    local first, last = source:find(('architectures[0] = "%s"'):format(class), from, true)
+    if not first then return false end
+    local before = source:sub(1, first):match("^.*(\n%s+if [^\n]*\n?[^\n]*is_draft_model.*)$") or ""
+    if before:find(('"%s"'):format(architecture), 1, true) then return true end
+    from = last
+  end
+end
+
+-- The class that a file offers for one of the architectures, or for a head that drafts for it (NextN, MTP), whose
+-- name goes on from the model's or which SGLang's configuration names; the classes that it has.
 local function offered(package, name, architectures)
   local classes = M.entry_classes(package, name) or {}
   if #architectures == 0 then return classes[1], classes end
   for _, architecture in ipairs(architectures) do
     for _, class in ipairs(classes) do
       if class == architecture then return class, classes end
+    end
+  end
+  for _, architecture in ipairs(architectures) do
+    for _, class in ipairs(classes) do
+      local is_draft = class:sub(1, #architecture) == architecture or drafts_for(package, class, architecture)
+      if is_draft then return class, classes end
     end
   end
   return nil, classes

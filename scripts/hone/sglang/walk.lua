@@ -10,6 +10,9 @@ local M = {}
 ---@class hone.sglang.Call
 ---@field mode "prefill"|"decode"
 ---@field residual "given"|"none"|"unknown" # whether a norm is given a residual to add
+---@field order integer # its place among all calls of the walk
+---@field given table<string, hone.python.Value>? # keyword arguments that are not None
+---@field indexer hone.sglang.Layer? # the last that ran before it: sparse attention looks at what that picked
 ---@field site hone.python.Site
 
 ---@class hone.sglang.Layer
@@ -18,6 +21,8 @@ local M = {}
 ---@field path string # module path in the model, "model.layers.0.mlp.down_proj"
 ---@field times integer # how many layers of the model it stands for
 ---@field site hone.python.Site # where it is constructed
+---@field kernels { kernel: hone.sglang.Kernel, calls: hone.sglang.Call[] }[]? # what it runs, once they are collected
+---@field consulted { name: string, value: hone.python.Value }[]? # attributes that were asked for, where somebody listens
 local Layer = {}
 Layer.__index = Layer
 
@@ -33,6 +38,7 @@ local function value_of(layer, name)
     end
     if value == nil then return nil end
   end
+  if layer.consulted then table.insert(layer.consulted, { name = name, value = value }) end
   return value
 end
 
@@ -52,12 +58,87 @@ function Layer:integer(name)
   return value and math.tointeger(value)
 end
 
+---A string among them; of an enumeration's member the value.
+---@param name string
+---@return string?
+function Layer:text(name)
+  local value = value_of(self, name)
+  local text = value ~= nil and python.to_lua(value)
+  return type(text) == "string" and text or nil
+end
+
+---Whether an attribute or constructor argument is there and not None.
+---@param name string
+---@return boolean
+function Layer:given(name)
+  local value = value_of(self, name)
+  return value ~= nil and not python.is_none(value)
+end
+
 ---How that number came about, "num_attention_heads 32 / TP 8 = 4".
 ---@param name string
 ---@return string?
 function Layer:origin(name)
   local value = value_of(self, name)
   return value ~= nil and python.explain(value) or nil
+end
+
+---The value itself, when it is a plain one: a number, a string, a boolean.
+---@param name string
+---@return number|string|boolean|nil
+function Layer:value(name)
+  local value = value_of(self, name)
+  if value == nil or python.is_unknown(value) then return nil end
+  value = python.value(value)
+  if type(value) == "table" then return nil end
+  return value
+end
+
+---Whether an attribute or constructor argument is true.
+---@param name string
+---@return boolean
+function Layer:flag(name) return self:value(name) == true end
+
+---The qualified name of a method, which shows the class that has it from its base or has one of its own.
+---@param name string
+---@return string?
+function Layer:method(name)
+  local class = self.instance.cls
+  if not self.world:has(class, name) then return nil end
+  return self.world:qualname(self.world:get(class, name))
+end
+
+---The class of what the model's config says under a name, such as the parameters of its states' cache; nil when it
+---says nothing there.
+---@param name string
+---@return string?
+function Layer:configured(name)
+  local config = self.config and self.world:call_method(self.config, "get_text_config")
+  local value = config and self.world:has(config, name) and self.world:get(config, name)
+  if not value or python.is_none(value) or python.is_unknown(value) then return nil end
+  return self.world:class_name(value)
+end
+
+---Whether the model has given the layer's weight another form: then it is the weight of some other kernel, such as
+---a convolution.
+function Layer:is_reshaped()
+  local weight = self.weight
+  return weight ~= nil and weight.attrs ~= nil and weight.attrs.data ~= self.data
+end
+
+---The sizes of a weight that a model's own class keeps as a parameter, when it is a matrix: what such a class
+---multiplies by is a linear layer.
+---@return hone.python.Value? rows
+---@return hone.python.Value? columns
+function Layer:matrix()
+  local sizes = self.data and self.data.sizes
+  if not sizes or sizes.n and sizes.n ~= 2 or #sizes ~= 2 then return nil end
+  if self.consulted then
+    for i, name in ipairs { "weight's rows", "weight's columns" } do
+      table.insert(self.consulted, { name = name, value = sizes[i] })
+    end
+  end
+  return sizes[1], sizes[2]
 end
 
 ---The layer's calls in forward, those that `wanted` accepts.
@@ -76,28 +157,32 @@ end
 local Walk = {}
 Walk.__index = Walk
 
--- A norm that is not called itself, but whose weight something reads, runs inside another kernel.
+-- A norm or a linear layer that is not called itself, but whose weight something reads, runs inside another kernel.
 function Walk:watch_weight(layer)
   local attributes = layer.instance.attrs
   local weight = attributes.weight
   if weight == nil then return end
+  layer.weight, layer.data = weight, weight.attrs and weight.attrs.data
   attributes.weight = nil
   setmetatable(attributes, {
     __index = function(_, name)
       if name ~= "weight" then return nil end
       if self.mode then
-        local call = { mode = self.mode, residual = "none", site = self.world:stack()[1] }
-        layer.read[#layer.read + 1] = call
+        self.calls = self.calls + 1
+        local site = self.world:stack()[1]
+        layer.read[#layer.read + 1] = { mode = self.mode, residual = "none", order = self.calls, site = site }
       end
       return weight
     end,
   })
 end
 
-local function is_norm(mro)
+local HAS_WEIGHT = { norm = true, linear = true, product = true }
+
+local function has_weight(mro)
   local known = require("hone.sglang.layers").known()
   for _, class in ipairs(mro) do
-    if known[class] and known[class].returns == "norm" then return true end
+    if known[class] then return HAS_WEIGHT[known[class].returns] end
   end
   return false
 end
@@ -105,6 +190,7 @@ end
 function Walk:note_construction(instance, arguments, site)
   local layer = setmetatable({
     world = self.world,
+    config = self.config,
     instance = instance,
     arguments = arguments,
     site = site,
@@ -114,7 +200,7 @@ function Walk:note_construction(instance, arguments, site)
     read = {},
   }, Layer)
   self.layers[instance] = layer
-  if is_norm(layer.mro) then self:watch_weight(layer) end
+  if has_weight(layer.mro) or layer.qualname:find "^sglang%.srt%.models%." then self:watch_weight(layer) end
 end
 
 local function residual_of(args, kwargs)
@@ -129,9 +215,25 @@ local function residual_of(args, kwargs)
   return #alternatives > 0 and "given" or "unknown"
 end
 
+-- Keyword arguments that are not None; nil when there are none.
+local function given_in(kwargs)
+  local given
+  for name, value in pairs(kwargs) do
+    if not python.is_none(value) then
+      given = given or {}
+      given[name] = value
+    end
+  end
+  return given
+end
+
 -- What calling a layer gives; enough of it that the source after the call can be followed.
 function Walk:result(returns, residual)
-  if returns == "tensor" or returns == "norm" and residual == "none" then return self.tensor end
+  if returns == "routing" then return python.unknown("topk_output") end
+  if returns == "selection" or returns == "product" then return self.tensor end
+  if returns == "tensor" or returns == "experts" or returns == "norm" and residual == "none" then
+    return self.tensor
+  end
   if returns == "linear" then return python.tuple { self.tensor, python.none() } end
   if returns == "norm" and residual == "unknown" then return python.unknown("norm()") end
   return python.tuple { self.tensor, self.tensor }
@@ -139,20 +241,45 @@ end
 
 function Walk:note(value, call)
   local layer = type(value) == "table" and self.layers[value]
-  if layer then layer.called[#layer.called + 1] = call end
+  if not layer then return end
+  self.calls = self.calls + 1
+  call.order = call.order or self.calls
+  layer.called[#layer.called + 1] = call
+end
+
+-- An indexer has layers of its own, which run as well.
+function Walk:look_into(instance, args, kwargs)
+  self.indexer = self.layers[instance]
+  self.inside = instance
+  self.world:call_method(instance, "forward", args, kwargs)
+  self.inside = nil
 end
 
 function Walk:note_call(returns, instance, args, kwargs, site)
   local residual = returns == "norm" and residual_of(args, kwargs) or nil
   if self.mode then
-    local call = { mode = self.mode, residual = residual, site = site }
+    local call = { mode = self.mode, residual = residual, given = given_in(kwargs), site = site }
+    call.indexer = self.indexer
     self:note(instance, call)
     -- A layer that another is given runs there: the output projection in the logits processor.
     for _, argument in ipairs(args) do
       self:note(argument, call)
     end
   end
+  if returns == "selection" then self:look_into(instance, args, kwargs) end
   return self:result(returns, residual)
+end
+
+-- A layer that stands for others is not run again and again.
+function Walk:run_repeated(instance, args, kwargs)
+  if not self.repeats or not self.mode then return nil end
+  return self.repeats:run(
+    instance,
+    self.mode,
+    args,
+    kwargs,
+    function(...) return (self.world:call_method(instance, "forward", ...)) end
+  )
 end
 
 function Walk:hook()
@@ -160,33 +287,100 @@ function Walk:hook()
   hooks.construct["torch.nn.Module"] = function(instance, arguments, site)
     self:note_construction(instance, arguments, site)
   end
+  hooks.call["torch.nn.Module"] = function(instance, args, kwargs)
+    return self:run_repeated(instance, args, kwargs)
+  end
   for class, about in pairs(require("hone.sglang.layers").known()) do
     hooks.call[class] = function(instance, args, kwargs, site)
+      if self.inside == instance then return nil end
       return self:note_call(about.returns, instance, args, kwargs, site)
     end
   end
 end
 
--- A norm's other ways of running (fused with a communication or a quantization): the same norm.
-local function is_other_forward(qualname)
-  return qualname:find("^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_")
+-- Other ways in which a layer runs than its forward, and what it then returns: a norm fused with a communication or
+-- a quantization, experts whose sum is left to a later kernel, routing of an empty batch.
+local OTHER_FORWARDS = {
+  { "^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_", "norm" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.forward_[%w_]+$", "experts" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.run_moe_core$", "experts" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.forward_[%w_]+$", "routing" },
+  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.empty_topk_output$", "routing" },
+}
+
+local function other_forward(qualname)
+  for _, other in ipairs(OTHER_FORWARDS) do
+    if qualname:find(other[1]) then return other[2] end
+  end
+end
+
+-- Where a stage of a layer hands on what it computed. That is a tensor; SGLang asks whether it is one of its
+-- promises of a sum.
+local HANDED_ON = {
+  ["sglang.srt.layers.layer_boundary.stage.StageBoundary.finish"] = true,
+  ["sglang.srt.layers.layer_boundary.stage.StageBoundary.complete_now"] = true,
+  ["sglang.srt.layers.layer_boundary.exit.MixerExit.finish"] = true,
+  ["sglang.srt.layers.layer_boundary.exit.FfnExit.finish"] = true,
+}
+
+function Walk:hand_on()
+  return function(_, args)
+    if python.is_unknown(args[2]) then args[2] = self.tensor end
+    return nil
+  end
+end
+
+-- The class of a wrapper's language model, which SGLang looks up by transformers' names: SGLang's own class for that
+-- type of model. For pictures and sound nothing is built.
+function Walk:language_model_class()
+  return function(_, args)
+    local sources = require "hone.sglang.sources"
+    local model_type = python.value(self.world:get(args[2], "model_type"))
+    local module, name = sources.causal_model(self.package, model_type)
+    return module and self.world:get(assert(self.world:import(module)), name) or python.unknown "media model"
+  end
+end
+
+-- Layers that the backend of attention runs by their forward.
+local RUN_BY_BACKEND = "%.MambaMixer2%.forward$"
+
+-- Notes the call and lets it run.
+function Walk:watch_forward()
+  return function(_, args, _, site)
+    if self.mode then self:note(args[1], { mode = self.mode, site = site }) end
+    return nil
+  end
 end
 
 function Walk:overrides()
-  local base = require("hone.sglang.runtime").overrides(self.package, self.parallel, self.files)
+  local runtime = require "hone.sglang.runtime"
+  local base = runtime.overrides(self.package, self.parallel, self.files, self.chosen)
   local builders = require("hone.sglang.repeats").BUILDERS
   return setmetatable({}, {
     __index = function(_, qualname)
       if builders[qualname] and self.repeats then return self.repeats:override() end
-      if is_other_forward(qualname) then
+      if HANDED_ON[qualname] then return self:hand_on() end
+      if qualname:find "%._get_sgl_model_cls$" then return self:language_model_class() end
+      if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
+      local returns = other_forward(qualname)
+      if returns then
         return function(_, args, kwargs, site)
           local rest = table.move(args, 2, #args, 1, {})
-          return self:note_call("norm", args[1], rest, kwargs, site)
+          return self:note_call(returns, args[1], rest, kwargs, site)
         end
       end
       return base[qualname]
     end,
   })
+end
+
+-- Experts are one layer, whatever modules they keep to run.
+local function is_whole(mro)
+  local known = require("hone.sglang.layers").known()
+  for _, class in ipairs(mro) do
+    if known[class] and known[class].returns == "experts" then return true end
+  end
+  return false
 end
 
 -- The items of a list of layers, each once, with the number of times that it stands there.
@@ -220,6 +414,7 @@ function Walk:name_layers(model)
     if not layer or layer.path then return end
     layer.path, layer.times = path, times
     ordered[#ordered + 1] = layer
+    if is_whole(layer.mro) then return end
     local prefix = path == "" and "" or path .. "."
     local items, counts = counted(self.world:list_items(value))
     for _, entry in ipairs(items) do
@@ -235,7 +430,9 @@ end
 
 function Walk:run_forward(model, mode)
   self.mode = mode
-  local batch = inputs.forward_batch(self.world, mode, self.tensor)
+  local batch = inputs.forward_batch(self.world, mode, self.tensor, self.drafts)
+  local backend = require("hone.sglang.hybrid").backend(self.world, self.ordered, mode)
+  if backend then require("hone.sglang.runtime").set_backend(self.world, backend) end
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
@@ -252,13 +449,19 @@ local function failed_assertion(place)
   end
 end
 
+-- What may help when the config lacks a field: the class that works it out.
+local WITHOUT_TRANSFORMERS = "; transformers' config class may fill it in "
+  .. "(hone clone-repos --repos transformers, or HONE_TRANSFORMERS)"
+
 -- Why the model could not be constructed, in one line.
-local function refusal(message, exception)
+local function refusal(message, exception, transformers)
   local condition = message:find("^AssertionError at ") and failed_assertion(exception and exception.stack[1])
   if condition then
     return message:gsub("^AssertionError", ("its source asserts %s"):format(condition:gsub("%%", "%%%%")), 1)
   end
-  return (message:gsub("^AttributeError: config ", "config "))
+  local missing = message:match("^AttributeError: (config .*)$")
+  if missing then return missing .. (transformers and "" or WITHOUT_TRANSFORMERS) end
+  return message
 end
 
 ---@class hone.sglang.Walked
@@ -275,42 +478,92 @@ local function pause_collector()
   return setmetatable({}, { __close = function() collectgarbage("restart") end })
 end
 
--- One walk; with `repeats`, layers that cannot differ are built once.
+-- The world in which a model's source is evaluated, and the folder of transformers' sources in it.
+local function open_world(walk, options)
+  local classes, runtime = require "hone.sglang.config_classes", require "hone.sglang.runtime"
+  local transformers, message = classes.transformers(options.transformers)
+  if message then return nil, message end
+  local packages, opaque = classes.packages(transformers)
+  packages.sglang = options.package
+  table.move(runtime.OPAQUE, 1, #runtime.OPAQUE, #opaque + 1, opaque)
+  local tensors
+  walk.tensor, tensors = inputs.tensor()
+  local world = python.abstract {
+    packages = packages,
+    opaque = opaque,
+    externals = runtime.externals(tensors),
+    overrides = walk:overrides(),
+  }
+  for name, value in pairs(inputs.externals(world, walk.tensor)) do
+    world.externals[name] = value
+  end
+  return world, transformers
+end
+
+-- The model's class.
+local function class_of(world, model)
+  local module, message = world:import(model.module)
+  local class = module and world:get(module, model.class)
+  if class then return class end
+  return nil, message or ("no class %s in %s"):format(model.class, model.module)
+end
+
+-- A head that drafts tokens for a model to verify, by SGLang's names for them.
+local function is_draft_head(class)
+  return (class:find "NextN$" or class:find "MTP$" or class:find "Eagle%d*$" or class:find "^Eagle") ~= nil
+end
+
+-- One walk; with `repeats`, layers that do not differ are one object.
 local function attempt(options, repeats)
   local walk = setmetatable({
     package = options.package,
     parallel = { tp = options.tp, ep = options.ep },
     repeats = repeats,
+    chosen = {},
     layers = {},
+    calls = 0,
     files = {},
   }, Walk)
-  local tensors
-  walk.tensor, tensors = inputs.tensor()
-  local world = python.abstract {
-    packages = { sglang = options.package },
-    opaque = require("hone.sglang.runtime").OPAQUE,
-    externals = require("hone.sglang.runtime").externals(tensors),
-    overrides = walk:overrides(),
-  }
+  local world, transformers = open_world(walk, options)
+  if not world then return nil, transformers end
   walk.world = world
   walk:hook()
 
-  local module, message = world:import(options.model.module)
-  local class = module and world:get(module, options.model.class)
-  if not class then
-    return nil, message or ("no class %s in %s"):format(options.model.class, options.model.module)
+  -- The config's class first: it sets up what the model's source imports from transformers.
+  local model
+  local config, message, exception =
+    inputs.config(world, options.config, { package = options.package, transformers = transformers })
+  local class, why = class_of(world, options.model)
+  if not class then return nil, why end
+  if config then
+    walk.drafts = is_draft_head(options.model.class)
+    walk.config = not options.config.open and config or nil
+    require("hone.sglang.runtime").start(world, config, walk.chosen)
+    local quantized
+    local quantization = require "hone.sglang.quantization"
+    quantized, walk.unquantized = quantization.object(world, options.package, options.config.data, class)
+    model, message, exception = world:call(class, {}, { config = config, quant_config = quantized })
   end
-  local config = inputs.config(world, options.config)
-  local model, exception
-  model, message, exception = world:call(class, { config })
   if not model then
     local parallel = options.tp > 1 and (" with TP %d"):format(options.tp) or ""
     return nil,
-      ("cannot construct %s%s: %s"):format(options.model.class, parallel, refusal(message, exception))
+      ("cannot construct %s%s: %s"):format(
+        options.model.class,
+        parallel,
+        refusal(message, exception, transformers)
+      )
   end
 
-  local warnings = {}
+  if repeats then repeats:settle(world, walk.layers) end
+  if repeats and repeats.spoilt then return nil end
+
+  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
+  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
+
+  local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
+  require("hone.sglang.experts").pair(layers, require("hone.sglang.serving").expert_formats(options.config))
+  walk.ordered = layers
   for _, mode in ipairs(options.modes) do
     message = walk:run_forward(model, mode)
     if message then
@@ -318,7 +571,7 @@ local function attempt(options, repeats)
     end
   end
   for _, layer in ipairs(layers) do
-    if #layer.called == 0 then layer.called = layer.read end
+    if #layer.called == 0 and not layer:is_reshaped() then layer.called = layer.read end
   end
   return {
     layers = layers,
@@ -337,7 +590,7 @@ function M.walk(options)
   local paused <close> = pause_collector() -- luacheck: ignore
   local repeats = require("hone.sglang.repeats").new()
   local walked, message = attempt(options, repeats)
-  if repeats.used and repeats.reads > 0 then return attempt(options, nil) end
+  if repeats.spoilt then return attempt(options, nil) end
   return walked, message
 end
 

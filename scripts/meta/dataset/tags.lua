@@ -37,6 +37,13 @@ function tags.add(definition, tag) end
 ---@return string
 function tags.model_name(model) end
 
+--- Whether two names in tags mean one model. The dataset writes some with their size and some without:
+--- `qwen3-next` is `qwen3-next-80b-a3b`, and `glm-4.5` is not `glm-4.5-air`.
+---@param a string
+---@param b string
+---@return boolean
+function tags.same_model(a, b) end
+
 --- The name of a model in sentences, by the same rules: `Llama 3.1 8B`.
 ---@param model string
 ---@return string

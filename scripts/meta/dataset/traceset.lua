@@ -13,6 +13,11 @@ local traceset = {}
 ---@field root string
 ---@field files string[] paths of the files below `definitions/`, sorted
 
+--- The folder of the dataset: `chosen`, else what FIB_DATASET_PATH says, else `./flashinfer-trace`.
+---@param chosen? string
+---@return string root
+function traceset.locate(chosen) end
+
 --- Open the dataset in folder `root`. Files are read when they are needed, and once.
 ---@param root string
 ---@param options? { create?: boolean } take a folder that is not there for an empty dataset

@@ -47,6 +47,11 @@ function hub.file(repo_id, filename, opts) end
 ---@return string? path
 function hub.cached(repo_id, filename, revision) end
 
+--- The model repositories of which the cache holds a file, at the revision "main", by name. Asks nobody.
+---@param filename string
+---@return { repo_id: string, path: string }[]
+function hub.list_cached(filename) end
+
 --- A repository's config.json, decoded by hone.json with NaN and Infinity allowed, which real configs
 --- contain. A message about what is not JSON names the file, line and column.
 ---@param repo_id string

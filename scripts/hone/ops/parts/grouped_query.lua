@@ -15,6 +15,9 @@ M.total_q = { "total_q", "var", "Number of query tokens of all sequences." }
 M.queries = { "q", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Queries of all sequences." }
 M.qo_indptr = { "qo_indptr", { "len_indptr" }, "int32", "Where each sequence's queries start in q." }
 
+-- Indentation of the line of `causal_attention` that computes the logits.
+M.PREFILL_INDENT = (" "):rep(12)
+
 M.prefill_outputs = {
   { "output", { "total_q", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
   {
@@ -34,15 +37,16 @@ M.causal_attention = [=[
             queries = q[rows].to(torch.float32)
 
             # n queries, g kv heads, r query heads of each, m keys
-            logits = torch.einsum("ngrd,mgd->ngrm", queries, keys) * sm_scale
+            logits = torch.einsum("ngrd,mgd->ngrm", queries, keys) * sm_scale${capped}
             q_position = torch.arange(first, last, device=q.device)
-            unseen = kv_position[None, :] > q_position[:, None] + offset
+            unseen = kv_position[None, :] > q_position[:, None] + offset${too_old}
             logits = logits.masked_fill(unseen[:, None, None, :], -math.inf)
 
-            weights = torch.softmax(logits, dim=-1)
+            total = ${total}
+            weights = ${weights}
             attended = torch.einsum("ngrm,mgd->ngrd", weights, values)
             output[rows] = attended.flatten(1, 2).to(torch.bfloat16)
-            lse[rows] = torch.logsumexp(logits, dim=-1).flatten(1, 2) / math.log(2.0)
+            lse[rows] = total.flatten(1, 2) / math.log(2.0)
 
     return output, lse
 ]=]

@@ -1,0 +1,67 @@
+// compact.cu -- the places of the flags that are set, in order: counted tile by tile, the counts added
+// up, then written. No macros.
+#include "compact.cuh"
+
+extern "C" __global__ void __launch_bounds__(COMPACT_THREADS)
+    compact_count(const __grid_constant__ compact_arguments g) {
+  int count = 0;
+#pragma unroll
+  for (int i = 0; i < COMPACT_ITEMS; i++) {
+    int64_t at = compact_item(i);
+    count += at < g.count && g.flags[at] != 0;
+  }
+#pragma unroll
+  for (int apart = 16; apart > 0; apart /= 2) count += __shfl_down_sync(0xFFFFFFFFu, count, apart);
+  __shared__ int counts[COMPACT_WARPS];
+  if (threadIdx.x % 32 == 0) counts[threadIdx.x / 32] = count;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  int64_t total = 0;
+  for (int w = 0; w < COMPACT_WARPS; w++) total += counts[w];
+  g.starts[blockIdx.x] = total;
+}
+
+// One block.
+extern "C" __global__ void __launch_bounds__(1024) compact_add_up(const __grid_constant__ compact_arguments g) {
+  __shared__ int64_t sums[32];
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  int64_t before = 0;
+  for (int64_t first = 0; first < g.tiles; first += 1024) {
+    int64_t at = first + threadIdx.x, own = at < g.tiles ? g.starts[at] : 0, sum = own;
+    for (int apart = 1; apart < 32; apart *= 2) {
+      int64_t other = __shfl_up_sync(0xFFFFFFFFu, sum, apart);
+      if (lane >= apart) sum += other;
+    }
+    if (lane == 31) sums[warp] = sum;
+    __syncthreads();
+    int64_t total = 0;
+    for (int w = 0; w < 32; w++) {
+      if (w == warp) sum += total;
+      total += sums[w];
+    }
+    if (at < g.tiles) g.starts[at] = before + sum - own;
+    before += total;
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) g.starts[g.tiles] = before;
+}
+
+extern "C" __global__ void __launch_bounds__(COMPACT_THREADS)
+    compact_places(const __grid_constant__ compact_arguments g) {
+  uint32_t number[COMPACT_ITEMS], is_set;
+  compact_number(g.flags, g.count, number, is_set);
+  int64_t start = g.starts[blockIdx.x];
+#pragma unroll
+  for (int i = 0; i < COMPACT_ITEMS; i++) {
+    if (!(is_set >> i & 1)) continue;
+    int64_t at = compact_item(i);
+    int64_t *to = g.places + (start + number[i]) * g.shape.rank;
+    for (int d = g.shape.rank - 1; d > 0; d--) {
+      int64_t rest = g.is_wide ? at / g.shape.size[d]
+                               : (int64_t)strided_divide((uint32_t)at, g.shape.by[d]);
+      to[d] = at - rest * g.shape.size[d];
+      at = rest;
+    }
+    to[0] = at;
+  }
+}

@@ -1,0 +1,36 @@
+// index.cuh -- finding what tensors of indices name.
+#pragma once
+#include "prelude.cuh"
+#include "index.h"
+
+// Where element `i` of a shape lies.
+inline int64_t strided_place(const strided_shape &shape, const int64_t *stride, int64_t i, bool is_wide) {
+  int64_t place = 0;
+  for (int d = shape.rank - 1; d > 0; d--) {
+    int64_t rest = is_wide ? i / shape.size[d] : (int64_t)strided_divide((uint32_t)i, shape.by[d]);
+    place += (i - rest * shape.size[d]) * stride[d];
+    i = rest;
+  }
+  return place + i * stride[0];
+}
+
+struct Found {
+  int64_t part, whole;
+  bool is_there; // all indices are in range
+};
+
+inline int64_t read_index(const index_arguments &g, int k, int64_t i) {
+  return g.at[k].data[strided_place(g.shape, g.at[k].stride, i, g.is_wide)];
+}
+
+// Add what an index stands for to the place in `whole`.
+inline void follow(const index_arguments &g, int k, int64_t index, Found &found) {
+  const index_operand &at = g.at[k];
+  int64_t counted = g.negative && index < 0 ? index + at.size : index;
+  if (counted >= 0 && counted < at.size) {
+    found.whole += counted * at.step;
+  } else {
+    fault_report(g.site, at.dim, index, at.size);
+    found.is_there = false;
+  }
+}
