@@ -25,8 +25,11 @@ local function own_time(launch, took)
   return sum / RUNS
 end
 
-local function report_body(report, label, launch, took, cold)
-  local body, own = assert(cuda.time(launch, { cold = cold, body = true })), own_time(launch, took)
+local function report_body(report, label, launch, took, options)
+  options.body = true
+  local body, why = cuda.time(launch, options)
+  if not body then return report(label .. ", its body", nil, why) end
+  local own = own_time(launch, took)
   report(
     label .. ", its body against its own clock",
     body.median / own,
@@ -49,7 +52,7 @@ local function report_events(report, label, launch, cold)
       microseconds(events.median),
       cupti and microseconds(cupti.median) or why,
       microseconds(events.overhead),
-      events.resolved and "" or (", said to be within %s only"):format(microseconds(events.resolution / 2))
+      events.resolved and "" or (", said to be within %s only"):format(microseconds(events.resolution))
     )
   )
 end
@@ -57,9 +60,11 @@ end
 local function report_kernel(report, label, launch, took)
   for _, cold in ipairs { true, false } do
     local labelled = ("%s, %s"):format(label, cold and "cold" or "warm")
-    if took then report_body(report, labelled, launch, took, cold) end
+    if took then report_body(report, labelled, launch, took, { cold = cold }) end
     report_events(report, labelled, launch, cold)
   end
+  if not took then return end
+  report_body(report, label .. ", by CUPTI", launch, took, { clock = "cupti", max_samples = 200 })
 end
 
 local function report_repeats(report, launch)

@@ -480,7 +480,7 @@ function Graph:close() end
 ---@field clock? "events"|"graph"|"cupti" # events by default; of a graph of the work; or CUPTI's records
 ---@field cold? boolean # false: do not flush the L2 cache before each run
 ---@field block? boolean # false: do not hold the stream back while the work is queued; the host's pace counts
----@field body? boolean # events: leave out what starting and ending a kernel takes, as its own clock does
+---@field body? boolean # leave out what starting and ending a kernel takes, as its own clock does
 ---@field warmup? integer # runs before the first that counts; 3 by default
 ---@field stop? "noise"|"entropy" # when there are enough samples; noise by default
 ---@field noise? number # relative standard deviation that is good enough; 0.005 by default
@@ -512,8 +512,8 @@ function Graph:close() end
 ---@field reason? string # why it stopped
 ---@field clock string
 ---@field overhead? number # events: what they themselves take, subtracted from each sample
----@field resolution? number # events: by how much they differ for one duration; the median is within half of it
----@field resolved? boolean # events: false when that half is more than a tenth of the median: CUPTI knows better
+---@field resolution? number # events: by how much they differ for one duration; the median is about that sure
+---@field resolved? boolean # events: false when that is more than a fifth of the median: then CUPTI knows better
 ---@field blocked boolean # the stream was held back: false when the work waits for the device
 ---@field outside integer # samples in which another stream worked longer than the timed one, and counted
 ---@field wall number # the least time from the call to the idle device by the host's clock, during warm-up

@@ -112,7 +112,7 @@ local function median_of(clocks)
   return #known > 0 and math.floor(core.summary(known, 0.95).median) or nil
 end
 
--- A time is off by up to half of the resolution: of this many, by a tenth.
+-- A time of less than so many times the resolution is not known well.
 local RESOLVED = 5
 
 -- The samples of one function as a result.
