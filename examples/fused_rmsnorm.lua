@@ -62,13 +62,13 @@ local function rmsnorm(x, weight)
 end
 
 tensor.manual_seed(1)
-local x = tensor.randn(rows, hidden, { dtype = "bfloat16", device = "cuda:0" })
-local weight = tensor.randn(hidden, { dtype = "bfloat16", device = "cuda:0" })
+local x = tensor.randn(rows, hidden, { dtype = "bfloat16" }):to "cuda:0"
+local weight = tensor.randn(hidden, { dtype = "bfloat16" }):to "cuda:0"
 local out = tensor.empty_like(x)
 local fused = assert(kernel:bind { grid = rows, block = THREADS, x, weight, out, hidden, EPSILON })
 
 assert(fused())
-local seen = tensor.compare(out, rmsnorm(x, weight), { rtol = 1e-2, atol = 1e-2 })
+local seen = tensor.compare(out:to "cpu", rmsnorm(x, weight):to "cpu", { rtol = 1e-2, atol = 1e-2 })
 print(
   ("%d x %d: %.4f %% of the elements match, at most %.3g apart"):format(
     rows,

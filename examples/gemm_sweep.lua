@@ -16,8 +16,8 @@ end
 
 -- TFLOP/s of a product of two n x n matrices.
 local function measure(dtype, n)
-  local options = { dtype = dtype, device = "cuda:0" }
-  local a, b = tensor.randn(n, n, options), tensor.randn(n, n, options)
+  local a = tensor.randn(n, n, { dtype = dtype }):to "cuda:0"
+  local b = tensor.randn(n, n, { dtype = dtype }):to "cuda:0"
   local time = assert(cuda.time(function()
     local product <close> = a:matmul(b) -- luacheck: ignore 211
   end, { flops = 2 * n ^ 3, max_time = 0.5 }))

@@ -155,9 +155,4 @@ describe("examples", function()
       assert.matches('id: "tiny-1b"', fs.read(box:at(pull_request["add-paths"])), 1, true)
     end)
   end)
-
-  it("vector_add adds on the GPU #gpu", function()
-    if not require("hone.cuda").available() then return pending("no GPU") end
-    assert.equal(0, example("vector_add.lua").status)
-  end)
 end)
