@@ -255,6 +255,12 @@ static bool is_decided(const gpu_samples *first, const gpu_samples *second, doub
   return is_last || (c->result.verdict != STATS_UNDECIDED && first->count >= c->limits.min_samples);
 }
 
+/* What was decided may not hold without the pairs at low clocks. */
+static void judge_again(Comparing *c, const gpu_samples *samples) {
+  c->result = look(c, &samples[0], &samples[1]);
+  if (c->result.verdict == STATS_UNDECIDED) c->reason = "too many pairs were taken at low clocks";
+}
+
 static void push_comparison(lua_State *L, const Comparing *c, const gpu_samples *samples) {
   static const char *const verdicts[] = {"undecided", "faster", "slower", "same"};
   lua_createtable(L, 0, 8);
@@ -296,7 +302,7 @@ static int core_compare(lua_State *L) {
   *held[1] = samples[1];
   tear_down(&setup);
   if (failed) return give_up(L, calls, &error);
-  if (samples[0].dropped) comparing.result = look(&comparing, &samples[0], &samples[1]);
+  if (samples[0].dropped) judge_again(&comparing, samples);
   push_comparison(L, &comparing, samples);
   return 1;
 }
