@@ -124,9 +124,10 @@ end
 
 -- ---- running ---------------------------------------------------------------------------------------
 
-local function run_native(definition, list, args)
+local function run_native(definition, list, args, ctx)
   local reference, why = require("hone.reference").new(definition, { steps = args.steps })
   if not reference then return nil, why, "ENOSYS" end
+  if reference.note then ctx.warn("%s: %s; it is called by names", definition.name, reference.note) end
   local values = {}
   for i, entry in ipairs(list) do
     values[i] = entry.value
@@ -144,9 +145,9 @@ local function run_torch(definition, list, args)
   return require("hone.reference.torch").run(definition, list, args.device)
 end
 
-local function run_reference(definition, list, args)
+local function run_reference(definition, list, args, ctx)
   if args.reference == "torch" then return run_torch(definition, list, args) end
-  local outputs, seconds, code = run_native(definition, list, args)
+  local outputs, seconds, code = run_native(definition, list, args, ctx)
   if outputs or args.reference == "native" or code ~= "ENOSYS" then return outputs, seconds, code end
   local note = seconds
   outputs, seconds, code = run_torch(definition, list, args)
@@ -221,7 +222,7 @@ end
 function skill.run(args, ctx)
   local definition, list, sizes = prepare(args)
   if not definition then return nil, list, sizes end
-  local values, seconds, code = run_reference(definition, list, args)
+  local values, seconds, code = run_reference(definition, list, args, ctx)
   if not values then return nil, seconds, code end
   local outputs = name_outputs(definition, values)
   local title = ("%s: %.3f ms on %s"):format(definition.name, seconds * 1e3, args.device)

@@ -75,7 +75,7 @@ function inputs.axes(definition, given)
   solve_backwards(definition, axes)
   solve_all(definition, axes)
   local op = op_of(definition)
-  local usual = op and op.usual_axes and op.usual_axes(axes) or {}
+  local usual = op and op.usual_axes or {}
   for _, name in ipairs(json.keys(definition.axes)) do
     if not axes[name] then
       axes[name] = usual[name] or DEFAULT_SIZE
@@ -89,9 +89,9 @@ end
 -- ---- random values ---------------------------------------------------------------------------------
 
 ---Values as a benchmark draws them: normal floats, float8 within 2, integers in a fixed range.
-local function random(spec, sizes, generator)
+local function random(spec, sizes, generator, device)
   local dtype = spec.dtype
-  local options = { generator = generator }
+  local options = { generator = generator, device = device }
   if RANGES[dtype] then
     local low, high = table.unpack(RANGES[dtype])
     return tensor.randint(low, high, sizes, options):to(dtype)
@@ -180,7 +180,7 @@ function inputs.make(definition, options)
       if not entry.value and structure[name] then
         entry.value, entry.from = structure[name]:to(spec.dtype), entry.from or "made"
       elseif not entry.value then
-        entry.value, entry.from = random(spec, sizes, generator), entry.from or "random"
+        entry.value, entry.from = random(spec, sizes, generator, options.device), entry.from or "random"
       end
       if options.device then entry.value = entry.value:to(options.device) end
     end

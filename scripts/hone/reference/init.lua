@@ -164,8 +164,12 @@ function Reference:__call(...)
     local spec = self.definition.inputs[self.inputs[i]]
     if FLOATS[spec.dtype] and math.type(list[i]) == "integer" then list[i] = list[i] + 0.0 end
   end
+  local arguments = {}
+  for i, place in ipairs(self.order) do
+    arguments[i] = list[place]
+  end
   local result
-  result, why = self.source:call("run", table.unpack(list, 1, #self.inputs))
+  result, why = self.source:call("run", table.unpack(arguments, 1, #self.inputs))
   if why then return nil, why end
   return check_outputs(self, axes, take_outputs(self, result))
 end
@@ -179,6 +183,29 @@ local function constants_of(definition)
     constants[name] = axis_value(definition.axes[name])
   end
   return constants
+end
+
+-- The inputs' places in the order in which the reference takes them: most often 1, 2, 3. Where it names its
+-- parameters as the inputs are named, but in another order, the names count, and a note says so.
+local function argument_order(self)
+  local order, by_name, names = {}, {}, self.source:parameters "run"
+  for i, name in ipairs(self.inputs) do
+    order[i], by_name[name] = i, i
+  end
+  if #names ~= #self.inputs then return order end
+  local named = {}
+  for i, name in ipairs(names) do
+    if not by_name[name] then return order end
+    named[i] = by_name[name]
+    if by_name[name] ~= i and not self.note then
+      self.note = ("the reference takes '%s' as its argument %d, the definition lists it as input %d"):format(
+        name,
+        i,
+        by_name[name]
+      )
+    end
+  end
+  return named
 end
 
 ---A definition's reference.
@@ -200,6 +227,7 @@ function reference.new(definition, options)
     constants = constants_of(definition),
     constraints = {},
   }, Reference)
+  self.order = argument_order(self)
   for i, text in ipairs(definition.constraints or {}) do
     self.constraints[i], why = compile_constraint(self, text)
     if not self.constraints[i] then return nil, why end

@@ -2,9 +2,19 @@
 local M = {}
 
 -- Sizes of a small call: four sequences.
-M.usual_axes = { batch_size = 4, total_q = 48, total_kv = 80, num_kv_indices = 40, num_pages = 64 }
+M.usual_axes =
+  { batch_size = 4, len_indptr = 5, total_q = 48, total_kv = 80, num_kv_indices = 40, num_pages = 64 }
 
 local function has(definition, name) return definition.inputs[name] ~= nil end
+
+-- As many as the definition says: some of the dataset's have an entry too many, which nobody reads.
+local function last_page_lengths(definition, axes, last)
+  if not has(definition, "kv_last_page_len") then return nil end
+  for i = #last + 1, axes[definition.inputs.kv_last_page_len.shape[1]] do
+    last[i] = 0
+  end
+  return require("hone.tensor").new(last, "int64")
+end
 
 -- Every page whole but the last, of which at least one token is used.
 local function add_pages(list, definition, axes, make, sequences)
@@ -16,9 +26,7 @@ local function add_pages(list, definition, axes, make, sequences)
   end
   list.kv_indptr = make.starts(counts)
   list.kv_indices = make:places(axes.num_kv_indices, axes.num_pages)
-  if has(definition, "kv_last_page_len") then
-    list.kv_last_page_len = require("hone.tensor").new(last, "int64")
-  end
+  list.kv_last_page_len = last_page_lengths(definition, axes, last)
   return tokens
 end
 

@@ -96,6 +96,9 @@ function Source:call(name, ...)
   return self:_protected(f, nil, ...)
 end
 
+---The names of a function's parameters, in order.
+function Source:parameters(name) return load_library().runtime.parameter_names(self._functions[name]) or {} end
+
 ---The names of the source's functions, sorted.
 function Source:functions()
   local names = {}

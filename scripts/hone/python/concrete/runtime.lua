@@ -838,13 +838,23 @@ function M.make_dict(entries)
   return dict
 end
 
+local signatures = setmetatable({}, { __mode = "k" })
+
+---The names of a Python function's parameters; nil for any other function.
+function M.parameter_names(f)
+  local signature = signatures[f]
+  return signature and signature.all
+end
+
 ---A function of Python: `make(signature)` gives it, with the defaults as they are where it is defined.
 function M.with_defaults(signature, defaults, make)
   local own = { defaults = defaults }
   for key, value in pairs(signature) do
     own[key] = value
   end
-  return make(own)
+  local f = make(own)
+  signatures[f] = own
+  return f
 end
 
 -- ---- bounds ----------------------------------------------------------------------------------------
