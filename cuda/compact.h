@@ -1,5 +1,5 @@
-/* compact.h -- what the kernels of compact.cu are called with: finding the flags that are set, in order,
- * by tiles. */
+/* compact.h -- what the kernels of compact.cu are called with: finding the flags that are set, in
+ * order, by tiles. */
 #ifndef HONE_CUDA_COMPACT_H
 #define HONE_CUDA_COMPACT_H
 

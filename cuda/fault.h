@@ -1,5 +1,5 @@
-/* fault.h -- how a kernel says that an index is out of range: it touches no element there, and notes
- * the index in memory of the host, which the host looks at before what it does next. */
+/* fault.h -- how a kernel says that an index is out of range: it touches no element there, and
+ * notes the index in memory of the host, which the host looks at before what it does next. */
 #ifndef HONE_CUDA_FAULT_H
 #define HONE_CUDA_FAULT_H
 
@@ -16,8 +16,8 @@ typedef struct fault_board {
   uint64_t verb;
 } fault_board;
 
-/* What a launch tries, for the message. Indices may be wrong when a graph is replayed, long after the
- * call: so all of it travels with the launch. */
+/* What a launch tries, for the message. Indices may be wrong when a graph is replayed, long after
+ * the call: so all of it travels with the launch. */
 typedef struct fault_site {
   fault_board *board; /* the device's address of it */
   uint64_t verb;      /* the host's address of a text of static storage: "gather" */
@@ -26,7 +26,9 @@ typedef struct fault_site {
 } fault_site;
 
 #ifdef __CUDACC_RTC__
-inline void fault_report(const fault_site &site, int dim, int64_t index, int64_t size) {
+/* Never a part of the loops that it would make long. */
+__noinline__ static void fault_report(const fault_site &site, int dim, int64_t index,
+                                      int64_t size) {
   fault_board *board = site.board;
   if (*(volatile uint32_t *)&board->claimed || atomicCAS(&board->claimed, 0u, 1u)) return;
   board->index = index;

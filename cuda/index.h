@@ -17,7 +17,8 @@ typedef struct index_operand {
 typedef struct index_arguments {
   int64_t count;
   strided_shape shape;
-  int32_t is_wide; /* `count` does not fit into 31 bits */
+  int64_t
+      row_blocks; /* that share a row, the innermost dimension; 0: rows are too short for blocks */
   int32_t indices, negative;
   void *part, *whole; /* what is read or written in order, and what the indices count in */
   int64_t part_stride[STRIDED_RANK], whole_stride[STRIDED_RANK];
@@ -34,7 +35,6 @@ typedef struct index_add_arguments {
   void *whole;
   const void *part;
   strided_shape place_shape, rest_shape;
-  int32_t is_wide;
   int64_t part_place_stride[STRIDED_RANK], part_rest_stride[STRIDED_RANK];
   int64_t whole_rest_stride[STRIDED_RANK];
 } index_add_arguments;

@@ -1,4 +1,5 @@
-// join.cu -- tensors turned around, and cut to a triangle. Macro: WORD, a type of the elements' size.
+// join.cu -- tensors turned around, and cut to a triangle. Macros: WIDE; WORD, a type of the
+// elements' size.
 #include "index.cuh"
 #include "join.h"
 
@@ -8,8 +9,8 @@ extern "C" __global__ void __launch_bounds__(256) flip(const __grid_constant__ f
   for (int s = 0; s < 4; s++) {
     int64_t i = first + s * 256;
     if (i >= g.count) break;
-    int64_t to = strided_place(g.shape, g.to_stride, i, g.is_wide);
-    int64_t from = strided_place(g.shape, g.from_stride, i, g.is_wide);
+    int64_t to = strided_place(g.shape, g.to_stride, i);
+    int64_t from = strided_place(g.shape, g.from_stride, i);
     static_cast<WORD *>(g.to)[to] = static_cast<const WORD *>(g.from)[from];
   }
 }

@@ -7,7 +7,6 @@
 typedef struct flip_arguments {
   int64_t count;
   strided_shape shape;
-  int32_t is_wide;
   void *to;
   const void *from; /* what lies where the first element of the result comes from */
   int64_t to_stride[STRIDED_RANK], from_stride[STRIDED_RANK]; /* those of `from` may be negative */

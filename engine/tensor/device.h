@@ -8,7 +8,9 @@
 #ifndef HONE_DEVICE_H
 #define HONE_DEVICE_H
 
+#include "tensor/compare.h"
 #include "tensor/kernels.h"
+#include "tensor/random.h"
 #include "tensor/tensor.h"
 
 /* One of ops.def, or a choice, or a cast: `to` = op(in...), each broadcast to its shape. An operand
@@ -44,10 +46,10 @@ typedef struct reduction_work {
   bool root; /* of a variance */
 } reduction_work;
 
-/* Elements of t that int64 tensors name. `part` and `whole` have the shape of the result or of what is
- * written; `whole` is t, with strides of 0 where only indices move; so have the index tensors, with
- * strides of 0 where they do not. Each index adds its number times `step` elements. An index out of
- * range touches nothing and becomes an error, if need be of a later operation. */
+/* Elements of t that int64 tensors name. `part` and `whole` have the shape of the result or of what
+ * is written; `whole` is t, with strides of 0 where only indices move; so have the index tensors,
+ * with strides of 0 where they do not. Each index adds its number times `step` elements. An index
+ * out of range touches nothing and becomes an error, if need be of a later operation. */
 typedef struct index_work {
   enum { INDEX_TAKE, INDEX_PUT, INDEX_ADD } what; /* part = whole, whole = part, whole += part */
   const char *verb;                               /* "gather": of static storage */
@@ -61,6 +63,38 @@ typedef struct index_work {
     int64_t size, step;
   } at[TENSOR_MAX_RANK];
 } index_work;
+
+/* Two tensors of one shape, element by element; compare.h says what is counted. With CLOSE and EQUAL
+ * only `bad` and `first_bad` are. */
+enum compare_how { COMPARE_DISTANCE, COMPARE_CLOSE, COMPARE_EQUAL };
+
+typedef struct compare_work {
+  enum compare_how how;
+  const tensor *a, *b;
+  double rtol, atol;
+  bool equal_nan;
+} compare_work;
+
+/* Random numbers into a contiguous tensor, to the bits of random.c. */
+enum draw_kind {
+  DRAW_UNIFORM,     /* [a, b), of so many digits */
+  DRAW_NORMAL,      /* mean a, deviation b */
+  DRAW_EXPONENTIAL, /* rate a */
+  DRAW_INTEGERS,    /* low + [0, range) */
+  DRAW_KEYS,        /* int64: a permutation is their order */
+  DRAW_COINS,       /* 1 with probability a */
+  DRAW_COINS_EACH   /* with the probabilities of `each`, contiguous */
+};
+
+typedef struct draw_work {
+  enum draw_kind kind;
+  const tensor *into, *each;
+  generator from;
+  double a, b;
+  uint64_t range;
+  int64_t low;
+  int digits;
+} draw_work;
 
 typedef struct device_functions {
   /* ---- memory ---- */
@@ -102,6 +136,10 @@ typedef struct device_functions {
                   tensor_error *error);
   int (*search)(const tensor *places, const tensor *sorted, const tensor *values, bool right,
                 tensor_error *error);
+  /* Waits for the result, in *c. */
+  int (*compare)(const compare_work *work, comparison *c, tensor_error *error);
+
+  int (*draw)(const draw_work *work, tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

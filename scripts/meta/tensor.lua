@@ -30,6 +30,11 @@
 --- among them, are the same bits on every device. The kernels are compiled when they are first needed, by
 --- NVRTC, and kept on disk; products are cuBLASLt's. A tensor on a GPU can be the argument of a kernel.
 ---
+--- Index tensors and masks may lie on the CPU while what they index lies on a GPU. An index out of range is an
+--- error, on the CPU before anything is done. On a GPU the kernel finds out: it reads and writes nothing at
+--- such a place (what is read there is 0), does the rest, and the next operation on that GPU's tensors, or the
+--- copy to the host that waited for the kernel, raises the error, once.
+---
 --- Memory is let go of by the collector, or early by `local t <close> = ...` and `t:close()`. Where there
 --- is none left, garbage is collected once before that is an error. A mistake is an error of one line:
 --- "cannot add float32 [3, 4] and float32 [3, 5]: dimension 2 differs (4 and 5)".
@@ -490,7 +495,9 @@ function Tensor:triu(diagonal) end
 ---@return hone.Tensor
 function Tensor:index(items) end
 
---- `t[{...}] = value`; with accumulate, added there, also several times.
+--- `t[{...}] = value`; with accumulate, added there, also several times. Sums are the same bits in every run
+--- and on every device: a GPU sorts the places and adds in their order (integers of 32 and 64 bits atomically).
+--- Without accumulate, which of several values for one place stays is not said on a GPU.
 ---@param items table
 ---@param value hone.tensor.Value
 ---@param accumulate? boolean
@@ -510,7 +517,7 @@ function Tensor:index_select(dim, index) end
 ---@return hone.Tensor
 function Tensor:index_copy_(dim, index, source) end
 
---- Add the source's slices to t's at the index.
+--- Add the source's slices to t's at the index, to the same bits in every run: see index_put_.
 ---@param dim integer
 ---@param index hone.Tensor
 ---@param source hone.Tensor
@@ -530,7 +537,7 @@ function Tensor:gather(dim, index) end
 ---@return hone.Tensor
 function Tensor:scatter_(dim, index, source) end
 
---- For dim 1: t[index[i][j]][j] is increased by source[i][j].
+--- For dim 1: t[index[i][j]][j] is increased by source[i][j], to the same bits in every run: see index_put_.
 ---@param dim integer
 ---@param index hone.Tensor
 ---@param source hone.tensor.Value

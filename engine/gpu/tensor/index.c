@@ -15,9 +15,18 @@ static const gpu_source moves = {"index.cu", {"index_take", "index_put", NULL}};
 static const gpu_source additions = {
     "index_add.cu", {"index_places", "index_add_sorted", "index_add_atomic", NULL}};
 
+/* What a program is made for. */
+typedef struct variant {
+  size_t word; /* bytes that are moved at once */
+  dtype type;  /* of what is added */
+  bool is_wide;
+} variant;
+
 static void define_word(char text[GPU_PROGRAM_MACROS], const void *context) {
   static const char *const words[] = {"uint8_t", "uint16_t", "uint32_t", "uint64_t", "quad"};
-  size_t bytes = *(const size_t *)context;
+  const variant *v = context;
+  size_t bytes = v->word;
+  gpu_macro(text, "WIDE", "%d", v->is_wide);
   gpu_macro(text, "WORD", "%s", bytes == 16 ? words[4] : words[size_index(bytes)]);
 }
 
@@ -26,7 +35,9 @@ static bool is_added_atomically(dtype d) {
 }
 
 static void define_type(char text[GPU_PROGRAM_MACROS], const void *context) {
-  dtype d = *(const dtype *)context;
+  const variant *v = context;
+  dtype d = v->type;
+  gpu_macro(text, "WIDE", "%d", v->is_wide);
   gpu_macro(text, "TYPE", "%s", gpu_type_name(d));
   if (is_added_atomically(d))
     gpu_macro(text, "ATOMIC", "%s", d == DTYPE_INT64 ? "uint64_t" : "uint32_t");
@@ -99,7 +110,6 @@ static int set_arguments(index_arguments *a, gpu_device *device, const index_wor
                          .negative = w->negative,
                          .part = l->operand[PART].data,
                          .whole = l->operand[WHOLE].data};
-  a->is_wide = a->count > INT32_MAX;
   set_strides(a->part_stride, l, PART, size, items);
   set_strides(a->whole_stride, l, WHOLE, size, items);
   for (int k = 0; k < w->indices; k++) {
@@ -112,6 +122,13 @@ static int set_arguments(index_arguments *a, gpu_device *device, const index_wor
   return gpu_fault_site(&a->site, device, w->verb, w->t, error);
 }
 
+/* How many blocks a row is worth, where at least half of their threads find work; else 0. */
+static int64_t blocks_in_row(const index_arguments *a) {
+  int64_t length = a->shape.size[a->shape.rank - 1], each = THREADS * STEPS;
+  int64_t blocks = (length + each - 1) / each;
+  return a->count > 0 && 2 * length >= blocks * each && blocks < INT32_MAX ? blocks : 0;
+}
+
 static int move(gpu_device *device, const index_work *w, tensor_error *error) {
   loop l;
   index_arguments a;
@@ -119,10 +136,16 @@ static int move(gpu_device *device, const index_work *w, tensor_error *error) {
   add_operands(&l, w);
   loop_simplify(&l);
   size_t word = (size_t)choose_word(&l, w);
+  variant v = {.word = word, .is_wide = loop_count(&l) > INT32_MAX};
   int code = set_arguments(&a, device, w, &l, (int64_t)word, error);
   if (code) return code;
-  const gpu_program *program = find_program(device, &moves, word, define_word, &word, error);
-  return launch(device, program, w->what == INDEX_TAKE ? TAKE : PUT, a.count, THREADS * STEPS, &a,
+  const gpu_program *program =
+      find_program(device, &moves, word | (uint64_t)v.is_wide << 8, define_word, &v, error);
+  int64_t count = a.count;
+  a.row_blocks = blocks_in_row(&a);
+  if (a.row_blocks)
+    count = a.count / a.shape.size[a.shape.rank - 1] * a.row_blocks * THREADS * STEPS;
+  return launch(device, program, w->what == INDEX_TAKE ? TAKE : PUT, count, THREADS * STEPS, &a,
                 error);
 }
 
@@ -189,7 +212,6 @@ static int add_in_order(gpu_device *device, const gpu_program *program, const in
                            .part = places->operand[PART].data,
                            .place_shape = gpu_strided_shape(places, 1),
                            .rest_shape = gpu_strided_shape(rest, 1)};
-  a.is_wide = a.places > INT32_MAX || a.rest > INT32_MAX;
   set_strides(a.part_place_stride, places, PART, size, 1);
   set_strides(a.part_rest_stride, rest, PART, size, 1);
   set_strides(a.whole_rest_stride, rest, WHOLE, size, 1);
@@ -223,7 +245,9 @@ static int add_sorted(gpu_device *device, const gpu_program *program, const inde
 
 static int add(gpu_device *device, const index_work *w, tensor_error *error) {
   dtype d = w->part.dtype;
-  const gpu_program *program = find_program(device, &additions, d, define_type, &d, error);
+  variant v = {.type = d, .is_wide = tensor_count(&w->part) > INT32_MAX};
+  const gpu_program *program =
+      find_program(device, &additions, d | (uint64_t)v.is_wide << 8, define_type, &v, error);
   if (!program) return TENSOR_DEVICE;
   return is_added_atomically(d) ? add_atomically(device, program, w, error)
                                 : add_sorted(device, program, w, error);

@@ -8,9 +8,16 @@ enum { THREADS = 256, EACH = 4 };
 
 static const gpu_source source = {"join.cu", {"flip", "triangle", NULL}};
 
+typedef struct variant {
+  size_t size; /* of an element */
+  bool is_wide;
+} variant;
+
 static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
   static const char *const words[] = {"uint8_t", "uint16_t", "uint32_t", "uint64_t"};
-  gpu_macro(text, "WORD", "%s", words[size_index(*(const size_t *)context)]);
+  const variant *v = context;
+  gpu_macro(text, "WIDE", "%d", v->is_wide);
+  gpu_macro(text, "WORD", "%s", words[size_index(v->size)]);
 }
 
 static int launch(gpu_device *device, int kernel, size_t size, int64_t count, const void *arguments,
@@ -19,7 +26,9 @@ static int launch(gpu_device *device, int kernel, size_t size, int64_t count, co
   int64_t blocks = (count + THREADS * EACH - 1) / (THREADS * EACH);
   if (blocks > INT32_MAX)
     return tensor_fail(error, TENSOR_INVALID, "too many elements for one launch");
-  const gpu_program *program = gpu_program_get(device, &source, size, define, &size, &why);
+  variant v = {.size = size, .is_wide = count > INT32_MAX};
+  const gpu_program *program =
+      gpu_program_get(device, &source, size | (uint64_t)v.is_wide << 8, define, &v, &why);
   if (!program) return gpu_tensor_fail(-1, &why, error);
   gpu_grid grid = {.blocks = {(unsigned)blocks}, .threads = THREADS};
   int failed = gpu_program_launch(device, program, kernel, grid, arguments, &why);
@@ -44,7 +53,6 @@ int gpu_flip(const tensor *to, const tensor *from, unsigned dims, tensor_error *
                       .shape = gpu_strided_shape(&l, 1),
                       .to = l.operand[0].data,
                       .from = l.operand[1].data};
-  a.is_wide = a.count > INT32_MAX;
   for (int d = 0; d < l.rank; d++) {
     a.to_stride[d] = l.operand[0].stride[d] / (int64_t)size;
     a.from_stride[d] = l.operand[1].stride[d] / (int64_t)size;
