@@ -53,14 +53,13 @@ template <> struct Extremes<int64_t> {
 // Own is what a thread folds into: n elements numbered at, at + apart... within what the thread's block
 // folds. Part is what is put together with others; `first` is the number of the block's first element.
 
-// What several elements of a small type add up to exactly, or nearly so, before they are widened.
-template <typename Type> struct Near { typedef A type; };
-template <> struct Near<int8> { typedef int32_t type; };
-template <> struct Near<uint8> { typedef int32_t type; };
-template <> struct Near<boolean> { typedef int32_t type; };
-template <> struct Near<int16> { typedef int32_t type; };
-template <> struct Near<float8_e4m3fn> { typedef float type; };
-template <> struct Near<float8_e5m2> { typedef float type; };
+// What a few neighbours are added up in before they are widened: floats as on the CPU, small integers
+// without loss.
+template <typename N, int size> struct Near { typedef int32_t type; };
+template <int size> struct Near<float, size> { typedef float type; };
+template <typename N> struct Near<N, 4> { typedef A type; };
+template <typename N> struct Near<N, 8> { typedef A type; };
+template <> struct Near<float, 4> { typedef float type; };
 
 template <typename N, int n> inline N sum_of(const T *x) {
   if constexpr (n == 1) return (N)x[0];
@@ -71,7 +70,7 @@ struct Sum {
   typedef A Own, Part;
   static Own start() { return 0; }
   template <int n> static void add(Own &a, const T (&x)[n], uint32_t, uint32_t) {
-    a += (A)sum_of<Near<IN>::type, n>(x);
+    a += (A)sum_of<Near<T, sizeof(Stored)>::type, n>(x);
   }
   static Part part(const Own &a, int64_t) { return a; }
   static void merge(Part &a, const Part &b) { a += b; }
@@ -178,6 +177,9 @@ template <bool is_most> struct FirstExtreme {
   }
   template <int n>
   static void add(Own &a, const T (&x)[n], uint32_t at, uint32_t apart) {
+    H best = (H)x[0]; // mostly it is not beyond, and no element needs to be looked at
+    for (int i = 1; i < n; i++) best = is_most ? greater(best, (H)x[i]) : lesser(best, (H)x[i]);
+    if (!is_beyond(best, a.value)) return;
     for (int i = 0; i < n; i++) {
       if (!is_beyond((H)x[i], a.value)) continue;
       a.value = (H)x[i];
@@ -308,7 +310,7 @@ inline void merge_group(Part &part, int group) {
   if (group <= 32) return;
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = part;
   __syncthreads();
-  if (threadIdx.x % group != 0) return;
+  if (threadIdx.x & (group - 1)) return;
   for (int i = 1; i < group / 32; i++) Fold::merge(part, of_warp[threadIdx.x / 32 + i]);
 }
 
@@ -354,8 +356,8 @@ inline void fold_vectors(Own &own, int64_t n, uint32_t lane, uint32_t group, uin
 
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
 fold(const __grid_constant__ fold_arguments g) {
-  uint32_t group = g.group, lane = threadIdx.x % group;
-  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS / group) + threadIdx.x / group;
+  uint32_t group = 1u << g.group_log, lane = threadIdx.x & (group - 1);
+  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log) + (threadIdx.x >> g.group_log);
   int64_t first = blockIdx.y * g.split, last = first + g.split;
   if (last > g.inputs) last = g.inputs;
   Own own = Fold::start();
@@ -368,7 +370,7 @@ fold(const __grid_constant__ fold_arguments g) {
     if (head > n) head = (uint32_t)n;
     for (uint32_t i = lane; i < head; i += group) add_one(own, from[i], i);
     const Vector *vectors = reinterpret_cast<const Vector *>(from + head);
-    int64_t count = (n - head) / ITEMS;
+    int64_t count = (uint64_t)(n - head) / ITEMS;
     fold_vectors(own, count, lane, group, head, [&](int64_t i) { return vectors + i; });
     for (int64_t i = head + count * ITEMS + lane; i < n; i += group)
       add_one(own, from[i], (uint32_t)i);
@@ -390,8 +392,8 @@ fold(const __grid_constant__ fold_arguments g) {
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
 fold(const __grid_constant__ fold_arguments g) {
   __shared__ Part shared[FOLD_THREADS];
-  uint32_t group = g.group, lanes = FOLD_THREADS / group;
-  uint32_t lane = threadIdx.x % lanes, row = threadIdx.x / lanes;
+  uint32_t group = 1u << g.group_log, lanes = FOLD_THREADS >> g.group_log;
+  uint32_t lane = threadIdx.x & (lanes - 1), row = threadIdx.x / lanes;
   int64_t column = ((int64_t)blockIdx.x * lanes + lane) * ITEMS;
   int64_t first = blockIdx.y * g.split, last = first + g.split;
   if (last > g.inputs) last = g.inputs;
@@ -442,8 +444,8 @@ fold(const __grid_constant__ fold_arguments g) {
 // The parts of every result to the result. `inputs` of them.
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
 fold_parts(const __grid_constant__ fold_arguments g) {
-  uint32_t group = g.group, lane = threadIdx.x % group;
-  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS / group) + threadIdx.x / group;
+  uint32_t group = 1u << g.group_log, lane = threadIdx.x & (group - 1);
+  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log) + (threadIdx.x >> g.group_log);
   Part part = Fold::part(Fold::start(), 0);
   if (output < g.outputs) {
     const Part *from = static_cast<const Part *>(g.parts) + output * g.part_output;

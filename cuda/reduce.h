@@ -22,7 +22,7 @@ typedef struct fold_arguments {
   int64_t split;           /* elements that one block folds: gridDim.y of them make up `inputs` */
   int64_t part_output, part_split; /* where parts lie, in parts */
   int64_t to_item;                 /* from one result of a vector to the next */
-  int32_t group;   /* threads that work on one result: a power of two */
+  int32_t group_log; /* 2^group_log threads work on one result */
   double scale;    /* of a sum; 0: none */
   double correction;
   int32_t root;

@@ -2,6 +2,7 @@
 //   IN, OUT          the types in memory
 //   LOGARITHM        1 for log_softmax
 //   ITEMS, VECTORS   elements that are loaded at once, and how many times a thread does that
+//   IS_ROUGH         1 where input and result have 16 bits or fewer
 //   CLUSTER          blocks that work on one row, through each other's shared memory
 // `softmax` reads a row once, into registers. `normalise` is for rows that do not fit and for those
 // whose elements are no neighbours: it goes over the input after fold.cu did.
@@ -83,44 +84,65 @@ template <typename Join, typename V> inline V together(V value, uint32_t group, 
 #define IN_CLUSTERS
 #endif
 
-struct Row {
+// Small types stay as they are until they are needed: a row takes fewer registers. Their exponentials
+// are computed twice, and need not be as precise where the result is small too.
+#define IS_SMALL (sizeof(Stored) < 4)
+
+inline T distance_exponential(T x, T most) {
+#if IS_ROUGH
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"((x - most) * 1.44269504088896341f));
+  return power;
+#else
+  return exponential(x - most);
+#endif
+}
+
+template <bool is_small> struct Row {
   T x[VECTORS][ITEMS];
+  void keep(int k, const Vector &v, bool is_there) {
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) x[k][i] = is_there ? IN::load(v.item[i]) : (T)-INFINITY;
+  }
+  T number(int k, int i, bool) const { return x[k][i]; }
+  void keep_term(int k, int i, T term) {
+    if (!LOGARITHM) x[k][i] = term;
+  }
+  T term(int k, int i, T) const { return x[k][i]; }
+  void forget_numbers() {}
+};
+template <> struct Row<true> {
+  Vector v[VECTORS];
+  void keep(int k, const Vector &from, bool) { v[k] = from; }
+  T number(int k, int i, bool is_there) const {
+    return is_there ? IN::load(v[k].item[i]) : (T)-INFINITY;
+  }
+  void keep_term(int, int, T) {}
+  T term(int k, int i, T most) const {
+    T x = IN::load(v[k].item[i]);
+    return LOGARITHM ? x : distance_exponential(x, most);
+  }
+  // The compiler would keep the numbers of the last pass for the next one, and run out of registers.
+  void forget_numbers() {
+#pragma unroll
+    for (int k = 0; k < VECTORS; k++) {
+      uint32_t word[(sizeof(Vector) + 3) / 4] = {0};
+      memcpy(word, &v[k], sizeof(Vector));
+#pragma unroll
+      for (int i = 0; i < (sizeof(Vector) + 3) / 4; i++) asm volatile("" : "+r"(word[i]));
+      memcpy(&v[k], word, sizeof(Vector));
+    }
+  }
 };
 
-inline void load(Row &row, const Stored *from, int64_t vectors, uint32_t lane, uint32_t lanes) {
-  Vector v[VECTORS];
-#pragma unroll
-  for (int k = 0; k < VECTORS; k++)
-    if (lane + k * lanes < vectors) v[k] = reinterpret_cast<const Vector *>(from)[lane + k * lanes];
-#pragma unroll
-  for (int k = 0; k < VECTORS; k++)
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++)
-      row.x[k][i] = lane + k * lanes < vectors ? IN::load(v[k].item[i]) : (T)-INFINITY;
-}
-
-// The row's exponentials around its greatest, unless they are not needed; their sum.
-inline double exponentials(Row &row, T most) {
-  double sum = 0;
-#pragma unroll
-  for (int k = 0; k < VECTORS; k++) {
-    T part = 0;
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-      T term = exponential(row.x[k][i] - most);
-      part += term;
-      if (!LOGARITHM) row.x[k][i] = term;
-    }
-    sum += (double)part;
-  }
-  return sum;
-}
-
 // In float32 a product with the reciprocal, as on the CPU.
+inline float logarithm(float x) { return logf(x); }
+inline double logarithm(double x) { return log(x); }
+
 struct Finish {
   T most, by;
   Finish(T most, double sum) : most(most) {
-    by = (T)(LOGARITHM ? log(sum) : sizeof(T) == 8 ? sum : 1 / sum);
+    by = LOGARITHM ? logarithm((T)sum) : sizeof(T) == 8 ? (T)sum : (T)1 / (T)sum;
   }
   T of(T x) const {
     if (LOGARITHM) return x - most - by;
@@ -130,28 +152,50 @@ struct Finish {
 
 extern "C" __global__ void IN_CLUSTERS __launch_bounds__(1024)
 softmax(const __grid_constant__ softmax_arguments g) {
-  uint32_t group = g.group, lane = threadIdx.x % group + block_in_cluster() * group;
+  uint32_t group = g.group, lane = (threadIdx.x & (group - 1)) + block_in_cluster() * group;
   int64_t r = CLUSTER > 1 ? blockIdx.x / CLUSTER
                           : (int64_t)blockIdx.x * (blockDim.x / group) + threadIdx.x / group;
   bool is_row = r < g.rows;
   int64_t vectors = is_row ? g.n / ITEMS : 0;
   uint32_t lanes = group * CLUSTER;
-  Row row;
   const Stored *from = static_cast<const Stored *>(g.in);
-  load(row, is_row ? from + place(g.map, g.map.from, r) : from, vectors, lane, lanes);
-  T most = (T)-INFINITY;
+  if (is_row) from += place(g.map, g.map.from, r);
+  Row<IS_SMALL> row;
+  Vector v[VECTORS];
 #pragma unroll
   for (int k = 0; k < VECTORS; k++)
+    if (lane + k * lanes < vectors) v[k] = reinterpret_cast<const Vector *>(from)[lane + k * lanes];
+  T most = (T)-INFINITY;
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) most = greater(most, row.x[k][i]);
+  for (int k = 0; k < VECTORS; k++) {
+    bool is_there = lane + k * lanes < vectors;
+    row.keep(k, v[k], is_there);
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) most = greater(most, row.number(k, i, is_there));
+  }
   most = together<Greatest>(most, group, (T)-INFINITY);
-  Finish finish(most, together<Total>(exponentials(row, most), group, 0.0));
+  row.forget_numbers();
+  double sum = 0;
+#pragma unroll
+  for (int k = 0; k < VECTORS; k++) {
+    bool is_there = lane + k * lanes < vectors;
+    T part = 0;
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+      T term = distance_exponential(row.number(k, i, is_there), most);
+      part += term;
+      row.keep_term(k, i, term);
+    }
+    sum += (double)part;
+  }
+  row.forget_numbers();
+  Finish finish(most, together<Total>(sum, group, 0.0));
   OUT::stored *out = static_cast<OUT::stored *>(g.out) + r * g.n;
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) {
     OutVector made;
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) made.item[i] = as_result(finish.of(row.x[k][i]));
+    for (int i = 0; i < ITEMS; i++) made.item[i] = as_result(finish.of(row.term(k, i, most)));
     if (lane + k * lanes < vectors) reinterpret_cast<OutVector *>(out)[lane + k * lanes] = made;
   }
 #if CLUSTER > 1

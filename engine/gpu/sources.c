@@ -39,6 +39,10 @@
   F(fold, "fold.cu", "cuda/fold.cu")                                                               \
   F(softmax, "softmax.cu", "cuda/softmax.cu")                                                      \
   F(scan, "scan.cu", "cuda/scan.cu")                                                               \
+  F(random_h, "random.h", "cuda/random.h")                                                         \
+  F(random_cu, "random.cu", "cuda/random.cu")                                                         \
+  F(compare_h, "compare.h", "cuda/compare.h")                                                      \
+  F(compare_cu, "compare.cu", "cuda/compare.cu")                                                      \
   F(transpose_h, "transpose.h", "cuda/transpose.h")                                                \
   F(transpose, "transpose.cu", "cuda/transpose.cu")
 

@@ -189,7 +189,7 @@ static int make_randperm(lua_State *L) {
   ltensor_check_options(L, 2, &options);
   generator *g = check_generator(L, options_position(L));
   tensor *t = ltensor_push(L);
-  LTENSOR_TRY(L, random_permutation(t, g, n, options.dtype, &error));
+  LTENSOR_TRY(L, random_permutation(t, g, n, options.dtype, options.device, &error));
   ltensor_account(L, t);
   return 1;
 }

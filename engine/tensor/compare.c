@@ -2,6 +2,7 @@
 #include <math.h>
 #include <pthread.h>
 #include "tensor/compare.h"
+#include "tensor/device.h"
 #include "tensor/index.h"
 #include "tensor/loop.h"
 #include "tensor/parallel.h"
@@ -88,9 +89,8 @@ static int check_pair(const char *verb, const tensor *a, const tensor *b, tensor
   const char *why = !tensor_same_shape(a, b) ? "the shapes differ"
                     : a->dtype == DTYPE_FLOAT4_E2M1 || b->dtype == DTYPE_FLOAT4_E2M1
                         ? "float4_e2m1 holds pairs; unpack them"
-                    : a->storage->device != DEVICE_CPU || b->storage->device != DEVICE_CPU
-                        ? "they are not both on the CPU"
-                        : NULL;
+                    : a->storage->device != b->storage->device ? "they lie on two devices"
+                                                               : NULL;
   if (!why) return 0;
   return tensor_fail(error, TENSOR_INVALID, "cannot %s %.80s and %.80s: %s", verb,
                      tensor_describe(a, left), tensor_describe(b, right), why);
@@ -104,6 +104,10 @@ int tensor_compare(comparison *c, const tensor *a, const tensor *b, tensor_error
   c->bad = c->nonfinite = 0;
   c->first_bad = -1;
   c->max_absolute = c->max_relative = 0;
+  if (!tensor_is_on_cpu(a) && c->count > 0) {
+    compare_work work = {COMPARE_DISTANCE, a, b, c->rtol, c->atol, true};
+    return device_functions_get()->compare(&work, c, error);
+  }
   loop_start(&s.loop, a->rank, a->shape);
   loop_add(&s.loop, a);
   loop_add(&s.loop, b);
@@ -157,8 +161,18 @@ static void check_segment(void *context, char *const *data, const int64_t *strid
   }
 }
 
-static void run_check(closeness *c, const tensor *a, const tensor *b) {
+static int check_on_device(closeness *c, const tensor *a, const tensor *b, tensor_error *error) {
+  comparison found = {0};
+  compare_work work = {
+      c->exact ? COMPARE_EQUAL : COMPARE_CLOSE, a, b, c->rtol, c->atol, c->equal_nan};
+  int code = device_functions_get()->compare(&work, &found, error);
+  c->ok = found.bad == 0;
+  return code;
+}
+
+static int run_check(closeness *c, const tensor *a, const tensor *b, tensor_error *error) {
   loop l;
+  if (!tensor_is_on_cpu(a) && tensor_count(a) > 0) return check_on_device(c, a, b, error);
   c->a = a->dtype;
   c->b = b->dtype;
   c->ok = true;
@@ -167,6 +181,7 @@ static void run_check(closeness *c, const tensor *a, const tensor *b) {
   loop_add(&l, b);
   loop_simplify(&l);
   loop_run(&l, 0, check_segment, c);
+  return 0;
 }
 
 int tensor_equal(bool *same, const tensor *a, const tensor *b, tensor_error *error) {
@@ -175,9 +190,9 @@ int tensor_equal(bool *same, const tensor *a, const tensor *b, tensor_error *err
   if (!tensor_same_shape(a, b)) return 0;
   int code = check_pair("compare", a, b, error);
   if (code) return code;
-  run_check(&c, a, b);
-  *same = c.ok;
-  return 0;
+  code = run_check(&c, a, b, error);
+  *same = !code && c.ok;
+  return code;
 }
 
 int tensor_allclose(bool *close, const tensor *a, const tensor *b, double rtol, double atol,
@@ -185,7 +200,7 @@ int tensor_allclose(bool *close, const tensor *a, const tensor *b, double rtol, 
   closeness c = {.rtol = rtol, .atol = atol, .equal_nan = equal_nan};
   int code = check_pair("compare", a, b, error);
   if (code) return code;
-  run_check(&c, a, b);
-  *close = c.ok;
-  return 0;
+  code = run_check(&c, a, b, error);
+  *close = !code && c.ok;
+  return code;
 }

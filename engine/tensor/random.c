@@ -2,8 +2,10 @@
 
 #include <math.h>
 
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/philox.h"
+#include "tensor/reduce.h"
 
 /* ---- filling a tensor piece by piece --------------------------------------------------------- */
 
@@ -24,6 +26,7 @@ typedef void fill_piece(const draw *d, uint64_t first, int n, piece *out);
 struct draw {
   generator from;
   fill_piece *fill;
+  enum draw_kind kind; /* the same for a device */
   dtype made;     /* what fill makes */
   tensor *into;   /* contiguous */
   double a, b;    /* the distribution's parameters */
@@ -47,15 +50,7 @@ static void fill_pieces(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static int check_device(const tensor *t, tensor_error *error) {
-  return t->storage->device == DEVICE_CPU
-             ? 0
-             : tensor_fail(error, TENSOR_DEVICE, "cannot draw random numbers on a device");
-}
-
 static int check_fillable(const tensor *t, tensor_error *error) {
-  int err = check_device(t, error);
-  if (err) return err;
   if (t->dtype == DTYPE_FLOAT4_E2M1)
     return tensor_fail(error, TENSOR_INVALID, "cannot draw random numbers of %s",
                        dtype_name(t->dtype));
@@ -65,13 +60,32 @@ static int check_fillable(const tensor *t, tensor_error *error) {
   return 0;
 }
 
+/* Into d->into. */
+static int fill_whole(const draw *d, tensor_error *error) {
+  int64_t count = tensor_count(d->into);
+  if (tensor_is_on_cpu(d->into)) {
+    parallel_for((count + PIECE - 1) / PIECE, GRAIN, fill_pieces, (void *)(uintptr_t)d);
+    return 0;
+  }
+  draw_work work = {.kind = d->kind,
+                    .into = d->into,
+                    .each = d->p,
+                    .from = d->from,
+                    .a = d->a,
+                    .b = d->b,
+                    .range = d->range,
+                    .low = d->low,
+                    .digits = d->digits};
+  return count > 0 ? device_functions_get()->draw(&work, error) : 0;
+}
+
 static int fill_through_copy(draw *d, tensor *t, tensor_error *error) {
   tensor whole = {0};
-  int err = tensor_empty(&whole, t->dtype, DEVICE_CPU, t->rank, t->shape, error);
+  int err = tensor_empty(&whole, t->dtype, t->storage->device, t->rank, t->shape, error);
   if (err) return err;
   d->into = &whole;
-  parallel_for((tensor_count(t) + PIECE - 1) / PIECE, GRAIN, fill_pieces, d);
-  err = tensor_copy(t, &whole, error);
+  err = fill_whole(d, error);
+  if (!err) err = tensor_copy(t, &whole, error);
   tensor_release(&whole);
   return err;
 }
@@ -82,7 +96,7 @@ static int fill(draw *d, tensor *t, generator *g, tensor_error *error) {
   d->from = *g;
   if (tensor_is_contiguous(t)) {
     d->into = t;
-    parallel_for((tensor_count(t) + PIECE - 1) / PIECE, GRAIN, fill_pieces, d);
+    err = fill_whole(d, error);
   } else {
     err = fill_through_copy(d, t, error);
   }
@@ -157,6 +171,7 @@ int random_uniform(tensor *t, generator *g, double low, double high, tensor_erro
     return tensor_fail(error, TENSOR_INVALID, "cannot draw uniform numbers from %g to %g", low,
                        high);
   draw d = {.fill = fill_uniform_narrow,
+            .kind = DRAW_UNIFORM,
             .made = DTYPE_FLOAT32,
             .a = low,
             .b = high,
@@ -196,6 +211,7 @@ int random_normal(tensor *t, generator *g, double mean, double deviation, tensor
                        deviation);
   bool wide = t->dtype == DTYPE_FLOAT64;
   draw d = {.fill = wide ? fill_normal64 : fill_normal,
+            .kind = DRAW_NORMAL,
             .made = wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32,
             .a = mean,
             .b = deviation};
@@ -227,6 +243,7 @@ int random_exponential(tensor *t, generator *g, double rate, tensor_error *error
     return tensor_fail(error, TENSOR_INVALID, "cannot draw exponential numbers of rate %g", rate);
   bool wide = t->dtype == DTYPE_FLOAT64;
   draw d = {.fill = wide ? fill_exponential64 : fill_exponential,
+            .kind = DRAW_EXPONENTIAL,
             .made = wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32,
             .a = rate};
   return fill(&d, t, g, error);
@@ -265,6 +282,7 @@ int random_integers(tensor *t, generator *g, int64_t low, int64_t high, tensor_e
                        "cannot draw integers from %lld to below %lld: %s does not hold them",
                        (long long)low, (long long)high, dtype_name(t->dtype));
   draw d = {.fill = fill_integers,
+            .kind = DRAW_INTEGERS,
             .made = DTYPE_INT64,
             .low = low,
             .range = (uint64_t)high - (uint64_t)low};
@@ -302,12 +320,30 @@ static int check_probability(double p, tensor_error *error) {
 
 int random_bernoulli(tensor *t, generator *g, double p, tensor_error *error) {
   int err = check_probability(p, error);
-  draw d = {.fill = fill_coins, .made = DTYPE_FLOAT32, .a = p};
+  draw d = {.fill = fill_coins, .kind = DRAW_COINS, .made = DTYPE_FLOAT32, .a = p};
   return err ? err : fill(&d, t, g, error);
+}
+
+/* One of the extremes, or NaN, is what is wrong if anything is. */
+static int check_on_device(const tensor *p, tensor_error *error) {
+  static const enum fold_op ends[] = {FOLD_MIN, FOLD_MAX};
+  int err = 0;
+  for (int i = 0; i < 2 && !err; i++) {
+    tensor extreme = {0}, here = {0};
+    double value = 0;
+    err = tensor_fold(ends[i], &extreme, p, (reduction){ALL_DIMS, false, DTYPE_NONE}, error);
+    if (!err) err = tensor_to_cpu(&here, &extreme, error);
+    if (!err) dtype_convert(DTYPE_FLOAT64, &value, here.dtype, tensor_data(&here), 1);
+    if (!err) err = check_probability(value, error);
+    tensor_release(&extreme);
+    tensor_release(&here);
+  }
+  return err;
 }
 
 static int check_probabilities(const tensor *p, tensor_error *error) {
   int64_t n = tensor_count(p);
+  if (!tensor_is_on_cpu(p) && n > 0) return check_on_device(p, error);
   for (int64_t i = 0; i < n; i++) {
     double value;
     const char *at = (const char *)tensor_data(p) + i * (int64_t)dtype_size(p->dtype);
@@ -322,11 +358,13 @@ int random_bernoulli_each(tensor *t, generator *g, const tensor *p, tensor_error
   tensor whole = {0};
   if (!tensor_same_shape(t, p))
     return tensor_fail(error, TENSOR_INVALID, "the probabilities have another shape");
-  int err = check_device(p, error);
-  if (!err) err = check_float("Bernoulli", p, error);
+  if (t->storage->device != p->storage->device)
+    return tensor_fail(error, TENSOR_DEVICE, "the probabilities lie on another device");
+  int err = check_float("Bernoulli", p, error);
   if (!err) err = tensor_contiguous(&whole, p, error);
   if (!err) err = check_probabilities(&whole, error);
-  draw d = {.fill = fill_coins_each, .made = DTYPE_FLOAT32, .p = &whole};
+  draw d = {
+      .fill = fill_coins_each, .kind = DRAW_COINS_EACH, .made = DTYPE_FLOAT32, .p = &whole};
   if (!err) err = fill(&d, t, g, error);
   tensor_release(&whole);
   return err;

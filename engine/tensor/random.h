@@ -25,7 +25,8 @@ int random_bernoulli(tensor *t, generator *g, double p, tensor_error *error);
 int random_bernoulli_each(tensor *t, generator *g, const tensor *p, tensor_error *error);
 
 /* 0 to n - 1 in random order. */
-int random_permutation(tensor *out, generator *g, int64_t n, dtype dtype, tensor_error *error);
+int random_permutation(tensor *out, generator *g, int64_t n, dtype dtype, int device,
+                       tensor_error *error);
 
 /* `n` categories of each row of weights (one row, or a matrix of rows), as int64. With replacement
  * by exact integer weights of 2^-40 of the row's largest; without, the n smallest of exponential

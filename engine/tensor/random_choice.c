@@ -3,9 +3,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/philox.h"
 #include "tensor/random.h"
+#include "tensor/sort.h"
 #include "tensor/sortkeys.h"
 
 static int no_memory(int64_t n, tensor_error *error) {
@@ -26,7 +28,25 @@ static void shuffle(int64_t *order, int64_t n, const generator *g, sort_entry *e
   for (int64_t i = 0; i < n; i++) order[i] = entries[i].index;
 }
 
-int random_permutation(tensor *out, generator *g, int64_t n, dtype dtype, tensor_error *error) {
+/* By the same keys, sorted where they are made. */
+static int permute_on_device(tensor *out, generator *g, int64_t n, dtype dtype, int device,
+                             tensor_error *error) {
+  tensor keys = {0}, sorted = {0}, order = {0};
+  int err = tensor_empty(&keys, DTYPE_INT64, device, 1, &n, error);
+  draw_work work = {.kind = DRAW_KEYS, .into = &keys, .from = *g};
+  if (!err && n > 0) err = device_functions_get()->draw(&work, error);
+  if (!err) err = tensor_sort(&sorted, &order, &keys, 0, false, error);
+  if (!err) err = tensor_to(out, &order, dtype, error);
+  tensor_release(&keys);
+  tensor_release(&sorted);
+  tensor_release(&order);
+  if (!err) g->offset++;
+  return err;
+}
+
+int random_permutation(tensor *out, generator *g, int64_t n, dtype dtype, int device,
+                       tensor_error *error) {
+  if (device != DEVICE_CPU) return permute_on_device(out, g, n, dtype, device, error);
   tensor order = {0};
   int err = tensor_empty(&order, DTYPE_INT64, DEVICE_CPU, 1, &n, error);
   if (err) return err;
@@ -169,8 +189,6 @@ static int choose(choice *c, int64_t rows, tensor_error *error) {
 
 static int check_choice(const tensor *weights, int64_t n, bool replacement, tensor_error *error) {
   char text[TENSOR_TEXT];
-  if (weights->storage->device != DEVICE_CPU)
-    return tensor_fail(error, TENSOR_DEVICE, "cannot choose by weights that are not on the CPU");
   if (!dtype_is_float(weights->dtype) || weights->rank < 1 || weights->rank > 2)
     return tensor_fail(error, TENSOR_INVALID,
                        "cannot choose by %s (weights are floats of 1 or 2 dimensions)",
@@ -206,10 +224,23 @@ static int choose_rows(tensor *out, generator *g, const tensor *weights, int64_t
   return 0;
 }
 
+/* On the CPU, for weights that lie on a device. */
+static int choose_elsewhere(tensor *out, generator *g, const tensor *weights, int64_t n,
+                            bool replacement, tensor_error *error) {
+  tensor here = {0}, chosen = {0};
+  int err = tensor_to_cpu(&here, weights, error);
+  if (!err) err = random_multinomial(&chosen, g, &here, n, replacement, error);
+  if (!err) err = tensor_to_device(out, &chosen, weights->storage->device, error);
+  tensor_release(&here);
+  tensor_release(&chosen);
+  return err;
+}
+
 int random_multinomial(tensor *out, generator *g, const tensor *weights, int64_t n,
                        bool replacement, tensor_error *error) {
   tensor wide = {0}, whole = {0};
   int err = check_choice(weights, n, replacement, error);
+  if (!err && !tensor_is_on_cpu(weights)) return choose_elsewhere(out, g, weights, n, replacement, error);
   if (!err) err = tensor_to(&wide, weights, DTYPE_FLOAT64, error);
   if (!err) err = tensor_contiguous(&whole, &wide, error);
   if (!err) err = choose_rows(out, g, &whole, n, replacement, error);

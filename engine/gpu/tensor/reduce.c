@@ -166,10 +166,11 @@ static int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-static int power_from(int64_t n, int most) {
-  int power = 1;
-  while (power < n && power < most) power *= 2;
-  return power;
+/* The logarithm of the least power of two that is n or more, or of `most`, which is one. */
+static int log_from(int64_t n, int most) {
+  int log = 0;
+  while (1 << log < n && 1 << log < most) log++;
+  return log;
 }
 
 /* By how many blocks, `units` being what is counted in the inputs, of `items` elements each. */
@@ -187,8 +188,8 @@ static int64_t fewer(int64_t a, int64_t b) {
 
 static void share_rows(plan *p) {
   int64_t units = divide_up(p->a.inputs, p->v.items);
-  p->a.group = power_from(divide_up(units, units >= 128 ? 4 : 2), FOLD_THREADS);
-  p->blocks = divide_up(p->a.outputs, FOLD_THREADS / p->a.group);
+  p->a.group_log = log_from(divide_up(units, 4), FOLD_THREADS);
+  p->blocks = divide_up(p->a.outputs, FOLD_THREADS >> p->a.group_log);
   set_splits(p, fewer(MOST_BLOCKS / p->blocks, units / SPLIT_VECTORS), units, p->v.items);
   p->a.part_output = p->splits;
   p->a.part_split = 1;
@@ -196,10 +197,10 @@ static void share_rows(plan *p) {
 
 static void share_columns(plan *p) {
   int64_t vectors = p->a.outputs / p->v.items, n = p->a.inputs;
-  int lanes = power_from(vectors, n >= 64 ? 32 : n >= 16 ? 64 : FOLD_THREADS);
-  p->a.group = FOLD_THREADS / lanes;
-  p->blocks = divide_up(vectors, lanes);
-  int64_t worth = n / ((int64_t)p->a.group * SPLIT_ROWS);
+  int lanes_log = log_from(vectors, n >= 64 ? 32 : n >= 16 ? 64 : FOLD_THREADS);
+  p->blocks = divide_up(vectors, (int64_t)1 << lanes_log);
+  int64_t worth = n / ((int64_t)(FOLD_THREADS >> lanes_log) * SPLIT_ROWS);
+  p->a.group_log = log_from(FOLD_THREADS, FOLD_THREADS) - lanes_log;
   set_splits(p, fewer(MOST_COLUMN_BLOCKS / p->blocks, worth), n, 1);
   p->a.part_output = 1;
   p->a.part_split = p->a.outputs;
@@ -219,8 +220,8 @@ static int launch(gpu_device *device, const plan *p, int kernel, gpu_grid grid,
 static int fold_parts(gpu_device *device, const plan *p, tensor_error *error) {
   fold_arguments a = p->a;
   a.inputs = p->splits;
-  a.group = a.outputs < 16384 ? power_from(divide_up(p->splits, 4), FOLD_THREADS) : 1;
-  int64_t blocks = divide_up(a.outputs, FOLD_THREADS / a.group);
+  a.group_log = a.outputs < 16384 ? log_from(divide_up(p->splits, 4), FOLD_THREADS) : 0;
+  int64_t blocks = divide_up(a.outputs, FOLD_THREADS >> a.group_log);
   gpu_grid grid = {.blocks = {(unsigned)blocks}, .threads = FOLD_THREADS};
   return launch(device, p, PARTS_KERNEL, grid, &a, error);
 }

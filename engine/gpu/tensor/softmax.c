@@ -28,6 +28,7 @@ static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
   gpu_macro(text, "LOGARITHM", "%d", v->logarithm);
   gpu_macro(text, "ITEMS", "%d", v->items);
   gpu_macro(text, "VECTORS", "%d", v->vectors);
+  gpu_macro(text, "IS_ROUGH", "%d", dtype_size(v->in) < 4 && dtype_size(v->out) < 4);
   gpu_macro(text, "CLUSTER", "%d", v->cluster);
 }
 
@@ -57,9 +58,10 @@ static int power_from(int64_t n, int most) {
 /* How rows of n elements are shared out; false where they are too long for it. */
 static bool fit(variant *v, softmax_arguments *a, int *threads, bool has_clusters) {
   int64_t units = a->n / v->items;
-  int room = REGISTERS / (dtype_size(v->in) == 8 ? 2 : 1);
-  if (v->items == 1) room /= 2; /* addresses need registers too */
-  int most = room / v->items > 0 ? room / v->items : 1;
+  size_t size = dtype_size(v->in);
+  int most = (REGISTERS * 4) / (v->items * (int)size);
+  int bound = v->items == 1 ? REGISTERS / 2 : REGISTERS / 4; /* addresses need registers too */
+  if (most > bound) most = bound;
   a->group = power_from(divide_up(units, most < 4 ? most : 4), SOFTMAX_THREADS);
   if (units > (int64_t)a->group * most)
     a->group = power_from(divide_up(units, most), PLAIN_THREADS);

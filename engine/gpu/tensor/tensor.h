@@ -68,5 +68,8 @@ int gpu_softmax_sums(gpu_device *device, const tensor *in, int dim, void *sums,
 /* Where the rows along `dim` begin, and how many elements of them can be loaded at once. */
 place_map gpu_row_map(const tensor *in, int dim);
 int gpu_row_items(const tensor *in, int dim, int most);
+int gpu_compare(const compare_work *work, comparison *c, tensor_error *error);
+
+int gpu_draw(const draw_work *work, tensor_error *error);
 
 #endif
