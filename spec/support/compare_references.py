@@ -592,4 +592,5 @@ def main(our_folder, their_folder):
     print(json.dumps(results))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -49,6 +49,12 @@ local function solve_backwards(definition, axes)
   end
 end
 
+---Add to `axes` what the definition's constraints give of those that are missing.
+function inputs.solve(definition, axes)
+  solve_backwards(definition, axes)
+  solve_all(definition, axes)
+end
+
 local function op_of(definition)
   local ops = require "hone.ops"
   return ops.get(definition.op_type)
@@ -72,15 +78,13 @@ function inputs.axes(definition, given)
     end
     axes[name] = value
   end
-  solve_backwards(definition, axes)
-  solve_all(definition, axes)
+  inputs.solve(definition, axes)
   local op = op_of(definition)
   local usual = op and op.usual_axes or {}
   for _, name in ipairs(json.keys(definition.axes)) do
     if not axes[name] then
       axes[name] = usual[name] or DEFAULT_SIZE
-      solve_backwards(definition, axes)
-      solve_all(definition, axes)
+      inputs.solve(definition, axes)
     end
   end
   return axes

@@ -83,6 +83,8 @@ local function check_constraint(self, constraint, axes, inputs)
   for i, name in ipairs(constraint.names) do
     local v = axes[name]
     if v == nil then v = inputs[name] end
+    -- nothing is asked of what belongs to an input that was left out
+    if v == nil and constraint.text:find("%f[%w_]" .. name .. "%f[^%w_]") then return true end
     arguments[i] = v == nil and concrete.None or v
   end
   local holds, why = constraint.source:call("holds", table.unpack(arguments, 1, #constraint.names))
@@ -109,14 +111,16 @@ local function check_inputs(self, list)
   end
   for i, name in ipairs(self.inputs) do
     local v, spec = list[i], self.definition.inputs[name]
+    local may_be_none = spec.optional or v == json.null and is_null(spec.shape)
     if not is_null(v) then
       local ok, why = check_tensor(self, axes, name, spec, v)
       if not ok then return nil, why end
       inputs[name] = v
-    elseif not spec.optional then
+    elseif not may_be_none then
       return self:_fail("the input '%s' is missing", name)
     end
   end
+  require("hone.dataset.inputs").solve(self.definition, axes)
   for _, constraint in ipairs(self.constraints) do
     local ok, why = check_constraint(self, constraint, axes, inputs)
     if not ok then return nil, why end
