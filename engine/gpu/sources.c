@@ -43,6 +43,8 @@
   F(random_cu, "random.cu", "cuda/random.cu")                                                         \
   F(compare_h, "compare.h", "cuda/compare.h")                                                      \
   F(compare_cu, "compare.cu", "cuda/compare.cu")                                                      \
+  F(multinomial_h, "multinomial.h", "cuda/multinomial.h")                                          \
+  F(multinomial, "multinomial.cu", "cuda/multinomial.cu")                                          \
   F(transpose_h, "transpose.h", "cuda/transpose.h")                                                \
   F(transpose, "transpose.cu", "cuda/transpose.cu")
 

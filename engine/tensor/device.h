@@ -96,6 +96,15 @@ typedef struct draw_work {
   int digits;
 } draw_work;
 
+/* Categories by weight, to the bits of random_choice.c. */
+typedef struct multinomial_work {
+  const tensor *to;      /* int64 [rows, n] or [n], contiguous */
+  const tensor *weights; /* floats [rows, categories] or [categories], contiguous */
+  int64_t n;
+  bool replacement;
+  generator from;
+} multinomial_work;
+
 typedef struct device_functions {
   /* ---- memory ---- */
   int (*allocate)(storage *s, tensor_error *error); /* sets data, release, owner from device, bytes */
@@ -140,6 +149,8 @@ typedef struct device_functions {
   int (*compare)(const compare_work *work, comparison *c, tensor_error *error);
 
   int (*draw)(const draw_work *work, tensor_error *error);
+  /* Refuses weights that cannot be chosen by, except while a graph is captured. */
+  int (*multinomial)(const multinomial_work *work, tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

@@ -34,4 +34,9 @@ int random_permutation(tensor *out, generator *g, int64_t n, dtype dtype, int de
 int random_multinomial(tensor *out, generator *g, const tensor *weights, int64_t n,
                        bool replacement, tensor_error *error);
 
+/* What is said of a weight that none can be chosen by, and of a row with too few positive ones; for
+ * devices. */
+int multinomial_refuse_weight(double weight, tensor_error *error);
+int multinomial_refuse_row(int64_t positive, int64_t n, tensor_error *error);
+
 #endif

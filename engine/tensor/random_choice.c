@@ -144,23 +144,29 @@ static void choose_without(const choice *c, int64_t row, void *room) {
   for (int64_t i = 0; i < c->n; i++) c->out[row * c->n + i] = first.entries[i].index;
 }
 
+int multinomial_refuse_weight(double weight, tensor_error *error) {
+  return tensor_fail(error, TENSOR_INVALID,
+                     "cannot choose by a weight of %g (they must be finite, 0 or more)", weight);
+}
+
+int multinomial_refuse_row(int64_t positive, int64_t n, tensor_error *error) {
+  if (positive == 0)
+    return tensor_fail(error, TENSOR_INVALID, "cannot choose by weights that are all 0");
+  return tensor_fail(error, TENSOR_INVALID,
+                     "cannot choose %lld of %lld categories of positive weight", (long long)n,
+                     (long long)positive);
+}
+
 static int check_weights(const choice *c, int64_t row, tensor_error *error) {
   const double *weights = (const double *)tensor_data(c->weights) + row * c->categories;
   int64_t positive = 0;
   for (int64_t i = 0; i < c->categories; i++) {
     if (!(weights[i] >= 0) || isinf(weights[i]))
-      return tensor_fail(error, TENSOR_INVALID,
-                         "cannot choose by a weight of %g (they must be finite, 0 or more)",
-                         weights[i]);
+      return multinomial_refuse_weight(weights[i], error);
     positive += weights[i] > 0;
   }
-  if (positive == 0)
-    return tensor_fail(error, TENSOR_INVALID, "cannot choose by weights that are all 0");
-  if (!c->replacement && positive < c->n)
-    return tensor_fail(error, TENSOR_INVALID,
-                       "cannot choose %lld of %lld categories of positive weight", (long long)c->n,
-                       (long long)positive);
-  return 0;
+  bool enough = positive > 0 && (c->replacement || positive >= c->n);
+  return enough ? 0 : multinomial_refuse_row(positive, c->n, error);
 }
 
 static void choose_some(void *context, int64_t begin, int64_t end) {
@@ -224,23 +230,31 @@ static int choose_rows(tensor *out, generator *g, const tensor *weights, int64_t
   return 0;
 }
 
-/* On the CPU, for weights that lie on a device. */
-static int choose_elsewhere(tensor *out, generator *g, const tensor *weights, int64_t n,
+static int choose_on_device(tensor *out, generator *g, const tensor *weights, int64_t n,
                             bool replacement, tensor_error *error) {
-  tensor here = {0}, chosen = {0};
-  int err = tensor_to_cpu(&here, weights, error);
-  if (!err) err = random_multinomial(&chosen, g, &here, n, replacement, error);
-  if (!err) err = tensor_to_device(out, &chosen, weights->storage->device, error);
-  tensor_release(&here);
-  tensor_release(&chosen);
-  return err;
+  int64_t shape[2] = {weights->rank == 2 ? weights->shape[0] : n, n};
+  tensor whole = {0}, chosen = {0};
+  int err = tensor_contiguous(&whole, weights, error);
+  if (!err)
+    err = tensor_empty(&chosen, DTYPE_INT64, weights->storage->device, weights->rank, shape, error);
+  multinomial_work work = {&chosen, &whole, n, replacement, *g};
+  if (!err && tensor_count(&chosen) > 0) err = device_functions_get()->multinomial(&work, error);
+  tensor_release(&whole);
+  if (err) {
+    tensor_release(&chosen);
+    return err;
+  }
+  g->offset++;
+  *out = chosen;
+  return 0;
 }
 
 int random_multinomial(tensor *out, generator *g, const tensor *weights, int64_t n,
                        bool replacement, tensor_error *error) {
   tensor wide = {0}, whole = {0};
   int err = check_choice(weights, n, replacement, error);
-  if (!err && !tensor_is_on_cpu(weights)) return choose_elsewhere(out, g, weights, n, replacement, error);
+  if (!err && !tensor_is_on_cpu(weights))
+    return choose_on_device(out, g, weights, n, replacement, error);
   if (!err) err = tensor_to(&wide, weights, DTYPE_FLOAT64, error);
   if (!err) err = tensor_contiguous(&whole, &wide, error);
   if (!err) err = choose_rows(out, g, &whole, n, replacement, error);

@@ -16,7 +16,7 @@ end
 
 local function assert_same_bits(expected, got, what)
   local there = got:to "cpu"
-  assert.same(expected.shape, there.shape, what)
+  assert.same(expected:shape(), there:shape(), what)
   assert.equal(expected.dtype, there.dtype, what)
   assert.is_true(expected:bytes() == there:bytes(), what)
 end

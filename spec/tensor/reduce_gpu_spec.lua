@@ -58,19 +58,19 @@ local function source(dtype)
 end
 
 local function dims_of(t)
-  if #t.shape == 0 then return {} end
+  if t:dim() == 0 then return {} end
   local sets = {}
-  for d = 1, #t.shape do
+  for d = 1, t:dim() do
     sets[d] = { d }
   end
-  if #t.shape == 3 then sets[4], sets[5] = { 1, 3 }, { 2, 3 } end
+  if t:dim() == 3 then sets[4], sets[5] = { 1, 3 }, { 2, 3 } end
   return sets
 end
 
 local function numbers(t) return t:to("cpu"):to "float64" end
 
 local function assert_near(expected, got, tolerance, what)
-  assert.same(expected.shape, got.shape, what)
+  assert.same(expected:shape(), got:shape(), what)
   assert.equal(expected.dtype, got.dtype, what)
   if expected:numel() == 0 then return end
   local x, y = numbers(expected), numbers(got)
@@ -110,7 +110,7 @@ end
 
 local function over_one(t)
   local calls = {}
-  for d = 1, #t.shape do
+  for d = 1, t:dim() do
     calls[d] = { d }
   end
   return calls
@@ -126,7 +126,8 @@ describe("reductions on a GPU", function()
   for _, dtype in ipairs(FLOATS) do
     on_gpu("fold " .. dtype, function()
       for _, method in ipairs { "sum", "mean", "norm", "var", "amax", "amin", "any", "all", "logsumexp" } do
-        each_view(dtype, method, over_dims, NEAR[dtype])
+        -- Both add neighbours up in float32 first, not the same ones.
+        each_view(dtype, method, over_dims, math.max(NEAR[dtype], dtype == "float32" and 5e-5 or 0))
       end
     end)
 

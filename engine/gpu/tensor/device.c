@@ -190,6 +190,7 @@ static const device_functions functions = {
     .scan = gpu_scan,
     .compare = gpu_compare,
     .draw = gpu_draw,
+    .multinomial = gpu_multinomial,
     .matmul = gpu_matmul,
     .index = gpu_index,
     .nonzero = gpu_nonzero,
