@@ -308,6 +308,12 @@ class Gate(nn.Module):
       end
     end)
 
+    it("builds every layer when its constructor takes the index from its name", function()
+      local init = "if int(prefix.rsplit('.', 1)[1]) % 4 == 3: self.extra = RMSNorm(7)"
+      local _, found = walked { config = DEEP, init = init }
+      assert.equal(10, found.unused[2].count)
+    end)
+
     it("builds every layer when forward looks at the index", function()
       local init = "self.extra = RMSNorm(7)"
       local _, found = walked { config = DEEP, init = init, layer = "if self.layer_id == 20: self.extra(x)" }

@@ -134,7 +134,7 @@ from sglang.srt.utils.common import make_layers
 ${before}
 
 class Layer(nn.Module):
-    def __init__(self, config, layer_id):
+    def __init__(self, config, layer_id, prefix):
         super().__init__()
         tp = get_tensor_model_parallel_world_size()
         head_dim = config.hidden_size // config.num_attention_heads
@@ -166,7 +166,7 @@ class TinyForCausalLM(nn.Module):
     def __init__(self, config, quant_config=None):
         super().__init__()
         self.layers = make_layers(
-            config.num_hidden_layers, lambda idx, prefix: Layer(config, idx), prefix="layers"
+            config.num_hidden_layers, lambda idx, prefix: Layer(config, idx, prefix), prefix="layers"
         )
         self.logits_processor = LogitsProcessor(config)
 

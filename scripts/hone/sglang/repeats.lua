@@ -46,6 +46,14 @@ function Repeats:share(owner)
   self.spoilt = self.spoilt or owner.read_later or false
 end
 
+-- A layer's name without its index, for the one that may stand for others: a constructor that takes the index from
+-- there fails, and the walk is done again without this.
+function Repeats:without_index(prefix, index)
+  if type(prefix) ~= "string" then return prefix end
+  self.spoilt = true -- until the layer is built
+  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", "*"))
+end
+
 -- The constructor with what it needs to be called once for layers that cannot differ.
 function Repeats:wrap(world, layer_fn, count)
   local standing
@@ -60,8 +68,10 @@ function Repeats:wrap(world, layer_fn, count)
     end
     local owner, reads = { building = true, index = index, is_middle = is_middle }, self.reads
     local tracked = index and self:tracked(index, owner) or kwargs.idx
-    owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = kwargs.prefix }))
-    owner.building = false
+    local prefix, spoilt = kwargs.prefix, self.spoilt
+    if index == FIRST_OF_THE_MIDDLE and reads == 0 then prefix = self:without_index(prefix, index) end
+    owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = prefix }))
+    owner.building, self.spoilt = false, spoilt
     stack[#stack + 1] = owner
     if is_middle and self.reads == reads and self.reads == 0 then standing = owner end
     return owner.layer
