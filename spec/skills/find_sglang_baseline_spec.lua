@@ -67,6 +67,21 @@ describe("find-sglang-baseline", function()
     end
   end)
 
+  it("follows what a class inherits into other files", function()
+    local child = "from sglang.srt.models.tiny import TinyForCausalLM as Base\n\n\n"
+      .. "class ChildForCausalLM(Base):\n    pass\n\n\nEntryClass = ChildForCausalLM\n"
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model(), child = child })
+    sandbox:write("config.json", (tiny.CONFIG:gsub("TinyForCausalLM", "ChildForCausalLM")))
+    local result = find("child", "--config", "config.json")
+    assert.equal(0, result.status, result.stderr)
+    local implementation = read "sglang_implementation.json"
+    local class = implementation.classes[1]
+    assert.equal("ChildForCausalLM", class.name)
+    assert.same({ "sglang.srt.models.tiny.TinyForCausalLM", "nn.Module" }, { table.unpack(class.inherits) })
+    assert.equal(2, #implementation.files)
+    assert.equal("ChildForCausalLM", implementation.modules.Layer.parent)
+  end)
+
   it("writes the calls of each forward pass in their order, with the definitions of the config", function()
     local result = find("tiny", "--config", "org/Tiny-1B/config.json")
     assert.equal(0, result.status, result.stderr)
