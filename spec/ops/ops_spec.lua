@@ -396,6 +396,12 @@ describe("ops.signature", function()
     assert.same({}, select(2, ops.signature(right)).notes)
   end)
 
+  it("tells the styles of rotary embedding apart", function()
+    local params = { head_size = 64, rotary_dim = 64 }
+    local neox, gptj = ops.build("rope", "neox", params), ops.build("rope", "gptj", params)
+    assert.not_equal(ops.signature(neox), (ops.signature(gptj)))
+  end)
+
   it("tells norms with another epsilon apart, however the reference writes it", function()
     local one = norm { hidden_size = 64, eps = 1e-6 }
     local expected = ops.signature(one)
