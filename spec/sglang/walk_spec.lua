@@ -291,6 +291,20 @@ class Gate(nn.Module):
       assert.equal(10, found.unused[2].count)
     end)
 
+    it("builds layers of each kind once when the kinds follow from the index", function()
+      local init = "self.extra = ColumnParallelLinear(5, 8 if layer_id % 4 == 3 or layer_id < 3 else 16)"
+      local result, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }
+      local counts, built = {}, {}
+      for _, kernel in ipairs(found.kernels) do
+        if kernel.params.K == 5 then counts[kernel.params.N] = kernel.modules[1].count end
+      end
+      assert.same({ [8] = 13, [16] = 27 }, counts)
+      for _, layer in ipairs(result.layers) do
+        if layer.path:find "%.extra$" then built[#built + 1] = layer.path:match "%d+" end
+      end
+      assert.is_true(#built < 12, table.concat(built, " "))
+    end)
+
     it("keeps layers apart that their constructor gives other sizes", function()
       local init = "self.extra = ColumnParallelLinear(5, 8 * (layer_id // 10 + 1))"
       local _, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }

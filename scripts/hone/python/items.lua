@@ -337,6 +337,9 @@ function core.getitem(v, key)
   if type(v) == "string" then return string_item(v, key) end
   if type(v) == "table" then
     local class = v.cls
+    if unknown.is_tested(key) and (class == types.list or class == types.tuple) then
+      return unknown.found(key, function(number) return core.getitem(v, number) end)
+    end
     if class == types.list then return sequence_item(v, key, "list") end
     if class == types.tuple then return sequence_item(v, key, "tuple") end
     if class == types.dict or class == types.defaultdict then return dict_item(v, key) end

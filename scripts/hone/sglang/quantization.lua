@@ -45,6 +45,14 @@ function M.method(data)
   return type(method) == "string" and method or "unknown method", about
 end
 
+---Whether a config's quantization treats some layers otherwise than others, by their numbers.
+---@param data table # of a config
+---@return boolean
+function M.names_layers(data)
+  local about = stated(data)
+  return about ~= nil and json.encode(about):find "%.%d+%." ~= nil
+end
+
 -- The name of the class behind a method, as the table in SGLang's source has it. Evaluating that table would read the
 -- sources of all methods.
 local function class_name(package, method)
