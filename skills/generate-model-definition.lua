@@ -116,12 +116,6 @@ end
 
 -- ---- the entry ---------------------------------------------------------------------------------------
 
-local function billions(count)
-  if count >= 1e12 then return ("%.2fT"):format(count / 1e12) end
-  if count >= 1e9 then return ("%.1fB"):format(count / 1e9) end
-  return count >= 1e6 and ("%.0fM"):format(count / 1e6) or tostring(count)
-end
-
 -- "GQA with 32 query and 8 key-value heads", "MLA with 128 heads".
 local function attention_text(attention)
   if attention.type == "MLA" then return ("MLA with %d heads"):format(attention.num_attention_heads) end
@@ -140,9 +134,10 @@ local function description_of(about)
   end
   if about.linear_attention then parts[#parts + 1] = "linear attention" end
   if about.mamba then parts[#parts + 1] = "Mamba" end
+  local text = require("hone.model.parameters").text
   local total, active = about.parameters.total, about.parameters.active_per_token
-  local size = billions(total) .. " parameters"
-  if active ~= total then size = ("%s, %s active"):format(size, billions(active)) end
+  local size = text(total) .. " parameters"
+  if active ~= total then size = ("%s, %s active"):format(size, text(active)) end
   return ("%s (%s)."):format(table.concat(parts, ", "), size)
 end
 

@@ -192,6 +192,15 @@ local function layer(tally, d, kind, uncounted)
   tally:add("layers.*.norms", d.norms_per_layer * d.hidden_size * (d.norm_bias and 2 or 1))
 end
 
+---A number of parameters as people say it: "8.0B", "671.0B", "1.03T".
+---@param count integer
+---@return string
+function M.text(count)
+  if count >= 1e12 then return ("%.2fT"):format(count / 1e12) end
+  if count >= 1e9 then return ("%.1fB"):format(count / 1e9) end
+  return count >= 1e6 and ("%.1fM"):format(count / 1e6) or tostring(count)
+end
+
 ---@class hone.model.Parameters
 ---@field total integer # of the language model, without draft layers
 ---@field active integer # of these, what one token uses
