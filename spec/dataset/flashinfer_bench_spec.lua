@@ -24,6 +24,13 @@ end
 for _, variant in ipairs(ops.variants("sampling")) do
   add("sampling", variant, { vocab_size = 128256 })
 end
+for _, variant in ipairs(ops.variants("gdn")) do
+  add("gdn", variant, { num_q_heads = 4, num_v_heads = 8, head_size = 128 })
+end
+add("mamba_ssu", "decode", { nheads = 64, head_dim = 64, dstate = 128, ngroups = 4 })
+for _, variant in ipairs(ops.variants("rope")) do
+  add("rope", variant, { head_size = 128, rotary_dim = 64 })
+end
 
 describe("flashinfer-bench", function()
   local python, absent = support.python()
