@@ -175,6 +175,14 @@ describe("hone.sglang.walk", function()
     end
   )
 
+  it("takes no two dimensions of tensors for equal, nor for different", function()
+    local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(4, 16)"
+    local layer = "self.a(x) if x.shape[-1] != x.shape[0] else self.b(x)"
+    local _, found = walked { init = init, layer = layer }
+    assert.equal("layers.*.unused", found.unused[1].path)
+    assert.equal(1, #found.unused)
+  end)
+
   it("takes torch's linear layer for a GEMM where it runs, called or by its weight", function()
     local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(12, 16); self.c = nn.Linear(20, 24)"
     local layer = "self.a(x); torch.mm(x, self.b.weight)"
