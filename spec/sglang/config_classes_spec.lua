@@ -175,6 +175,17 @@ describe("hone.sglang.config_classes", function()
     assert.is_true(python.is_unknown(select(2, read "vision_config.depth")))
   end)
 
+  it("adds what the server adds: the size of a head, and the text part's fields on the whole", function()
+    local read = made '{"text_config": {"hidden_size": 96, "num_attention_heads": 8, "vocab_size": 5}}'
+    local head_dim, traced = read "text_config.head_dim"
+    assert.equal(12, head_dim)
+    assert.equal(
+      "text_config.hidden_size 96 / text_config.num_attention_heads 8 = 12",
+      python.explain(traced)
+    )
+    assert.equal(5, (read "vocab_size"))
+  end)
+
   it("evaluates the class that transformers has, where its sources are at hand", function()
     local data = '{"model_type": "whole", "text_config": {"hidden_size": 96, "num_heads": 8}}'
     local read = made(data, true)
