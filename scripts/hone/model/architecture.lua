@@ -184,9 +184,16 @@ local function mixes(layers, ending)
   end)
 end
 
+-- Families without a gate leave the size out where it is four times the hidden size.
+local function intermediate_size(fields, traits)
+  local size = fields:integer("intermediate_size_mlp") or fields:size("intermediate_size")
+  if size or traits.gated ~= false then return size or fields:need("intermediate_size") end
+  return 4 * fields:need("hidden_size")
+end
+
 local function feed_forward(fields, traits, layers)
   local dense = has(layers, function(layer) return layer.feed_forward == "dense" end)
-  local size = fields:integer("intermediate_size_mlp") or dense and fields:need("intermediate_size") or nil
+  local size = fields:integer("intermediate_size_mlp") or dense and intermediate_size(fields, traits) or nil
   return { intermediate_size = size, bias = fields:flag("mlp_bias", traits.bias) }
 end
 
@@ -207,7 +214,9 @@ local function dimensions(fields, traits, layers)
     gdn = mixes(layers, "linear_attention") and gated_delta_net(fields) or nil,
     mamba = mixes(layers, "mamba") and mamba(fields, traits, hidden_size) or nil,
     gated = traits.gated ~= false,
-    norms_per_layer = traits.norms or 2,
+    norms_per_layer = fields:flag("new_decoder_architecture") and 2 or traits.norms or 2,
+    positions = traits.positions and fields:integer("n_positions") or 0,
+    head_bias = traits.head_bias or false,
     norm_bias = traits.norm_bias or false,
     tied = fields:flag("tie_word_embeddings", traits.tied),
     max_positions = fields:integer("max_position_embeddings"),
@@ -225,7 +234,7 @@ local function patterns(d, layers)
   end
   local recurrent = d.mamba or mixes(layers, "linear_attention")
   add("Hybrid", recurrent and d.attention)
-  add("GDN", mixes(layers, "linear_attention"))
+  add(d.gdn and d.gdn.kind:upper() or "Linear attention", mixes(layers, "linear_attention"))
   add("Mamba", d.mamba)
   add("MLA", d.attention and d.attention.kind == "mla")
   add("DSA", d.indexer)

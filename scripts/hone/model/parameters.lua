@@ -215,6 +215,7 @@ function M.count(d, layers)
   local tally = setmetatable({ modules = {}, by_name = {}, times = 1 }, Tally)
   local uncounted = {}
   tally:add("embed_tokens", 1.0 * d.vocab_size * d.hidden_size)
+  tally:add("embed_positions", 1.0 * d.positions * d.hidden_size)
   -- Layers that are alike are counted together.
   local kinds, times = {}, {}
   for _, kind in ipairs(layers) do
@@ -228,7 +229,7 @@ function M.count(d, layers)
   end
   tally.times = 1
   tally:add("norm", d.hidden_size * (d.norm_bias and 2 or 1))
-  if not d.tied then tally:add("lm_head", 1.0 * d.vocab_size * d.hidden_size) end
+  if not d.tied then tally:linear("lm_head", d.hidden_size, d.vocab_size, d.head_bias) end
 
   local total, active = 0.0, 0.0
   for _, entry in ipairs(tally.modules) do
