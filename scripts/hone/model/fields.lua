@@ -133,10 +133,22 @@ function Fields:count(meaning)
   return integer
 end
 
----A size that is at least 1, nil when it is absent; some configs write 0 for what they do not have.
+---A size that is at least 1, nil when it is absent.
 ---@param meaning string
 ---@return integer?
 function Fields:size(meaning)
+  local value = self:count(meaning)
+  if value == 0 then
+    local _, name = self:find(meaning)
+    M.refuse(("config %s: %s is 0, a positive integer expected"):format(self.path, name))
+  end
+  return value
+end
+
+---A size of something that a model need not have: some configs write 0 where it has none.
+---@param meaning string
+---@return integer?
+function Fields:optional(meaning)
   local value = self:count(meaning)
   return value ~= 0 and value or nil
 end
@@ -145,12 +157,9 @@ end
 ---@param meaning string
 ---@return integer
 function Fields:need(meaning)
-  local value, name = self:count(meaning), names_of[meaning][1]
-  if value == 0 then
-    local _, found = self:find(meaning)
-    M.refuse(("config %s: %s is 0, a positive integer expected"):format(self.path, found))
-  end
+  local value = self:size(meaning)
   if value then return value end
+  local name = names_of[meaning][1]
   M.refuse(("config %s has no field '%s'"):format(self.path, name), name)
 end
 
