@@ -367,6 +367,7 @@ local function prepare(args, ctx)
       quantization = args.include_quantized and extraction.quantization(config) or nil,
       modes = args.execution_modes,
       expert_formats = args.expert_formats,
+      usual = not (args.tp or args.ep),
     },
   }
 end

@@ -129,6 +129,7 @@ function M.one(job, options)
     quantization = options.include_quantized and extraction.quantization(config) or nil,
     modes = options.modes,
     expert_formats = options.expert_formats,
+    usual = not (asked.tp or asked.ep),
   })
   if not found then return nil, message end
   return require("hone.sglang.report").of(found, sources, origin)
