@@ -252,7 +252,7 @@ local function implementation(job, args, ctx, sglang)
     tp = args.tp,
     ep = args.ep,
   })
-  if code == "mismatch" then return nil, message end
+  if code == "mismatch" or code == "settings" then return nil, message end
   if not result then return false, message end
   if result.problem ~= json.null then return result, result.problem end
   return result

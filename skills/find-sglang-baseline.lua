@@ -147,7 +147,7 @@ end
 -- What the model runs, and the settings it was followed with | nil, message.
 local function execute(args, package, model, config, ctx)
   local settings, origin = settings_of(args, config, ctx)
-  if not settings then return nil, origin end
+  if not settings then return nil, ("cannot follow %s: %s"):format(model.class, origin), "settings" end
   local extraction = require "hone.sglang.extraction"
   local execution, message = require("hone.sglang.execution").of(
     { package = package, model = model, config = config or stand_in(model.class) },
@@ -376,7 +376,9 @@ function skill.run(args, ctx)
   local implementation
   implementation, message = require("hone.sglang.implementation").of(package, model)
   if not implementation then return nil, message end
-  local execution, problem = execute(args, package, model, config, ctx)
+  local execution, problem
+  execution, problem, code = execute(args, package, model, config, ctx)
+  if code == "settings" then return nil, problem, code end
   if problem then ctx.warn("no kernel calls: %s", problem) end
 
   local implemented = implementation_json(args, package, model, match, implementation, execution, config)

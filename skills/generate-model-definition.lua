@@ -108,6 +108,10 @@ local function find_modules(args, about, ctx)
       args.sglang_impl
     )
   end
+  local heads = about.attention and about.attention.num_attention_heads
+  if heads and heads % args.tp ~= 0 then
+    return nil, ("TP %d does not divide the %d attention heads of %s"):format(args.tp, heads, args.config)
+  end
   ctx.say("no implementation: the modules are those that models of this architecture commonly have")
   local nodes = require("hone.model.pattern").nodes(about, { tp = args.tp })
   local named = require "hone.model.modules"
