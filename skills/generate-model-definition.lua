@@ -75,8 +75,20 @@ local function contains(list, wanted)
   return false
 end
 
+local function are_strings(list)
+  if not json.is_array(list) then return false end
+  for _, item in ipairs(list) do
+    if type(item) ~= "string" then return false end
+  end
+  return true
+end
+
 local function is_module(module)
-  return json.is_object(module) and math.type(module.count) == "integer" and type(module.type) == "string"
+  return json.is_object(module)
+    and math.type(module.count) == "integer"
+    and (module.type == "block" or module.type == "layer")
+    and (module.parent == nil or type(module.parent) == "string")
+    and (module.definitions == nil or are_strings(module.definitions))
 end
 
 -- The modules that a model's implementation runs; false when the file has none | nil, message.
@@ -92,7 +104,7 @@ local function read_modules(path, about)
   end
   if not json.is_object(data.modules) then return false end
   for name, module in pairs(data.modules) do
-    if not is_module(module) then return nil, ("%s: module %s has no count or type"):format(path, name) end
+    if not is_module(module) then return nil, ("%s: %s is no module"):format(path, name) end
   end
   return data.modules
 end

@@ -130,10 +130,19 @@ describe("generate-model-definition", function()
     it("the implementation is something else", function()
       sandbox:write("impl.json", "[1]")
       one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json is not what find-sglang-baseline writes")
-      local odd = '{"model": "TinyForCausalLM", "modules": {"a": {"count": "many", "type": "block"}}}'
-      sandbox:write("impl.json", odd)
-      one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json: module a has no count or type")
-      odd = '{"model": "TinyForCausalLM", "modules": {"a": {"count": 1, "type": "layer", "parent": "b"}}}'
+      for _, module in ipairs {
+        '{"count": "many", "type": "block"}',
+        '{"count": 1, "type": "brick"}',
+        '{"count": 1, "type": "layer", "definitions": "gemm_n1_k1"}',
+        '{"count": 1, "type": "layer", "definitions": [1]}',
+        '{"count": 1, "type": "layer", "parent": 1}',
+        "[]",
+      } do
+        sandbox:write("impl.json", ('{"model": "TinyForCausalLM", "modules": {"a": %s}}'):format(module))
+        one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json: a is no module")
+      end
+      local odd =
+        '{"model": "TinyForCausalLM", "modules": {"a": {"count": 1, "type": "layer", "parent": "b"}}}'
       sandbox:write("impl.json", odd)
       one_line(generate("--sglang-impl", "impl.json"), 1, "module a is wrong (parents)")
     end)
