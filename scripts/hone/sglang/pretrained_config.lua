@@ -180,6 +180,9 @@ def complete(config, own):
     heads = getattr(text, "num_attention_heads", None)
     if getattr(text, "head_dim", None) is None and heads and hasattr(text, "hidden_size"):
         text.head_dim = text.hidden_size // heads
+    for part in (config, text):
+        if not hasattr(part, "rope_parameters"):  # a constructor of its own may set rope_theta last
+            gather_rotary(part)
     if text is config or own:
         return
     for name, value in vars(text).items():
