@@ -45,12 +45,20 @@ function M.method(data)
   return type(method) == "string" and method or "unknown method", about
 end
 
----Whether a config's quantization treats some layers otherwise than others, by their numbers.
+-- Every layer.
+local ALL = setmetatable({}, { __index = function() return true end })
+
+---The layers that a config's quantization may treat otherwise than others, since it names them by their numbers.
 ---@param data table # of a config
----@return boolean
-function M.names_layers(data)
+---@return table<integer, boolean>
+function M.named_layers(data)
   local about = stated(data)
-  return about ~= nil and json.encode(about):find "%.%d+%." ~= nil
+  local text, named = about and json.encode(about) or "", {}
+  if text:find('"re:', 1, true) then return ALL end
+  for number in text:gmatch "%.(%d+)%f[^%d]" do
+    named[math.tointeger(tonumber(number)) or 0] = true
+  end
+  return named
 end
 
 -- The name of the class behind a method, as the table in SGLang's source has it. Evaluating that table would read the

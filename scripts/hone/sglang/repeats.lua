@@ -21,13 +21,10 @@ local FIRST_OF_THE_MIDDLE = 2 -- counted from 0
 local Repeats = {}
 Repeats.__index = Repeats
 
----@param builds_all boolean? # whether layers are told apart by their names, so that each has to be built
+---@param named table<integer, boolean>? # layers that are told apart by their names: each is built
 ---@return table repeats # spoilt: the index of a layer that stands for others has been read
-function M.new(builds_all)
-  return setmetatable(
-    { stacks = {}, shared = {}, runs = {}, spoilt = false, builds_all = builds_all },
-    Repeats
-  )
+function M.new(named)
+  return setmetatable({ stacks = {}, shared = {}, runs = {}, spoilt = false, named = named or {} }, Repeats)
 end
 
 -- ---- kinds of layers -----------------------------------------------------------------------------------
@@ -48,7 +45,7 @@ end
 -- The kind that a layer would be of, nil when it is not known without building it.
 function Stack:kind_of(index)
   local kind = self.kinds[index]
-  for _, known in ipairs(kind == nil and self.known or {}) do
+  for _, known in ipairs(kind == nil and not self.named[index] and self.known or {}) do
     if passes(known, index) then
       kind = known
       break
@@ -140,7 +137,8 @@ end
 
 function Repeats:build(world, layer_fn, owner, prefix)
   local spoilt = self.spoilt
-  if owner.is_middle and not self.builds_all then prefix = self:without_index(prefix, owner.index) end
+  owner.is_opaque = self.named[owner.index]
+  if owner.is_middle and not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
   local tracked = self:tracked(owner.index, owner)
   owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = prefix }))
   owner.building, self.spoilt = false, spoilt
@@ -152,14 +150,14 @@ end
 
 -- The constructor with what it needs to be called once for layers that cannot differ.
 function Repeats:wrap(world, layer_fn, count)
-  local stack = setmetatable({ count = count, kinds = {}, known = {}, built = {} }, Stack)
+  local stack = setmetatable({ count = count, named = self.named, kinds = {}, known = {}, built = {} }, Stack)
   self.stacks[#self.stacks + 1] = stack
   local resume, stand_ins = 0, {}
   return python.fn("layer_fn", function(_, kwargs)
     local index = python.number(kwargs.idx)
     if not index then return assert(world:call(layer_fn, {}, kwargs)) end
     local is_middle = FIRST_OF_THE_MIDDLE <= index and index < count - 1
-    if is_middle and index >= resume and not self.builds_all then
+    if is_middle and index >= resume then
       resume, stand_ins = stack:resume(index)
     end
     if index < resume then

@@ -588,8 +588,8 @@ end
 ---@return string? message
 function M.walk(options)
   local paused <close> = pause_collector() -- luacheck: ignore
-  local names_layers = require("hone.sglang.quantization").names_layers(options.config.data)
-  local repeats = require("hone.sglang.repeats").new(names_layers)
+  local named_layers = require("hone.sglang.quantization").named_layers(options.config.data)
+  local repeats = require("hone.sglang.repeats").new(named_layers)
   local walked, message = attempt(options, repeats)
   if repeats.spoilt then return attempt(options, nil) end
   return walked, message
