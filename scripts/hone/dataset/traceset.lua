@@ -219,7 +219,6 @@ end
 
 -- Whether two names tell two variants of an op type apart.
 local function are_variants(name, other)
-  local ops = require "hone.ops"
   local _, variant = ops.parse(name)
   local _, other_variant = ops.parse(other)
   return variant ~= nil and other_variant ~= nil and variant ~= other_variant
