@@ -57,11 +57,48 @@ names), else by its syntax tree.]],
 
 -- ---- what is read ------------------------------------------------------------------------------------
 
+-- Whole numbers that each part of a model_architecture.json has to have; MLA has other heads.
+local PARTS = {
+  dimensions = { "num_hidden_layers", "hidden_size", "vocab_size" },
+  parameters = { "total", "active_per_token" },
+  attention = { "num_attention_heads", "num_key_value_heads", "head_dim" },
+  MLA = { "num_attention_heads", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim" },
+  indexer = { "topk" },
+  moe = { "num_experts", "num_experts_per_tok" },
+  linear_attention = { "num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim" },
+  mamba = { "version", "state_size", "inner_size" },
+}
+
+-- What a model_architecture.json lacks, nil when it is whole.
+local function lacks(about)
+  for part, names in pairs(PARTS) do
+    local kind = part == "attention" and json.is_object(about.attention) and about.attention.type or nil
+    local wanted = kind == "MLA" and PARTS.MLA or names
+    local object = about[part]
+    if object == nil and (part == "dimensions" or part == "parameters") then return part end
+    for _, name in ipairs(object ~= nil and wanted or {}) do
+      local value = json.is_object(object) and object[name]
+      if math.type(value) ~= "integer" or value < 0 then return ("%s.%s"):format(part, name) end
+    end
+  end
+  for _, layer in ipairs(about.layers) do
+    if not json.is_object(layer) or layer.mixer == nil or layer.feed_forward == nil then return "layers" end
+    if layer.feed_forward == "moe" and not about.moe then return "moe" end
+  end
+  if not json.is_array(about.architectures) then return "architectures" end
+end
+
 -- The architecture: as it was written down, or read from the config | nil, message.
 local function read_architecture(path)
   local data, message = json.read(path, { nan = true })
   if data == nil then return nil, message end
-  if json.is_object(data) and data.architecture_pattern and json.is_array(data.layers) then return data end
+  if json.is_object(data) and data.architecture_pattern and json.is_array(data.layers) then
+    local missing = lacks(data)
+    if missing then
+      return nil, ("%s is not what extract-model-from-hf writes: it has no %s"):format(path, missing)
+    end
+    return data
+  end
   local config
   config, message = require("hone.model.config").from_file(path)
   if not config then return nil, message end

@@ -147,6 +147,18 @@ describe("generate-model-definition", function()
       one_line(generate("--sglang-impl", "impl.json"), 1, "module a is wrong (parents)")
     end)
 
+    it("the architecture is not what was written", function()
+      sandbox:write("config.json", '{"architecture_pattern": "Standard", "layers": []}')
+      one_line(generate(), 1, "config.json is not what extract-model-from-hf writes")
+      sandbox:write("whole.json", CONFIG)
+      assert.equal(0, sandbox:hone({ "extract-model-from-hf", "--config", "whole.json" }).status)
+      local whole = fs.read(sandbox:at("model_architecture.json"))
+      for _, name in ipairs { "hidden_size", "num_attention_heads", "head_dim", "active_per_token", "mixer" } do
+        sandbox:write("config.json", (whole:gsub('"' .. name .. '"', '"other"')))
+        one_line(generate(), 1, "config.json is not what extract-model-from-hf writes")
+      end
+    end)
+
     it("the config lacks a field", function()
       sandbox:write("config.json", (CONFIG:gsub('"hidden_size": 64, ', "")))
       one_line(generate(), 1, "no field 'hidden_size'")
