@@ -132,8 +132,7 @@ local GIVES_TENSOR = {
 ---@return hone.python.Value class
 function M.tensor()
   local size = dimension()
-  local shape =
-    python.instance(python.class("torch.Size", nil, { __getitem__ = size }, true))
+  local shape = python.instance(python.class("torch.Size", nil, { __getitem__ = size }, true))
   local tensor
   local methods = {
     __bool__ = function() return python.unknown("bool(tensor)") end,
