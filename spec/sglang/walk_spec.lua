@@ -261,6 +261,19 @@ class Gate(nn.Module):
     assert.matches("tiny.py:%d+:%d+: syntax error", message)
   end)
 
+  it("makes of a model's weights what loading them makes, when forward needs it", function()
+    local layer = "self.extra(x) if self.absorbed.dtype else None"
+    local load = "\n    def load_weights(self, weights):\n        for _ in weights: raise ValueError()\n"
+      .. "        for layer in self.layers: layer.absorbed = layer.qkv_proj.weight.t()\n"
+    local result, found = walked {
+      init = "self.extra = nn.Linear(4, 8); self.absorbed = None",
+      layer = layer,
+      methods = load,
+    }
+    assert.same({}, result.warnings)
+    assert.equal(1, #found.unused)
+  end)
+
   it("goes on with a warning when forward cannot be followed", function()
     local result = assert(walked { forward = 'raise ValueError("no way")' })
     assert.equal(2, #result.warnings)

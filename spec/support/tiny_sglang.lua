@@ -117,8 +117,8 @@ class ServerArgs:
 }
 
 ---A model: what stands before its classes, more arguments of its attention and of the call of it, more of a layer's
----__init__ and forward, more of the model's forward.
----@param options { before: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
+---__init__ and forward, more of the model's forward, more methods of the model.
+---@param options { before: string?, methods: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
 function tiny.model(options)
   options = options or {}
   return ([[
@@ -176,7 +176,7 @@ class TinyForCausalLM(nn.Module):
             x, residual = layer(x, residual, forward_batch)
         ${forward}
         return self.logits_processor(x)
-
+${methods}
 
 EntryClass = TinyForCausalLM
 ]]):gsub("%${(%w+)}", {
@@ -186,6 +186,7 @@ EntryClass = TinyForCausalLM
     init = options.init or "",
     layer = options.layer or "",
     forward = options.forward or "",
+    methods = options.methods or "",
   })
 end
 
