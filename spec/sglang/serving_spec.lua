@@ -74,6 +74,7 @@ describe("serving.settings", function()
     local deepseek = config("deepseek-ai/DeepSeek-V3", { num_attention_heads = 128, n_routed_experts = 256 })
     assert.equal("8:1 8:8 2:1", text(serving.settings(deepseek, { tp = { 8, 2 } })))
     assert.equal("8:8", text(serving.settings(deepseek, { ep = { 8 } })))
+    assert.equal("EP as asked for", select(2, serving.settings(deepseek, { ep = { 8 } })))
     assert.equal("16:16", text(serving.settings(deepseek, { ep = { 16 } })))
   end)
 

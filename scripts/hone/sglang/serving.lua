@@ -247,7 +247,7 @@ function M.settings(config, asked, options)
     if not some then return nil, problem end
     table.move(some, 1, #some, #settings + 1, settings)
   end
-  return settings, source
+  return settings, asked.tp and "TP as asked for" or "EP as asked for"
 end
 
 return M
