@@ -68,6 +68,8 @@ describe("serving.settings", function()
   it("gives every pair of the sizes that were asked for and that go together", function()
     local experts = config("org/a", { num_experts = 16 })
     assert.equal("1:1 4:1 4:4", text(serving.settings(experts, { tp = { 1, 4 }, ep = { 1, 4 } })))
+    assert.equal("4:1 1:1", text(serving.settings(experts, { tp = { 4, 1, 4 }, ep = { 1, 1 } })))
+    assert.equal("2:1", text(serving.settings(experts, { tp = { 2, 2 } })))
   end)
 
   it("goes with the default EP where only TP was asked for, and the other way round", function()
