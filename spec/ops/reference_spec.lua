@@ -73,6 +73,11 @@ for _, format in ipairs { "fp8_block_scale", "fp4_block_scale", "fp8_per_tensor_
   end
 end
 
+for _, variant in ipairs { "fp4_block_scale_oa_renorm", "fp4_block_scale_oa_routed" } do
+  local params = { num_experts = 8, top_k = 3, hidden_size = 1024, intermediate_size = 640 }
+  table.insert(OURS_ONLY, { "moe", variant, params })
+end
+
 -- Our definition of the same kernel as a file of the dataset.
 local function rebuild(path)
   local theirs = assert(json.read(path))
