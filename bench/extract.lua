@@ -53,6 +53,33 @@ local function paths_of(walked)
   return paths
 end
 
+-- Every model of which a config is at hand, two at a time: how long it takes, the slowest one, the memory.
+local function report_every(report, sglang)
+  local configs = os.getenv "HONE_CONFIGS" or "../shared/hf-configs"
+  local label = "every model with a config at hand, 2 at a time"
+  if not fs.is_dir(configs) then return report(label, nil, "no configs at " .. configs) end
+  local every = require "hone.sglang.every"
+  local outcomes, seconds = every.run(assert(every.jobs(sglang, { configs = { configs } })), {
+    package = sglang,
+    page_sizes = { 1, 64 },
+    modes = { "prefill", "decode" },
+    gemm_dtype = "float16",
+    include_quantized = false,
+  }, { processes = 2 })
+  local slowest, memory = outcomes[1], 0
+  for _, outcome in ipairs(outcomes) do
+    if outcome.seconds > slowest.seconds then slowest = outcome end
+    memory = math.max(memory, outcome.peak_bytes or 0)
+  end
+  local detail = "%.1f s for %d models; the slowest %.2f s (%s, %d settings); at most %.0f MB a process"
+  local settings = slowest.report and #slowest.report.settings or 0
+  report(
+    label,
+    nil,
+    detail:format(seconds, #outcomes, slowest.seconds, slowest.job.name, settings, memory / 1e6)
+  )
+end
+
 return {
   name = "extract",
   run = function(report)
@@ -90,5 +117,6 @@ return {
         bytes / 1e6
       )
     )
+    report_every(report, sglang)
   end,
 }

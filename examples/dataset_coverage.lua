@@ -1,6 +1,7 @@
 #!/usr/bin/env hone
 --- Which of a dataset's definitions are found in SGLang's sources:
 --- hone examples/dataset_coverage.lua SGLANG CONFIGS DATASET [MODEL]
+-- CONFIGS may be several folders with colons between them.
 -- Every definition that is tagged with a model is looked for among the kernels of that model, at the TP and EP
 -- that its tags state, and has to have the same signature. What is not found is listed with the reason. The exit
 -- status is 1 when something is missing.
@@ -55,8 +56,12 @@ local function job_for(model, jobs)
   end
 end
 
-local at_hand, without_config, wanted, models =
-  check(every.jobs(package, { configs = { configs } })), {}, {}, {}
+local folders = {}
+for folder in configs:gmatch "[^:]+" do
+  folders[#folders + 1] = folder
+end
+local at_hand = check(every.jobs(package, { configs = folders }))
+local without_config, wanted, models = {}, {}, {}
 for _, model in ipairs(coverage.models(index)) do
   local job = (not only or only == model) and job_for(model, at_hand)
   if job then
@@ -85,6 +90,17 @@ local function sizes_agree(theirs, ours, prefix)
   return false
 end
 
+-- "tp:4 ep:4": the sizes that a definition's tags state.
+local function sizes_text(definition)
+  local words = {}
+  for _, prefix in ipairs { "tp", "ep" } do
+    for _, value in ipairs(tags.values(definition, prefix)) do
+      words[#words + 1] = prefix .. ":" .. value
+    end
+  end
+  return table.concat(words, " ")
+end
+
 local PARTS = { "axes", "inputs", "outputs" }
 
 local function difference(theirs, ours)
@@ -101,7 +117,8 @@ local function difference(theirs, ours)
       words[#words + 1] = ("%s is %s, here %s"):format(name, value, b.hidden[name])
     end
   end
-  return #words > 0 and table.concat(words, "; ") or "the sizes in its tags are others"
+  if #words > 0 then return table.concat(words, "; ") end
+  return ("its tags say %s, and it is found at %s"):format(sizes_text(theirs), sizes_text(ours))
 end
 
 -- What the model has of the same op type, and which kinds of layers wait for review.

@@ -252,7 +252,7 @@ local function implementation(job, args, ctx, sglang)
     tp = args.tp,
     ep = args.ep,
   })
-  if code == "mismatch" then return nil, message end
+  if code == "mismatch" or code == "settings" then return nil, message end
   if not result then return false, message end
   if result.problem ~= json.null then return result, result.problem end
   return result
@@ -276,11 +276,10 @@ end
 -- ---- phase 4: checks and the report ------------------------------------------------------------------
 
 local function open_dataset(args)
-  local root = args["local"] or os.getenv("FIB_DATASET_PATH")
-  if root == nil or root == "" then root = "./flashinfer-trace" end
-  root = fs.expand(root) or root
+  local traceset = require "hone.dataset.traceset"
+  local root = traceset.locate(args["local"])
   if not fs.is_dir(fs.join(root, "definitions")) then return nil, root end
-  return require("hone.dataset.traceset").open(root), root
+  return traceset.open(root), root
 end
 
 -- A definition in the newer spelling, which is how the dataset names files.

@@ -367,6 +367,7 @@ local function prepare(args, ctx)
       quantization = args.include_quantized and extraction.quantization(config) or nil,
       modes = args.execution_modes,
       expert_formats = args.expert_formats,
+      usual = not (args.tp or args.ep),
     },
   }
 end
@@ -483,6 +484,15 @@ local function summary_row(outcome)
   }
 end
 
+-- ", at most 300 MB each" where the system tells how much memory the processes had.
+local function memory_text(outcomes)
+  local most = 0
+  for _, outcome in ipairs(outcomes) do
+    most = math.max(most, outcome.peak_bytes or 0)
+  end
+  return most > 0 and (", at most %s each"):format(require("hone.text").bytes(most)) or ""
+end
+
 local function show_all(outcomes, skipped, plan, ctx, seconds)
   local headers = { "model", "definitions", "new", "review", "served with", "time", "" }
   local rows, names = {}, {}
@@ -499,7 +509,8 @@ local function show_all(outcomes, skipped, plan, ctx, seconds)
     different = different + 1
   end
   ctx.say("")
-  ctx.say("%d models, %d different definitions, %.1f s", #outcomes, different, seconds)
+  local text = "%d models, %d different definitions, %.1f s%s"
+  ctx.say(text, #outcomes, different, seconds, memory_text(outcomes))
   for _, outcome in ipairs(outcomes) do
     if outcome.message then ctx.warn("%s: %s", outcome.job.name, outcome.message) end
     for _, warning in ipairs(outcome.report and outcome.report.warnings or {}) do
@@ -525,6 +536,7 @@ local function all_result(outcomes, skipped, set, args, seconds)
   for _, outcome in ipairs(outcomes) do
     if outcome.report then
       outcome.result = result_of(outcome.report, outcome.decisions, set, args.dry_run, outcome.seconds)
+      outcome.result.peak_bytes = outcome.peak_bytes
       models[#models + 1] = outcome.result
     else
       failed[#failed + 1] = failure_json(outcome)

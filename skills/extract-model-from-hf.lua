@@ -114,17 +114,11 @@ end
 
 -- ---- the report --------------------------------------------------------------------------------------
 
--- 8030261248 as "8.03 billion".
-local function billions(count)
-  if count >= 1e12 then return ("%.2f trillion"):format(count / 1e12) end
-  if count >= 1e9 then return ("%.2f billion"):format(count / 1e9) end
-  return ("%.2f million"):format(count / 1e6)
-end
-
 local function parameters_text(parameters)
+  local text = require("hone.model.parameters").text
   local total, active = parameters.total, parameters.active_per_token
-  if total == active then return billions(total) end
-  return ("%s, %s of them for each token"):format(billions(total), billions(active))
+  if total == active then return text(total) end
+  return ("%s, %s of them for each token"):format(text(total), text(active))
 end
 
 local function heads_text(attention)

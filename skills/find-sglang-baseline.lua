@@ -70,15 +70,6 @@ local MODES = { "prefill", "decode" }
 
 -- ---- what is read ------------------------------------------------------------------------------------
 
-local function sglang_package(args)
-  local path, why = args.sglang_path, nil
-  if not path then
-    path, why = require("hone.repos").path("sglang")
-  end
-  if not path then return nil, ("no SGLang sources (--sglang-path names them): %s"):format(why) end
-  return require("hone.sglang.sources").package(path)
-end
-
 -- The model's config; false when there is none | nil, message, code.
 local function read_config(args, ctx)
   local configs = require "hone.model.config"
@@ -156,7 +147,7 @@ end
 -- What the model runs, and the settings it was followed with | nil, message.
 local function execute(args, package, model, config, ctx)
   local settings, origin = settings_of(args, config, ctx)
-  if not settings then return nil, origin end
+  if not settings then return nil, ("cannot follow %s: %s"):format(model.class, origin), "settings" end
   local extraction = require "hone.sglang.extraction"
   local execution, message = require("hone.sglang.execution").of(
     { package = package, model = model, config = config or stand_in(model.class) },
@@ -245,28 +236,6 @@ local function files_json(implementation)
   return list
 end
 
-local function remarks_json(remarks)
-  local list = json.array {}
-  for i, remark in ipairs(remarks) do
-    list[i] = json.object {
-      { "path", remark.path },
-      { "class", remark.class },
-      { "count", remark.count },
-      { "source", ("%s:%d"):format(remark.file, remark.line) },
-      { "why", remark.why },
-    }
-  end
-  return list
-end
-
-local function settings_json(settings)
-  local list = json.array {}
-  for i, setting in ipairs(settings) do
-    list[i] = json.object { { "tp", setting.tp }, { "ep", setting.ep } }
-  end
-  return list
-end
-
 -- The modules that run, as the web application names them, each with where it is in the model and in the source.
 local function modules_json(execution)
   local modules = require "hone.model.modules"
@@ -294,10 +263,10 @@ local function implementation_json(args, package, model, match, implementation, 
     { "classes", classes_json(implementation) },
   }
   if config and execution then
-    result.settings = settings_json(execution.settings)
+    result.settings = require("hone.sglang.report").settings(execution.settings)
     result.settings_source = execution.settings_source
     result.modules = modules_json(execution)
-    result.review = remarks_json(execution.review)
+    result.review = require("hone.sglang.report").remarks(execution.review)
     result.warnings = json.array(execution.warnings)
   end
   return result
@@ -345,13 +314,24 @@ local function calls_json(model, execution, problem, config)
     { "model", model.class },
     { "config", config and config.path or nil },
     { "sizes_known", is_known },
-    { "settings", is_known and execution and settings_json({ execution.settings[1] }) or nil },
+    {
+      "settings",
+      is_known and execution and require("hone.sglang.report").settings { execution.settings[1] } or nil,
+    },
     { "problem", problem },
     { "modes", modes },
   }
 end
 
 -- ---- the skill ---------------------------------------------------------------------------------------
+
+-- Whether any call is one of a layer in a stack.
+local function reaches_layers(calls)
+  for _, call in ipairs(calls.modes.prefill) do
+    if call.module:find("*", 1, true) then return true end
+  end
+  return #calls.modes.prefill == 0
+end
 
 local function show(model, package, match, implementation, calls, ctx)
   ctx.say("%s in %s, found by %s", model.class, fs.relative(model.file, package), match.how)
@@ -365,6 +345,9 @@ local function show(model, package, match, implementation, calls, ctx)
   ctx.say("%s", require("hone.table").format(rows))
   for _, mode in ipairs(MODES) do
     ctx.say("%s: %d calls", mode, #calls.modes[mode])
+  end
+  if not calls.sizes_known and not reaches_layers(calls) then
+    ctx.warn("how many layers there are follows from the config, and so do their calls: --config gives it")
   end
 end
 
@@ -382,7 +365,7 @@ local function write(args, files)
 end
 
 function skill.run(args, ctx)
-  local package, message, code = sglang_package(args)
+  local package, message, code = require("hone.sglang.sources").locate(args.sglang_path)
   if not package then return nil, message, code end
   local config
   config, message, code = read_config(args, ctx)
@@ -393,7 +376,9 @@ function skill.run(args, ctx)
   local implementation
   implementation, message = require("hone.sglang.implementation").of(package, model)
   if not implementation then return nil, message end
-  local execution, problem = execute(args, package, model, config, ctx)
+  local execution, problem
+  execution, problem, code = execute(args, package, model, config, ctx)
+  if code == "settings" then return nil, problem, code end
   if problem then ctx.warn("no kernel calls: %s", problem) end
 
   local implemented = implementation_json(args, package, model, match, implementation, execution, config)

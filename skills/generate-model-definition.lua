@@ -57,11 +57,48 @@ names), else by its syntax tree.]],
 
 -- ---- what is read ------------------------------------------------------------------------------------
 
+-- Whole numbers that each part of a model_architecture.json has to have; MLA has other heads.
+local PARTS = {
+  dimensions = { "num_hidden_layers", "hidden_size", "vocab_size" },
+  parameters = { "total", "active_per_token" },
+  attention = { "num_attention_heads", "num_key_value_heads", "head_dim" },
+  MLA = { "num_attention_heads", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim" },
+  indexer = { "topk" },
+  moe = { "num_experts", "num_experts_per_tok" },
+  linear_attention = { "num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim" },
+  mamba = { "version", "state_size", "inner_size" },
+}
+
+-- What a model_architecture.json lacks, nil when it is whole.
+local function lacks(about)
+  for part, names in pairs(PARTS) do
+    local kind = part == "attention" and json.is_object(about.attention) and about.attention.type or nil
+    local wanted = kind == "MLA" and PARTS.MLA or names
+    local object = about[part]
+    if object == nil and (part == "dimensions" or part == "parameters") then return part end
+    for _, name in ipairs(object ~= nil and wanted or {}) do
+      local value = json.is_object(object) and object[name]
+      if math.type(value) ~= "integer" or value < 0 then return ("%s.%s"):format(part, name) end
+    end
+  end
+  for _, layer in ipairs(about.layers) do
+    if not json.is_object(layer) or layer.mixer == nil or layer.feed_forward == nil then return "layers" end
+    if layer.feed_forward == "moe" and not about.moe then return "moe" end
+  end
+  if not json.is_array(about.architectures) then return "architectures" end
+end
+
 -- The architecture: as it was written down, or read from the config | nil, message.
 local function read_architecture(path)
   local data, message = json.read(path, { nan = true })
   if data == nil then return nil, message end
-  if json.is_object(data) and data.architecture_pattern and json.is_array(data.layers) then return data end
+  if json.is_object(data) and data.architecture_pattern and json.is_array(data.layers) then
+    local missing = lacks(data)
+    if missing then
+      return nil, ("%s is not what extract-model-from-hf writes: it has no %s"):format(path, missing)
+    end
+    return data
+  end
   local config
   config, message = require("hone.model.config").from_file(path)
   if not config then return nil, message end
@@ -75,8 +112,20 @@ local function contains(list, wanted)
   return false
 end
 
+local function are_strings(list)
+  if not json.is_array(list) then return false end
+  for _, item in ipairs(list) do
+    if type(item) ~= "string" then return false end
+  end
+  return true
+end
+
 local function is_module(module)
-  return json.is_object(module) and math.type(module.count) == "integer" and type(module.type) == "string"
+  return json.is_object(module)
+    and math.type(module.count) == "integer"
+    and (module.type == "block" or module.type == "layer")
+    and (module.parent == nil or type(module.parent) == "string")
+    and (module.definitions == nil or are_strings(module.definitions))
 end
 
 -- The modules that a model's implementation runs; false when the file has none | nil, message.
@@ -92,7 +141,7 @@ local function read_modules(path, about)
   end
   if not json.is_object(data.modules) then return false end
   for name, module in pairs(data.modules) do
-    if not is_module(module) then return nil, ("%s: module %s has no count or type"):format(path, name) end
+    if not is_module(module) then return nil, ("%s: %s is no module"):format(path, name) end
   end
   return data.modules
 end
@@ -108,6 +157,10 @@ local function find_modules(args, about, ctx)
       args.sglang_impl
     )
   end
+  local heads = about.attention and about.attention.num_attention_heads
+  if heads and heads % args.tp ~= 0 then
+    return nil, ("TP %d does not divide the %d attention heads of %s"):format(args.tp, heads, args.config)
+  end
   ctx.say("no implementation: the modules are those that models of this architecture commonly have")
   local nodes = require("hone.model.pattern").nodes(about, { tp = args.tp })
   local named = require "hone.model.modules"
@@ -115,12 +168,6 @@ local function find_modules(args, about, ctx)
 end
 
 -- ---- the entry ---------------------------------------------------------------------------------------
-
-local function billions(count)
-  if count >= 1e12 then return ("%.2fT"):format(count / 1e12) end
-  if count >= 1e9 then return ("%.1fB"):format(count / 1e9) end
-  return count >= 1e6 and ("%.0fM"):format(count / 1e6) or tostring(count)
-end
 
 -- "GQA with 32 query and 8 key-value heads", "MLA with 128 heads".
 local function attention_text(attention)
@@ -140,9 +187,10 @@ local function description_of(about)
   end
   if about.linear_attention then parts[#parts + 1] = "linear attention" end
   if about.mamba then parts[#parts + 1] = "Mamba" end
+  local text = require("hone.model.parameters").text
   local total, active = about.parameters.total, about.parameters.active_per_token
-  local size = billions(total) .. " parameters"
-  if active ~= total then size = ("%s, %s active"):format(size, billions(active)) end
+  local size = text(total) .. " parameters"
+  if active ~= total then size = ("%s, %s active"):format(size, text(active)) end
   return ("%s (%s)."):format(table.concat(parts, ", "), size)
 end
 

@@ -104,7 +104,12 @@ describe("examples", function()
     result = example("dataset_coverage.lua", "tree", "configs", "trace", "tiny-1b")
     assert.equal(1, result.status)
     assert.matches("gemm_n96_k64: axes are .*K=65.*, here .*K=64", result.stdout)
-    assert.matches("gqa_paged_decode_h4_kv1_d8_ps1: the sizes in its tags are others", result.stdout, 1, true)
+    assert.matches(
+      "gqa_paged_decode_h4_kv1_d8_ps1: its tags say tp:4, and it is found at tp:2",
+      result.stdout,
+      1,
+      true
+    )
   end)
 
   it("dataset_coverage says what is wrong with its command line", function()

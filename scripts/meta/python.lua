@@ -98,12 +98,15 @@ function python.chain(v) end
 function python.traced(value, name) end
 
 --- A traced number that tells when evaluation reads it: compares it, calculates with it, looks something up by
---- it, prints it. Passing it on and storing it is not reading.
+--- it, prints it. Passing it on and storing it is not reading. With `on_test`, evaluation may also calculate with it,
+--- compare it and look items of lists up by it without reading it: on_test is given a function that says whether the
+--- same comes out for another number in its place.
 ---@param value integer|number
 ---@param name string
 ---@param on_read fun()
+---@param on_test? fun(holds: fun(other: number): boolean)
 ---@return hone.python.Value
-function python.tracked(value, name, on_read) end
+function python.tracked(value, name, on_read, on_test) end
 
 --- A value about which nothing is known.
 ---@param origin string what to call it
@@ -346,6 +349,7 @@ function World:replace_items(v, replacements) end
 ---@param index integer of the object among those that it is compared with
 ---@param before table<table, boolean> what the objects before hold, which is the same only as itself; added to
 ---@return string? shape nil for an object that holds too much
+---@return boolean holds_derived whether it holds numbers that were calculated from a tracked one
 function World:shape(v, index, before) end
 
 --- What was met and is not known, most frequent first.

@@ -24,6 +24,29 @@ end
 for _, variant in ipairs(ops.variants("sampling")) do
   add("sampling", variant, { vocab_size = 128256 })
 end
+for _, variant in ipairs(ops.variants("gdn")) do
+  add("gdn", variant, { num_q_heads = 4, num_v_heads = 8, head_size = 128 })
+end
+add("mamba_ssu", "decode", { nheads = 64, head_dim = 64, dstate = 128, ngroups = 4 })
+for _, scales in ipairs { "block", "per_tensor" } do
+  add("gemm", ("fp8_%s_scale"):format(scales), { N = 2112, K = 7168 })
+end
+for _, variant in ipairs(ops.variants("moe")) do
+  local is_global = variant:find("_ds", 1, true) ~= nil
+  local has_blocks = variant:find("fp8_block", 1, true) ~= nil
+  add("moe", variant, {
+    num_experts = (is_global or not has_blocks) and 128 or nil,
+    num_local_experts = (is_global or has_blocks) and 32 or nil,
+    hidden_size = 2048,
+    intermediate_size = 768,
+    top_k = variant:find("llama4", 1, true) and 1 or 8,
+    n_group = is_global and 4 or nil,
+    topk_group = is_global and 2 or nil,
+  })
+end
+for _, variant in ipairs(ops.variants("rope")) do
+  add("rope", variant, { head_size = 128, rotary_dim = 64 })
+end
 
 describe("flashinfer-bench", function()
   local python, absent = support.python()

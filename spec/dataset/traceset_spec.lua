@@ -185,6 +185,13 @@ describe("hone.dataset.traceset", function()
       assert.same({ "conflict rmsnorm_h64_v3" }, actions(plan(norm(64, 1e-4))))
     end)
 
+    it("takes kernels of the same shape for two when their names say in what they differ", function()
+      local params = { head_size = 64, rotary_dim = 64 }
+      store(assert(ops.build("rope", "neox", params)))
+      local decided = plan(assert(ops.build("rope", "gptj", params)))
+      assert.same({ "new rope_with_cos_sin_cache_gptj_style_d64_rd64" }, actions(decided))
+    end)
+
     it("flags a kernel whose epsilon differs from that of the same shape under another name", function()
       local other = norm(64, 1e-6)
       other.name = "my_norm"

@@ -92,6 +92,109 @@ describe("hone.model.architecture", function()
     end)
   end
 
+  -- Configs of families of which no file is at hand, shortened, and the published totals of their checkpoints.
+  local SHORTENED = {
+    gpt2 = { 124439808, { n_embd = 768, n_layer = 12, n_head = 12, vocab_size = 50257, n_positions = 1024 } },
+    phi = {
+      2779683840,
+      {
+        hidden_size = 2560,
+        intermediate_size = 10240,
+        num_hidden_layers = 32,
+        num_attention_heads = 32,
+        vocab_size = 51200,
+      },
+    },
+    mamba = {
+      129135360,
+      {
+        hidden_size = 768,
+        num_hidden_layers = 24,
+        vocab_size = 50280,
+        state_size = 16,
+        time_step_rank = 48,
+        tie_word_embeddings = true,
+      },
+    },
+    qwen2_moe = {
+      14315784192,
+      {
+        hidden_size = 2048,
+        num_attention_heads = 16,
+        num_hidden_layers = 24,
+        moe_intermediate_size = 1408,
+        shared_expert_intermediate_size = 5632,
+        num_experts = 60,
+        num_experts_per_tok = 4,
+        decoder_sparse_step = 1,
+        vocab_size = 151936,
+      },
+    },
+    deepseek_v2 = {
+      15706484224,
+      {
+        hidden_size = 2048,
+        num_attention_heads = 16,
+        num_hidden_layers = 27,
+        intermediate_size = 10944,
+        moe_intermediate_size = 1408,
+        n_routed_experts = 64,
+        n_shared_experts = 2,
+        num_experts_per_tok = 6,
+        first_k_dense_replace = 1,
+        moe_layer_freq = 1,
+        kv_lora_rank = 512,
+        qk_nope_head_dim = 128,
+        qk_rope_head_dim = 64,
+        v_head_dim = 128,
+        vocab_size = 102400,
+      },
+    },
+    gemma3_text = {
+      27009346304,
+      {
+        hidden_size = 5376,
+        num_attention_heads = 32,
+        num_key_value_heads = 16,
+        head_dim = 128,
+        num_hidden_layers = 62,
+        intermediate_size = 21504,
+        vocab_size = 262208,
+        sliding_window = 1024,
+      },
+    },
+    falcon_h1 = {
+      521411104,
+      {
+        hidden_size = 1024,
+        num_attention_heads = 8,
+        num_key_value_heads = 2,
+        head_dim = 64,
+        num_hidden_layers = 36,
+        intermediate_size = 2048,
+        vocab_size = 32784,
+        mamba_d_ssm = 1536,
+        mamba_n_heads = 24,
+        mamba_d_head = 64,
+        mamba_d_state = 128,
+        mamba_n_groups = 1,
+        mamba_d_conv = 4,
+        mamba_rms_norm = false,
+      },
+    },
+  }
+  for name, case in pairs(SHORTENED) do
+    it(("counts %s's parameters from its own names for sizes"):format(name), function()
+      local data = json.object()
+      for field, value in pairs(case[2]) do
+        data[field] = value
+      end
+      data.model_type = data.model_type or name
+      local one = { path = "config.json", data = data, architectures = {}, model_type = data.model_type }
+      assert.equal(case[1], assert(architecture.of(one)).parameters.total)
+    end)
+  end
+
   it("sums by module to the total", function()
     local about = of { num_local_experts = 4, num_experts_per_tok = 2, num_nextn_predict_layers = 1 }
     local sum = 0
@@ -209,6 +312,7 @@ describe("hone.model.architecture", function()
       refused({ num_hidden_layers = 0 }, "num_hidden_layers is 0")
       refused({ hidden_size = "64" }, 'hidden_size is "64"')
       refused({ hidden_size = 64.5 }, "hidden_size is 64.5")
+      assert.is_truthy(architecture.of(make { shared_expert_intermediate_size = 0 }))
       refused({ hidden_size = 1 / 0 }, "hidden_size is Infinity")
       refused({ vocab_size = 9000000000000000000 }, "more than any model has")
       refused(

@@ -396,6 +396,26 @@ describe("ops.signature", function()
     assert.same({}, select(2, ops.signature(right)).notes)
   end)
 
+  it("tells Gemma's norms from those that scale by the weight as it is", function()
+    local params = { hidden_size = 64, eps = 1e-6 }
+    for _, variant in ipairs { "rmsnorm", "fused_add_rmsnorm" } do
+      local plain, gemma =
+        ops.build("rmsnorm", variant, params), ops.build("rmsnorm", "gemma_" .. variant, params)
+      assert.not_equal(ops.signature(plain), (ops.signature(gemma)))
+      for _, gain in ipairs { "(weight.float() + 1)", "(1 + self.weight)", "(weight + 1.0)" } do
+        plain.reference = plain.reference:gsub("weight%.to%(torch%.float32%)", gain)
+        assert.equal(ops.signature(gemma), (ops.signature(plain)), gain)
+        plain = ops.build("rmsnorm", variant, params)
+      end
+    end
+  end)
+
+  it("tells the styles of rotary embedding apart", function()
+    local params = { head_size = 64, rotary_dim = 64 }
+    local neox, gptj = ops.build("rope", "neox", params), ops.build("rope", "gptj", params)
+    assert.not_equal(ops.signature(neox), (ops.signature(gptj)))
+  end)
+
   it("tells norms with another epsilon apart, however the reference writes it", function()
     local one = norm { hidden_size = 64, eps = 1e-6 }
     local expected = ops.signature(one)

@@ -28,6 +28,9 @@ for _, style in ipairs { "neox", "gptj" } do
 end
 table.insert(OURS_ONLY, { "rope", "gptj", { head_size = 128, rotary_dim = 32 } })
 
+table.insert(OURS_ONLY, { "rmsnorm", "gemma_rmsnorm", { hidden_size = 256, eps = 1e-6 } })
+table.insert(OURS_ONLY, { "rmsnorm", "gemma_fused_add_rmsnorm", { hidden_size = 256, eps = 1e-6 } })
+
 -- Windows, soft caps and sinks; windows shorter and longer than the sequences.
 local function with_form(op_type, variant, page_size, more)
   local params = { num_qo_heads = 8, num_kv_heads = 2, head_dim = 64, page_size = page_size }
@@ -68,6 +71,11 @@ for _, format in ipairs { "fp8_block_scale", "fp4_block_scale", "fp8_per_tensor_
     end
     table.insert(OURS_ONLY, { "moe", format .. "_" .. way, params })
   end
+end
+
+for _, variant in ipairs { "fp4_block_scale_oa_renorm", "fp4_block_scale_oa_routed" } do
+  local params = { num_experts = 8, top_k = 3, hidden_size = 1024, intermediate_size = 640 }
+  table.insert(OURS_ONLY, { "moe", variant, params })
 end
 
 -- Our definition of the same kernel as a file of the dataset.

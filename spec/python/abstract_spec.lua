@@ -68,6 +68,51 @@ a, b = f.own(), f.missing
   end)
 end)
 
+describe("a tracked number", function()
+  -- What a text does with a number n: how often it is read, and for which numbers the same would come out.
+  local function use(text)
+    local reads, tests = 0, {}
+    local n = python.tracked(
+      5,
+      "n",
+      function() reads = reads + 1 end,
+      function(holds) tests[#tests + 1] = holds end
+    )
+    local get, world, message = run(text, { externals = { ["given.n"] = n } })
+    local alike = {}
+    for other = 0, 9 do
+      local all = true
+      for _, holds in ipairs(tests) do
+        all = all and world:try(holds, other)
+      end
+      if all then alike[#alike + 1] = other end
+    end
+    return reads, alike, get, message
+  end
+
+  for text, expected in pairs {
+    ["x = n < 3"] = { 3, 4, 5, 6, 7, 8, 9 },
+    ["x = 'odd' if n % 2 == 1 else 'even'"] = { 1, 3, 5, 7, 9 },
+    ["x = ['a', 'b', 'a', 'a', 'b', 'b', 'b', 'a'][n]"] = { 1, 4, 5, 6 },
+    ["x = n in (1, 5, 7)"] = { 1, 5, 7 },
+    ["x = (n + 1) // 3 == 2"] = { 5, 6, 7 },
+    ["x = 1 if n else 0"] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+    ["x = [n, None]"] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+  } do
+    it(("is tested, not read, by `%s`"):format(text), function()
+      local reads, alike, _, message = use("from given import n\n" .. text .. "\n")
+      assert.is_nil(message)
+      assert.equal(0, reads)
+      assert.same(expected, alike)
+    end)
+  end
+
+  it("is read by what looks at it itself", function()
+    assert.is_true((use 'from given import n\nx = f"layer {n}"\n') > 0)
+    assert.is_true((use "from given import n\nx = list(range(n))\n") > 0)
+  end)
+end)
+
 describe("a branch on an unknown", function()
   it("is run both ways, and different values become alternatives", function()
     local get, world = run [[

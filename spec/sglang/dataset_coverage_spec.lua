@@ -26,7 +26,7 @@ describe("the dataset's definitions that are tagged with a model", function()
     local result = sandbox:hone {
       fs.absolute "examples/dataset_coverage.lua",
       fs.absolute(sglang.folder()),
-      fs.absolute(CONFIGS),
+      fs.absolute(CONFIGS) .. ":" .. fs.absolute "spec/support/configs",
       fs.absolute(trace),
     }
     assert.equal("", result.stderr)

@@ -54,7 +54,9 @@ describe("hone.sglang.sources", function()
   it("finds the head that SGLang's configuration names for a model's drafts", function()
     local path = fs.join(package, "srt/configs/model_config.py")
     assert(fs.mkdir(fs.dirname(path)))
-    assert(fs.write(path, [[
+    assert(fs.write(
+      path,
+      [[
 class ModelConfig:
     def _config_draft_model(self):
         if self.is_draft_model and self.hf_config.architectures[0] in [
@@ -67,7 +69,8 @@ class ModelConfig:
             and self.hf_config.architectures[0] == "BigForCausalLM"
         ):
             self.hf_config.architectures[0] = "TinyMoeForCausalLM"
-]]))
+]]
+    ))
     assert.equal("OtherForCausalLM", sources.find(package, "tiny_moe", { "TinyV2ForCausalLM" }, {}).class)
     assert.equal("TinyMoeForCausalLM", sources.find(package, "tiny_moe", { "BigForCausalLM" }, {}).class)
     assert.is_nil((sources.find(package, "tiny", { "BigForCausalLM" }, {})))

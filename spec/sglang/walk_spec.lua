@@ -175,6 +175,14 @@ describe("hone.sglang.walk", function()
     end
   )
 
+  it("takes no two dimensions of tensors for equal, nor for different", function()
+    local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(4, 16)"
+    local layer = "self.a(x) if x.shape[-1] != x.shape[0] else self.b(x)"
+    local _, found = walked { init = init, layer = layer }
+    assert.equal("layers.*.unused", found.unused[1].path)
+    assert.equal(1, #found.unused)
+  end)
+
   it("takes torch's linear layer for a GEMM where it runs, called or by its weight", function()
     local init = "self.a = nn.Linear(4, 8); self.b = nn.Linear(12, 16); self.c = nn.Linear(20, 24)"
     local layer = "self.a(x); torch.mm(x, self.b.weight)"
@@ -253,6 +261,19 @@ class Gate(nn.Module):
     assert.matches("tiny.py:%d+:%d+: syntax error", message)
   end)
 
+  it("makes of a model's weights what loading them makes, when forward needs it", function()
+    local layer = "self.extra(x) if self.absorbed.dtype else None"
+    local load = "\n    def load_weights(self, weights):\n        for _ in weights: raise ValueError()\n"
+      .. "        for layer in self.layers: layer.absorbed = layer.qkv_proj.weight.t()\n"
+    local result, found = walked {
+      init = "self.extra = nn.Linear(4, 8); self.absorbed = None",
+      layer = layer,
+      methods = load,
+    }
+    assert.same({}, result.warnings)
+    assert.equal(1, #found.unused)
+  end)
+
   it("goes on with a warning when forward cannot be followed", function()
     local result = assert(walked { forward = 'raise ValueError("no way")' })
     assert.equal(2, #result.warnings)
@@ -291,6 +312,20 @@ class Gate(nn.Module):
       assert.equal(10, found.unused[2].count)
     end)
 
+    it("builds layers of each kind once when the kinds follow from the index", function()
+      local init = "self.extra = ColumnParallelLinear(5, 8 if layer_id % 4 == 3 or layer_id < 3 else 16)"
+      local result, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }
+      local counts, built = {}, {}
+      for _, kernel in ipairs(found.kernels) do
+        if kernel.params.K == 5 then counts[kernel.params.N] = kernel.modules[1].count end
+      end
+      assert.same({ [8] = 13, [16] = 27 }, counts)
+      for _, layer in ipairs(result.layers) do
+        if layer.path:find "%.extra$" then built[#built + 1] = layer.path:match "%d+" end
+      end
+      assert.is_true(#built < 12, table.concat(built, " "))
+    end)
+
     it("keeps layers apart that their constructor gives other sizes", function()
       local init = "self.extra = ColumnParallelLinear(5, 8 * (layer_id // 10 + 1))"
       local _, found = walked { config = DEEP, init = init, layer = "self.extra(x)" }
@@ -306,6 +341,12 @@ class Gate(nn.Module):
       for _, layer in ipairs(result.layers) do
         assert.is_true(#layer.called <= 2 * 3, layer.path)
       end
+    end)
+
+    it("builds every layer when its constructor takes the index from its name", function()
+      local init = "if int(prefix.rsplit('.', 1)[1]) % 4 == 3: self.extra = RMSNorm(7)"
+      local _, found = walked { config = DEEP, init = init }
+      assert.equal(10, found.unused[2].count)
     end)
 
     it("builds every layer when forward looks at the index", function()

@@ -247,6 +247,12 @@ describe("add-new-model", function()
       assert.is_nil(models())
     end)
 
+    it("the heads cannot be divided", function()
+      one_line(add(with("--tp", "3")), 1, "TP 3 does not divide the 8 attention heads")
+      one_line(add(with("--tp", "3", "--skip-sglang")), 1, "TP 3 does not divide the 8 attention heads")
+      assert.is_nil(models())
+    end)
+
     it("a name is no id, or a repository no ORG/NAME", function()
       for _, words in ipairs {
         { "--model-name", "Tiny_1B", "--hf-repo-id", "org/tiny" },

@@ -135,6 +135,24 @@ describe("extract-kernel-definitions", function()
     )
   end)
 
+  it(
+    "leaves out a usual size that the source refuses, and says so; one that was asked for is an error",
+    function()
+      tiny.write(sandbox:at("tree"), { tiny = tiny.model { init = "assert tp != 4" } })
+      local book = "families:\n- models:\n  - {name: Tiny-1B, hardware: {H200: {configurations: %s}}}\n"
+      sandbox:write(
+        "book/data/models/generated/v0.5.6/tiny.yaml",
+        book:format "[{engine: {tp: 4}}, {engine: {tp: 2}}]"
+      )
+      local result = extract(with("--cookbook-path", "book", "--json"))
+      assert.equal(0, result.status, result.stderr)
+      assert.equal(1, #json.decode(result.stdout).settings)
+      assert.matches("with TP 4: its source asserts tp != 4", result.stderr, 1, true)
+      assert.matches("(this setting is left out)", result.stderr, 1, true)
+      assert.equal(1, extract(with("--tp", "2,4")).status)
+    end
+  )
+
   it("explains a definition from the config's fields through lines of source to each constant", function()
     local result = extract(with("--tp", "2", "--explain", "gqa_paged_decode_h4_kv1_d8_ps1"))
     assert.equal(0, result.status, result.stderr)

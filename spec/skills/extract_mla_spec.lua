@@ -146,6 +146,21 @@ describe("extract-kernel-definitions on models with latent attention", function(
     }, names_of(result, ATTENTION))
   end)
 
+  it("reads the head that drafts for such a model with that model's config", function()
+    local why = missing "deepseek-ai/DeepSeek-V3.2"
+    if why then return pending(why) end
+    local words = { "--tp", "8", "--ep", "8", "--page-size", "1", "--dry-run" }
+    local result = extract(sandbox, "deepseek_nextn", "deepseek-ai/DeepSeek-V3.2", words)
+    assert.same({}, result.warnings)
+    assert.equal("DeepseekV3ForCausalLMNextN", result.class)
+    assert.same({
+      "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps1",
+      "dsa_topk_indexer_fp8_h64_d128_topk2048_ps64",
+      "mla_ragged_prefill_causal_h16_qk192_vo128",
+    }, names_of(result, ATTENTION))
+    assert.same({ ["model.eh_proj"] = 1 }, counts(result).gemm_n7168_k14336)
+  end)
+
   it(
     "finds the indexer and sparse attention of a model that has them, and no dense one over the cache",
     function()

@@ -259,6 +259,16 @@ describe("extract-kernel-definitions on mixtures of experts", function()
       gates = { gemm_n256_k3072 = 62, gemm_n8192_k3072 = 62, gemm_n3072_k6144 = 62 },
     },
     {
+      "gpt_oss",
+      "openai/gpt-oss-20b",
+      { "--tp", "1", "--ep", "1" },
+      {
+        trtllm_fp4_block_scale_moe_swiglu_oa_topk4_e32_h2880_i2880 = 24,
+        trtllm_fp4_block_scale_routed_moe_swiglu_oa_topk4_e32_h2880_i2880 = 24,
+      },
+      gates = { gemm_n32_k2880 = 24 },
+    },
+    {
       "glm4_moe",
       "zai-org/GLM-4.5",
       { "--tp", "8", "--ep", "8" },
@@ -281,13 +291,21 @@ describe("extract-kernel-definitions on mixtures of experts", function()
     end)
   end
 
-  it("takes the routing of a layer whose experts are not described for one to look at", function()
-    for repo, expected in pairs {
-      ["deepseek-ai/DeepSeek-V2"] = "its groups of experts are chosen by the best of each",
-      ["openai/gpt-oss-20b"] = "its activation is a clamped SwiGLU (gemm1_alpha 1.702)",
+  it("lists experts that no kernel runs for review, with the reason", function()
+    for repo, case in pairs {
+      ["deepseek-ai/DeepSeek-V2"] = {
+        "deepseek_v2",
+        "fp8-block",
+        "its groups of experts are chosen by the best of each",
+      },
+      ["openai/gpt-oss-20b"] = {
+        "gpt_oss",
+        "bf16",
+        "its experts have biases and a clamped SwiGLU, which no definition describes in bf16",
+      },
     } do
-      local model = repo:find "gpt" and "gpt_oss" or "deepseek_v2"
-      local result, why = extract(model, repo, { "--tp", "1" })
+      local model, format, expected = table.unpack(case)
+      local result, why = extract(model, repo, { "--tp", "1", "--expert-formats", format })
       if not result then return pending(why) end
       assert.same({}, counts(result, "moe"))
       assert.matches(expected, reviewed(result), 1, true)

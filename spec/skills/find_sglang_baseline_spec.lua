@@ -67,6 +67,40 @@ describe("find-sglang-baseline", function()
     end
   end)
 
+  it("follows what a class inherits into other files", function()
+    local child = [[
+from sglang.srt.models.tiny import Layer, TinyForCausalLM as Base
+
+
+class ChildLayer(Layer):
+    pass
+
+
+class ChildForCausalLM(Base):
+    def __init__(self, config, layer_type=ChildLayer):
+        super().__init__(config)
+
+
+EntryClass = ChildForCausalLM
+]]
+    tiny.write(sandbox:at("tree"), { tiny = tiny.model(), child = child })
+    sandbox:write("config.json", (tiny.CONFIG:gsub("TinyForCausalLM", "ChildForCausalLM")))
+    local result = find("child", "--config", "config.json")
+    assert.equal(0, result.status, result.stderr)
+    local implementation = read "sglang_implementation.json"
+    local class = implementation.classes[1]
+    assert.equal("ChildForCausalLM", class.name)
+    assert.same({ "sglang.srt.models.tiny.TinyForCausalLM", "nn.Module" }, { table.unpack(class.inherits) })
+    assert.equal(2, #implementation.files)
+    assert.equal("ChildForCausalLM", implementation.modules.Layer.parent)
+    local named = {}
+    for _, one in ipairs(implementation.classes) do
+      named[one.name] = one.file
+    end
+    assert.equal("srt/models/child.py", named.ChildLayer)
+    assert.equal("srt/models/tiny.py", named.Layer)
+  end)
+
   it("writes the calls of each forward pass in their order, with the definitions of the config", function()
     local result = find("tiny", "--config", "org/Tiny-1B/config.json")
     assert.equal(0, result.status, result.stderr)

@@ -130,12 +130,33 @@ describe("generate-model-definition", function()
     it("the implementation is something else", function()
       sandbox:write("impl.json", "[1]")
       one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json is not what find-sglang-baseline writes")
-      local odd = '{"model": "TinyForCausalLM", "modules": {"a": {"count": "many", "type": "block"}}}'
-      sandbox:write("impl.json", odd)
-      one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json: module a has no count or type")
-      odd = '{"model": "TinyForCausalLM", "modules": {"a": {"count": 1, "type": "layer", "parent": "b"}}}'
+      for _, module in ipairs {
+        '{"count": "many", "type": "block"}',
+        '{"count": 1, "type": "brick"}',
+        '{"count": 1, "type": "layer", "definitions": "gemm_n1_k1"}',
+        '{"count": 1, "type": "layer", "definitions": [1]}',
+        '{"count": 1, "type": "layer", "parent": 1}',
+        "[]",
+      } do
+        sandbox:write("impl.json", ('{"model": "TinyForCausalLM", "modules": {"a": %s}}'):format(module))
+        one_line(generate("--sglang-impl", "impl.json"), 1, "impl.json: a is no module")
+      end
+      local odd =
+        '{"model": "TinyForCausalLM", "modules": {"a": {"count": 1, "type": "layer", "parent": "b"}}}'
       sandbox:write("impl.json", odd)
       one_line(generate("--sglang-impl", "impl.json"), 1, "module a is wrong (parents)")
+    end)
+
+    it("the architecture is not what was written", function()
+      sandbox:write("config.json", '{"architecture_pattern": "Standard", "layers": []}')
+      one_line(generate(), 1, "config.json is not what extract-model-from-hf writes")
+      sandbox:write("whole.json", CONFIG)
+      assert.equal(0, sandbox:hone({ "extract-model-from-hf", "--config", "whole.json" }).status)
+      local whole = fs.read(sandbox:at("model_architecture.json"))
+      for _, name in ipairs { "hidden_size", "num_attention_heads", "head_dim", "active_per_token", "mixer" } do
+        sandbox:write("config.json", (whole:gsub('"' .. name .. '"', '"other"')))
+        one_line(generate(), 1, "config.json is not what extract-model-from-hf writes")
+      end
     end)
 
     it("the config lacks a field", function()

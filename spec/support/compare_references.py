@@ -551,6 +551,18 @@ def attend(ours, *arguments):
     return output, lse
 
 
+def gemma_norm(definition):
+    """Divided by the root mean square in float64, scaled by the weight plus one."""
+
+    def run(*rows):
+        *rows, weight = (row.to(torch.float64) for row in rows)
+        x = sum(rows)
+        root = ((x**2).mean(dim=-1, keepdim=True) + definition["namespace"]["EPS"]).sqrt()
+        return (x / root * (weight + 1)).to(torch.bfloat16)
+
+    return run
+
+
 def has_form(definition):
     return "sink" in definition["inputs"] or not definition["constants"].keys().isdisjoint(
         ("window_size", "logits_soft_cap")
@@ -559,6 +571,8 @@ def has_form(definition):
 
 def other_way(ours, folder):
     """A definition that computes the same, made from what there is."""
+    if ours["op_type"] == "rmsnorm":
+        return {**ours, "run": gemma_norm(ours)}
     if has_form(ours):
         return {**ours, "run": lambda *arguments: attend(ours, *arguments)}
     if ours["op_type"] == "gemm":

@@ -53,7 +53,7 @@ def packed_routes(num_tokens, num_experts, top_k):
 def tensor(name, shape, dtype, axes):
     if name == "topk_ids":
         return packed_routes(shape[0], axes["num_experts"], shape[1])
-    if "scale" in name:
+    if "scale" in name or name in ("gemm1_alpha", "gemm1_beta", "gemm1_clamp_limit"):
         return 0.5 + torch.rand(shape)
     if name == "gemm1_weights":
         return random_values(shape, dtype, axes["hidden_size"] ** -0.5)
@@ -133,6 +133,15 @@ def values_of(inputs, name):
     return (blocks * scale.double()[:, :, None, :, None]).reshape(values.shape)
 
 
+def clamped(inputs, e, up, gate):
+    """The activation of gpt-oss for one expert, biases first."""
+    up_bias, gate_bias = inputs["gemm1_bias"][e].double().chunk(2)
+    limit, alpha, beta = (inputs[name][e].item() for name in ("gemm1_clamp_limit", "gemm1_alpha", "gemm1_beta"))
+    up = torch.maximum(torch.minimum(up + up_bias, torch.tensor(limit)), torch.tensor(-limit))
+    gate = torch.minimum(gate + gate_bias, torch.tensor(limit))
+    return gate / (1 + torch.exp(-alpha * gate)) * (up + beta)
+
+
 def mixture(definition):
     """All tokens through all experts, in float64."""
 
@@ -150,7 +159,10 @@ def mixture(definition):
             up, gate = (given @ w13[e].T).chunk(2, dim=-1)
             up = up * inputs.get("output1_scales_scalar", ones)[e]
             gate = gate * inputs.get("output1_scales_gate_scalar", ones)[e]
-            out = (gate * torch.sigmoid(gate) * up) @ w2[e].T * inputs.get("output2_scales_scalar", ones)[e]
+            if "gemm1_clamp_limit" in inputs:
+                out = clamped(inputs, e, up, gate) @ w2[e].T + inputs["gemm2_bias"][e]
+            else:
+                out = (gate * torch.sigmoid(gate) * up) @ w2[e].T * inputs.get("output2_scales_scalar", ones)[e]
             output += out if is_llama4(definition["name"]) else out * weight
         return output.to(torch.bfloat16)
 

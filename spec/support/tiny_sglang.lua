@@ -117,8 +117,8 @@ class ServerArgs:
 }
 
 ---A model: what stands before its classes, more arguments of its attention and of the call of it, more of a layer's
----__init__ and forward, more of the model's forward.
----@param options { before: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
+---__init__ and forward, more of the model's forward, more methods of the model.
+---@param options { before: string?, methods: string?, attention: string?, given: string?, init: string?, layer: string?, forward: string? }?
 function tiny.model(options)
   options = options or {}
   return ([[
@@ -134,7 +134,7 @@ from sglang.srt.utils.common import make_layers
 ${before}
 
 class Layer(nn.Module):
-    def __init__(self, config, layer_id):
+    def __init__(self, config, layer_id, prefix):
         super().__init__()
         tp = get_tensor_model_parallel_world_size()
         head_dim = config.hidden_size // config.num_attention_heads
@@ -166,7 +166,7 @@ class TinyForCausalLM(nn.Module):
     def __init__(self, config, quant_config=None):
         super().__init__()
         self.layers = make_layers(
-            config.num_hidden_layers, lambda idx, prefix: Layer(config, idx), prefix="layers"
+            config.num_hidden_layers, lambda idx, prefix: Layer(config, idx, prefix), prefix="layers"
         )
         self.logits_processor = LogitsProcessor(config)
 
@@ -176,7 +176,7 @@ class TinyForCausalLM(nn.Module):
             x, residual = layer(x, residual, forward_batch)
         ${forward}
         return self.logits_processor(x)
-
+${methods}
 
 EntryClass = TinyForCausalLM
 ]]):gsub("%${(%w+)}", {
@@ -186,6 +186,7 @@ EntryClass = TinyForCausalLM
     init = options.init or "",
     layer = options.layer or "",
     forward = options.forward or "",
+    methods = options.methods or "",
   })
 end
 

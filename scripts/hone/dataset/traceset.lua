@@ -217,11 +217,20 @@ local function differences(here, there)
   return #words > 0 and table.concat(words, ", ") or "the same name"
 end
 
--- What a new definition is in conflict with: one of its name, or of its shape with other hidden constants.
+-- Whether two names tell two variants of an op type apart.
+local function are_variants(name, other)
+  local _, variant = ops.parse(name)
+  local _, other_variant = ops.parse(other)
+  return variant ~= nil and other_variant ~= nil and variant ~= other_variant
+end
+
+-- What a new definition is in conflict with: one of its name, or of its shape with other hidden constants that their
+-- names do not show.
 local function find_rival(index, def, signature, details)
   if index.by_name[def.name] then return index.by_name[def.name] end
   for _, kernel in ipairs(index.by_shape[details.shape] or {}) do
-    if kernel.signature ~= signature or #details.unknown > 0 then return kernel end
+    local differs = kernel.signature ~= signature or #details.unknown > 0
+    if differs and not are_variants(def.name, kernel.name) then return kernel end
   end
 end
 

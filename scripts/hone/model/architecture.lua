@@ -39,7 +39,7 @@ local function latent(fields, heads)
     kind = "mla",
     heads = heads,
     kv_heads = heads,
-    q_lora_rank = fields:size("q_lora_rank"),
+    q_lora_rank = fields:optional("q_lora_rank"),
     kv_lora_rank = fields:need("kv_lora_rank"),
     qk_nope_head_dim = fields:need("qk_nope_head_dim"),
     qk_rope_head_dim = fields:need("qk_rope_head_dim"),
@@ -56,7 +56,7 @@ local function qk_norm(fields, traits)
 end
 
 local function head_dim_of(fields, hidden_size, heads)
-  local head_dim = fields:size("head_dim")
+  local head_dim = fields:optional("head_dim")
   if head_dim then return head_dim end
   if hidden_size % heads ~= 0 then
     local message =
@@ -69,10 +69,10 @@ end
 local function attention(fields, traits, hidden_size)
   local heads = fields:need("heads")
   local about
-  if fields:size("kv_lora_rank") then
+  if fields:optional("kv_lora_rank") then
     about = latent(fields, heads)
   else
-    local kv_heads = fields:size("kv_heads") or (fields:flag("multi_query") and 1) or heads
+    local kv_heads = fields:optional("kv_heads") or (fields:flag("multi_query") and 1) or heads
     if heads % kv_heads ~= 0 then
       local message = "config %s: num_attention_heads %d is not divided by num_key_value_heads %d"
       fields_of.refuse(message:format(fields.path, heads, kv_heads))
@@ -94,8 +94,8 @@ end
 local function mixture(fields, traits)
   local experts = fields:count("experts")
   if not experts or experts < 2 then return nil end
-  local size = fields:size("expert_size") or fields:need("intermediate_size")
-  local shared = fields:size("shared_expert_size")
+  local size = fields:optional("expert_size") or fields:need("intermediate_size")
+  local shared = fields:optional("shared_expert_size")
   local number = fields:count("shared_experts")
   if not shared and number and number > 0 then shared = number * size end
   if not shared and traits.one_shared_expert then shared = size end
@@ -117,7 +117,7 @@ local function gated_delta_net(fields)
   local about = fields:raw("linear_attn_config")
   if json.is_object(about) then
     local inner = fields_of.of(about, fields.path)
-    local heads, size = inner:size("heads"), inner:size("head_dim")
+    local heads, size = inner:optional("heads"), inner:optional("head_dim")
     local kernel = inner:integer("short_conv_kernel_size")
     if not heads or not size or not kernel then return nil end
     return {
@@ -129,33 +129,35 @@ local function gated_delta_net(fields)
       conv_kernel = kernel,
     }
   end
-  if not fields:size("gdn_value_heads") then return nil end
+  if not fields:optional("gdn_value_heads") then return nil end
   return {
     kind = "gdn",
     key_heads = fields:need("gdn_key_heads"),
     value_heads = fields:need("gdn_value_heads"),
     key_dim = fields:need("gdn_key_dim"),
     value_dim = fields:need("gdn_value_dim"),
-    conv_kernel = fields:size("gdn_conv") or 4,
+    conv_kernel = fields:optional("gdn_conv") or 4,
   }
 end
 
 local function mamba(fields, traits, hidden_size)
-  local state = fields:size("mamba_state")
+  local state = fields:optional("mamba_state")
   if not state then return nil end
-  local heads = fields:size("mamba_heads") or traits.mamba_only and fields:size("heads") or nil
-  local head_dim = fields:size("mamba_head_dim") or traits.mamba_only and fields:size("head_dim") or nil
-  local inner = fields:size("mamba_inner")
+  local heads = fields:optional("mamba_heads") or traits.mamba_only and fields:optional("heads") or nil
+  local head_dim = fields:optional("mamba_head_dim")
+    or traits.mamba_only and fields:optional("head_dim")
+    or nil
+  local inner = fields:optional("mamba_inner")
     or heads and head_dim and heads * head_dim
-    or (fields:size("mamba_expand") or 2) * hidden_size
+    or (fields:optional("mamba_expand") or 2) * hidden_size
   return {
     heads = heads,
     head_dim = head_dim or heads and inner // heads or nil,
     inner_size = inner,
     state_size = state,
-    groups = fields:size("mamba_groups") or 1,
+    groups = fields:optional("mamba_groups") or 1,
     rank = fields:integer("mamba_dt_rank") or fields:integer("time_step_rank") or (hidden_size + 15) // 16,
-    conv_kernel = fields:size("mamba_conv") or 4,
+    conv_kernel = fields:optional("mamba_conv") or 4,
     conv_bias = fields:flag("use_conv_bias", fields:flag("mamba_conv_bias", true)),
     bias = fields:flag("mamba_proj_bias", fields:flag("use_bias")),
     norm = fields:flag("mamba_rms_norm", heads ~= nil),
@@ -163,7 +165,7 @@ local function mamba(fields, traits, hidden_size)
 end
 
 local function indexer(fields)
-  local heads = fields:size("index_heads")
+  local heads = fields:optional("index_heads")
   if not heads then return nil end
   return { heads = heads, head_dim = fields:need("index_head_dim"), topk = fields:need("index_topk") }
 end
@@ -184,9 +186,16 @@ local function mixes(layers, ending)
   end)
 end
 
+-- Families without a gate leave the size out where it is four times the hidden size.
+local function intermediate_size(fields, traits)
+  local size = fields:integer("intermediate_size_mlp") or fields:optional("intermediate_size")
+  if size or traits.gated ~= false then return size or fields:need("intermediate_size") end
+  return 4 * fields:need("hidden_size")
+end
+
 local function feed_forward(fields, traits, layers)
   local dense = has(layers, function(layer) return layer.feed_forward == "dense" end)
-  local size = fields:integer("intermediate_size_mlp") or dense and fields:need("intermediate_size") or nil
+  local size = fields:integer("intermediate_size_mlp") or dense and intermediate_size(fields, traits) or nil
   return { intermediate_size = size, bias = fields:flag("mlp_bias", traits.bias) }
 end
 
@@ -200,14 +209,16 @@ local function dimensions(fields, traits, layers)
     vocab_size = fields:need("vocab_size"),
     attention = attends and attention(fields, traits, hidden_size) or nil,
     indexer = indexer(fields),
-    window = windowed and fields:size("sliding_window") or nil,
+    window = windowed and fields:optional("sliding_window") or nil,
     feed_forward = feed_forward(fields, traits, layers),
     moe = has(layers, function(layer) return layer.feed_forward == "moe" end) and mixture(fields, traits)
       or nil,
     gdn = mixes(layers, "linear_attention") and gated_delta_net(fields) or nil,
     mamba = mixes(layers, "mamba") and mamba(fields, traits, hidden_size) or nil,
     gated = traits.gated ~= false,
-    norms_per_layer = traits.norms or 2,
+    norms_per_layer = fields:flag("new_decoder_architecture") and 2 or traits.norms or 2,
+    positions = traits.positions and fields:integer("n_positions") or 0,
+    head_bias = traits.head_bias or false,
     norm_bias = traits.norm_bias or false,
     tied = fields:flag("tie_word_embeddings", traits.tied),
     max_positions = fields:integer("max_position_embeddings"),
@@ -225,7 +236,7 @@ local function patterns(d, layers)
   end
   local recurrent = d.mamba or mixes(layers, "linear_attention")
   add("Hybrid", recurrent and d.attention)
-  add("GDN", mixes(layers, "linear_attention"))
+  add(d.gdn and d.gdn.kind:upper() or "Linear attention", mixes(layers, "linear_attention"))
   add("Mamba", d.mamba)
   add("MLA", d.attention and d.attention.kind == "mla")
   add("DSA", d.indexer)

@@ -145,6 +145,14 @@ function Fields:size(meaning)
   return value
 end
 
+---A size of something that a model need not have: some configs write 0 where it has none.
+---@param meaning string
+---@return integer?
+function Fields:optional(meaning)
+  local value = self:count(meaning)
+  return value ~= 0 and value or nil
+end
+
 ---A size without which nothing can be said.
 ---@param meaning string
 ---@return integer

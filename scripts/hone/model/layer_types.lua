@@ -94,7 +94,8 @@ local function mixer_of(fields, traits, layers)
   end
   local listed = from_linear_config(fields) or from_type_list(fields, layers)
   if listed then return listed end
-  period = positive(fields, "full_attention_interval") or fields:size("gdn_value_heads") and traits.full_every
+  period = positive(fields, "full_attention_interval")
+    or fields:optional("gdn_value_heads") and traits.full_every
   if period then return every(period, period - 1, "full_attention", "linear_attention") end
   return windowed(fields, traits) or function() return "full_attention" end
 end

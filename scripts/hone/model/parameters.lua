@@ -192,6 +192,15 @@ local function layer(tally, d, kind, uncounted)
   tally:add("layers.*.norms", d.norms_per_layer * d.hidden_size * (d.norm_bias and 2 or 1))
 end
 
+---A number of parameters as people say it: "8.0B", "671.0B", "1.03T".
+---@param count integer
+---@return string
+function M.text(count)
+  if count >= 1e12 then return ("%.2fT"):format(count / 1e12) end
+  if count >= 1e9 then return ("%.1fB"):format(count / 1e9) end
+  return count >= 1e6 and ("%.1fM"):format(count / 1e6) or tostring(count)
+end
+
 ---@class hone.model.Parameters
 ---@field total integer # of the language model, without draft layers
 ---@field active integer # of these, what one token uses
@@ -206,6 +215,7 @@ function M.count(d, layers)
   local tally = setmetatable({ modules = {}, by_name = {}, times = 1 }, Tally)
   local uncounted = {}
   tally:add("embed_tokens", 1.0 * d.vocab_size * d.hidden_size)
+  tally:add("embed_positions", 1.0 * d.positions * d.hidden_size)
   -- Layers that are alike are counted together.
   local kinds, times = {}, {}
   for _, kind in ipairs(layers) do
@@ -219,7 +229,7 @@ function M.count(d, layers)
   end
   tally.times = 1
   tally:add("norm", d.hidden_size * (d.norm_bias and 2 or 1))
-  if not d.tied then tally:add("lm_head", 1.0 * d.vocab_size * d.hidden_size) end
+  if not d.tied then tally:linear("lm_head", d.hidden_size, d.vocab_size, d.head_bias) end
 
   local total, active = 0.0, 0.0
   for _, entry in ipairs(tally.modules) do

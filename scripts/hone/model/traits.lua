@@ -22,6 +22,8 @@ local M = {}
 ---@field chunked_but integer? # every so many layers attention is full, else chunked
 ---@field parallel_mamba boolean? # attention and Mamba side by side in each layer
 ---@field mamba_only boolean? # no attention at all
+---@field positions boolean? # positions are embedded too
+---@field head_bias boolean? # the output projection has a bias
 ---@field mamba_norm boolean? # false: Mamba's output is not normalized
 
 local TRAITS = {
@@ -46,7 +48,9 @@ local TRAITS = {
   { "olmo2 olmo3", { qk_norm = "whole" } },
   { "minimax_m2", { qk_norm = "whole" } },
   { "gpt2 gpt_bigcode opt phi starcoder2 gpt_neox", { gated = false, norm_bias = true, bias = true } },
-  { "falcon", { gated = false, norm_bias = true } },
+  { "gpt2 gpt_bigcode opt", { positions = true } },
+  { "phi", { head_bias = true } },
+  { "falcon", { gated = false, norm_bias = true, norms = 1 } },
   { "nemotron", { gated = false, norm_bias = true } },
   { "nemotron_h", { gated = false, norms = 1 } },
   { "arcee", { gated = false } },

@@ -156,6 +156,44 @@ FORMATS.fp4_block_scale_routed = setmetatable({
   flags = { "quantization:float4_e2m1fn_mxfp4", "gpu:sm100", "routing:pre-computed" },
 }, { __index = FORMATS.fp4_block_scale })
 
+-- The experts of gpt-oss: biases, and a SwiGLU that is clamped, with a slope of its sigmoid and an offset. FlashInfer
+-- calls it SwiGLU OA.
+local per_expert = { "${local}" }
+FORMATS.fp4_block_scale_oa = setmetatable({
+  names = "trtllm_fp4_block_scale_moe_swiglu_oa",
+  title = FORMATS.fp4_block_scale.title .. ", biases and a clamped SwiGLU",
+  ways = { "renorm" },
+  inputs = {
+    FORMATS.fp4_block_scale.inputs[1],
+    FORMATS.fp4_block_scale.inputs[2],
+    {
+      "gemm1_bias",
+      { "${local}", "gemm1_out_size" },
+      "float32",
+      "Bias of each expert's up and gate projection.",
+    },
+    { "gemm1_alpha", per_expert, "float32", "Slope of each expert's sigmoid." },
+    { "gemm1_beta", per_expert, "float32", "Added to each expert's up projection." },
+    { "gemm1_clamp_limit", per_expert, "float32", "Where each expert's up and gate are clamped." },
+    FORMATS.fp4_block_scale.inputs[3],
+    { "gemm2_bias", { "${local}", "hidden_size" }, "float32", "Bias of each expert's down projection." },
+  },
+  bias1 = " + gemm1_bias[e]",
+  bias2 = " + gemm2_bias[e]",
+  activation = [=[
+        # The gate is clamped from above alone.
+        gate = gate.clamp(max=gemm1_clamp_limit[e])
+        up = up.clamp(min=-gemm1_clamp_limit[e], max=gemm1_clamp_limit[e])
+        hidden = gate * torch.sigmoid(gemm1_alpha[e] * gate) * (up + gemm1_beta[e])
+]=],
+}, { __index = FORMATS.fp4_block_scale })
+
+FORMATS.fp4_block_scale_oa_routed = setmetatable({
+  names = "trtllm_fp4_block_scale_routed_moe_swiglu_oa",
+  fi_api = FORMATS.fp4_block_scale_routed.fi_api,
+  flags = FORMATS.fp4_block_scale_routed.flags,
+}, { __index = FORMATS.fp4_block_scale_oa })
+
 -- ---- names -----------------------------------------------------------------------------------------
 
 local SIZES = "_e${%s}_h${hidden_size}_i${intermediate_size}"
@@ -268,12 +306,11 @@ $[activations]
         weight = weights[tokens, slots].unsqueeze(-1)
 
         x = activations[tokens]$[factor_in]
-        projected = torch.matmul(x, $[gemm1].transpose(0, 1))
+        projected = torch.matmul(x, $[gemm1].transpose(0, 1))$[bias1]
         up = projected[:, :intermediate_size]$[up]
         gate = projected[:, intermediate_size:]$[gate]
-        hidden = torch.nn.functional.silu(gate) * up
-
-        out = torch.matmul(hidden, $[gemm2].transpose(0, 1))$[out]
+$[activation]
+        out = torch.matmul(hidden, $[gemm2].transpose(0, 1))$[out]$[bias2]
         output.index_add_(0, tokens, out$[factor_out])
 
     return output.to(torch.bfloat16)
@@ -307,6 +344,9 @@ local function reference_of(format, rule, inputs, local_axis)
     expert = rule.is_global and "local_expert_offset + e" or "e",
     gemm1 = format.gemm1 or "gemm1_weights[e].to(torch.float32)",
     gemm2 = format.gemm2 or "gemm2_weights[e].to(torch.float32)",
+    bias1 = format.bias1,
+    bias2 = format.bias2,
+    activation = format.activation or "        hidden = torch.nn.functional.silu(gate) * up\n",
     up = format.up,
     gate = format.gate,
     out = format.out,
@@ -355,8 +395,8 @@ local WAYS = { "renorm", "default", "ds", "llama4" }
 local function variants_of()
   local all = {}
   for name, format in pairs(FORMATS) do
-    if name ~= "fp4_block_scale_routed" then
-      for _, way in ipairs(WAYS) do
+    if not name:find "_routed$" then
+      for _, way in ipairs(format.ways or WAYS) do
         all[name .. "_" .. way] = kind_of(format, way, routing[way])
       end
     end
@@ -365,6 +405,7 @@ local function variants_of()
   local routed = FORMATS.fp4_block_scale_routed
   all.fp4_block_scale_routed = kind_of(routed, "packed", routing.packed)
   all.fp4_block_scale_routed_llama4 = kind_of(routed, "llama4", packed_llama4)
+  all.fp4_block_scale_oa_routed = kind_of(FORMATS.fp4_block_scale_oa_routed, "packed", routing.packed)
   return all
 end
 
@@ -427,7 +468,7 @@ local function sizes_of(layer)
 end
 
 local function variant_of(format, way)
-  if format ~= "fp4_block_scale_routed" then return format .. "_" .. way end
+  if not format:find "_routed$" then return format .. "_" .. way end
   return way == "llama4" and format .. "_llama4" or format
 end
 
@@ -453,15 +494,17 @@ local function kernel_of(variant, sizes, way_params, origins)
   return params, from
 end
 
+local NO_VARIANT = "no definition describes the routing %s of experts in the form %s yet"
+
 -- The kernels of a layer of experts: one for each format in which its weights may be.
 local function kernels(layer, settings)
   local experts = require "hone.sglang.experts"
-  local why = experts.other_activation(layer)
-  if why then return nil, why end
+  local activation, why = experts.activation(layer)
+  if not activation then return nil, why end
   local way, way_params = experts.routing(layer)
   if not way then return nil, way_params end
   local formats
-  formats, why = experts.formats(layer, settings.expert_formats)
+  formats, why = experts.formats(layer, activation, settings.expert_formats)
   if not formats then return nil, why end
   local sizes, origins = sizes_of(layer)
   if not (sizes.all and sizes.here and sizes.hidden_size and sizes.intermediate_size) then
@@ -474,6 +517,7 @@ local function kernels(layer, settings)
   local found = {}
   for _, format in ipairs(formats) do
     local variant = variant_of(format, way)
+    if not variants[variant] then return nil, NO_VARIANT:format(way, format) end
     local params, from = kernel_of(variants[variant], sizes, way_params, origins)
     local ok, wrong = check(params, variants[variant])
     why = why or wrong
@@ -547,6 +591,9 @@ local function make_inputs(definition, axes, make)
   local list = scales(definition, axes, make)
   list.local_expert_offset = 0
   list.routed_scaling_factor = 2.5
+  if definition.inputs.gemm1_clamp_limit then
+    list.gemm1_clamp_limit = make:uniform(5, 9, axes.num_experts)
+  end
   if definition.inputs.topk_ids then list.topk_ids = packed_routes(axes, make) end
   return list
 end

@@ -1,4 +1,4 @@
---- Root mean square normalization, alone or after adding the residual.
+--- Root mean square normalization, alone or after adding the residual; Gemma's scales by its weight plus one.
 
 local NUMBER = "%d[%d.]*[eE]?[+-]?%d*"
 
@@ -39,19 +39,26 @@ local axes = {
 local weight = { "weight", { "hidden_size" }, "bfloat16", "Scale of each element after normalization." }
 local output = { "output", { "batch_size", "hidden_size" }, "bfloat16", "Normalized and scaled rows." }
 
--- A norm that is given a residual is the fused one. Variants of the norm (Gemma's weight plus one, no weight)
--- are classes of their own in SGLang and other kernels.
-local function kernels(layer)
-  local hidden_size = layer:integer("hidden_size")
+---Whether a reference adds one to its weight; false where it does not.
+---@param source string a reference without comments
+local function read_offset(source)
+  local offset = source:find "1%.?0?%s*%+%s*[%w_.]*weight"
+    or source:find "weight[%w_.()]*%s*%+%s*1%.?0?%f[^%d.]"
+  return offset and 1 or false
+end
+
+-- A norm that is given a residual is the fused one.
+local function kernels_of(layer, prefix)
+  local hidden_size = layer:integer("hidden_size") or layer:integer("dim")
   local eps = layer:number("variance_epsilon") or layer:number("eps")
   if not hidden_size or not eps then return nil, "its size or its epsilon is not known" end
   local found = {}
   local function add(variant, calls)
     if #calls == 0 then return end
     found[#found + 1] = {
-      variant = variant,
+      variant = prefix .. variant,
       params = { hidden_size = hidden_size, eps = eps },
-      origins = { hidden_size = layer:origin("hidden_size") },
+      origins = { hidden_size = layer:origin("hidden_size") or layer:origin("dim") },
       calls = calls,
     }
   end
@@ -60,29 +67,32 @@ local function kernels(layer)
   return found
 end
 
-local function gemma() return nil, "it scales by its weight plus one, which no definition describes" end
+local function kernels(layer) return kernels_of(layer, "") end
+local function gemma_kernels(layer) return kernels_of(layer, "gemma_") end
 
-return {
-  op_type = "rmsnorm",
-  layers = {
-    ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
-    ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma,
-    ["sglang.srt.layers.layernorm.Gemma3RMSNorm"] = gemma,
-  },
-  -- Fixed by the reference and shown nowhere else in a definition.
-  hidden_constants = { { name = "eps", read = read_eps } },
-  variants = {
-    rmsnorm = {
-      names = { { "rmsnorm_h${hidden_size}" } },
-      description = "Root mean square normalization, hidden_size=${hidden_size}, epsilon ${eps}.",
-      fi_api = "flashinfer.norm.rmsnorm",
-      axes = axes,
-      inputs = {
-        { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to normalize." },
-        weight,
-      },
-      outputs = { output },
-      reference = [=[
+-- Gemma's norm differs from the plain one in what it multiplies by.
+local PLAIN = { prefix = "", gain = "weight.to(torch.float32)", phrase = "" }
+local GEMMA = {
+  prefix = "gemma_",
+  gain = "(1.0 + weight.to(torch.float32))",
+  phrase = ", scaled by the weight plus one",
+}
+
+local function rmsnorm(form)
+  return {
+    names = { { form.prefix .. "rmsnorm_h${hidden_size}" } },
+    description = ("Root mean square normalization%s, hidden_size=${hidden_size}, epsilon ${eps}."):format(
+      form.phrase
+    ),
+    fi_api = ("flashinfer.norm.%srmsnorm"):format(form.prefix),
+    axes = axes,
+    inputs = {
+      { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to normalize." },
+      weight,
+    },
+    outputs = { output },
+    reference_parts = function() return { gain = form.gain } end,
+    reference = [=[
 import torch
 
 EPS = ${eps}
@@ -97,24 +107,29 @@ def run(hidden_states, weight):
     mean_square = (x * x).mean(dim=-1, keepdim=True)
     normalized = x * torch.rsqrt(mean_square + EPS)
 
-    scaled = normalized * weight.to(torch.float32)
+    scaled = normalized * ${gain}
     return scaled.to(hidden_states.dtype)
 ]=],
+  }
+end
+
+local function fused_add_rmsnorm(form)
+  return {
+    names = { { form.prefix .. "fused_add_rmsnorm_h${hidden_size}" } },
+    description = "Residual addition, then root mean square normalization of the sum"
+      .. form.phrase
+      .. ", hidden_size=${hidden_size}, epsilon ${eps}. The sum itself is not an output.",
+    flags = { "fused" },
+    fi_api = ("flashinfer.norm.%sfused_add_rmsnorm"):format(form.prefix),
+    axes = axes,
+    inputs = {
+      { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to add to the residual." },
+      { "residual", { "batch_size", "hidden_size" }, "bfloat16", "Residual stream before the addition." },
+      weight,
     },
-    fused_add_rmsnorm = {
-      names = { { "fused_add_rmsnorm_h${hidden_size}" } },
-      description = "Residual addition, then root mean square normalization of the sum, "
-        .. "hidden_size=${hidden_size}, epsilon ${eps}. The sum itself is not an output.",
-      flags = { "fused" },
-      fi_api = "flashinfer.norm.fused_add_rmsnorm",
-      axes = axes,
-      inputs = {
-        { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to add to the residual." },
-        { "residual", { "batch_size", "hidden_size" }, "bfloat16", "Residual stream before the addition." },
-        weight,
-      },
-      outputs = { output },
-      reference = [=[
+    outputs = { output },
+    reference_parts = function() return { gain = form.gain } end,
+    reference = [=[
 import torch
 
 EPS = ${eps}
@@ -130,9 +145,28 @@ def run(hidden_states, residual, weight):
     mean_square = (x * x).mean(dim=-1, keepdim=True)
     normalized = x * torch.rsqrt(mean_square + EPS)
 
-    scaled = normalized * weight.to(torch.float32)
+    scaled = normalized * ${gain}
     return scaled.to(hidden_states.dtype)
 ]=],
-    },
+  }
+end
+
+return {
+  op_type = "rmsnorm",
+  layers = {
+    ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
+    ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma_kernels,
+    ["sglang.srt.layers.layernorm.Gemma3RMSNorm"] = gemma_kernels,
+  },
+  -- Fixed by the reference and shown nowhere else in a definition.
+  hidden_constants = {
+    { name = "eps", read = read_eps },
+    { name = "weight_offset", read = read_offset, of = function() return false end },
+  },
+  variants = {
+    rmsnorm = rmsnorm(PLAIN),
+    fused_add_rmsnorm = fused_add_rmsnorm(PLAIN),
+    gemma_rmsnorm = rmsnorm(GEMMA),
+    gemma_fused_add_rmsnorm = fused_add_rmsnorm(GEMMA),
   },
 }

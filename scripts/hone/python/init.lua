@@ -28,7 +28,7 @@ function python.alternatives(v) return unknown().alternatives(v) end
 function python.explain(v) return unknown().explain(v) end
 function python.chain(v) return unknown().chain(v) end
 function python.traced(value, name) return unknown().traced(value, { name = name, line = false }) end
-function python.tracked(value, name, on_read) return unknown().tracked(value, name, on_read) end
+function python.tracked(value, name, on_read, on_test) return unknown().tracked(value, name, on_read, on_test) end
 function python.unknown(origin, reason) return unknown().new(origin, reason) end
 function python.object(options) return abstract().object(options) end
 function python.fn(name, fn) return abstract().fn(name, fn) end

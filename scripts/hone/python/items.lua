@@ -273,6 +273,9 @@ local function string_item(s, key)
   return at(i)
 end
 
+-- Classes whose items are looked up by their place.
+local IN_ORDER = { [types.str] = true, [types.list] = true, [types.tuple] = true }
+
 local function dict_item(d, key)
   if unknown.is(key) then
     if key.alts then
@@ -334,6 +337,9 @@ end
 
 ---v[key]
 function core.getitem(v, key)
+  if unknown.is_tested(key) and IN_ORDER[core.class_of(v)] then
+    return unknown.found(key, function(number) return core.getitem(v, number) end)
+  end
   if type(v) == "string" then return string_item(v, key) end
   if type(v) == "table" then
     local class = v.cls

@@ -441,6 +441,9 @@ local function truth(v)
     end
     return first
   end
+  if unknown.is_tested(v) then
+    return unknown.tested(v, 0, function(a, b) return a ~= b end)
+  end
   local class = v.cls
   if v.boxed and not (v.attrs and lookup(class, "__bool__")) then return truth(v.value) end
   if class.builtin then

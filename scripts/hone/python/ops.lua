@@ -285,6 +285,10 @@ end
 
 ---Any other pair of operands than two plain numbers.
 local function general(symbol, a, b)
+  if (unknown.is_tested(a) or unknown.is_tested(b)) and numeric[symbol] then
+    local number = unknown.derived(a, b, numeric[symbol])
+    if number then return number end
+  end
   local v = open_operation(symbol, a, b)
   if v ~= nil then return v end
   if unknown.is(a) or unknown.is(b) then return unknown_operation(symbol, a, b) end
@@ -473,6 +477,10 @@ function ops.equal(a, b)
     return ta == tb and a == b
   end
   if unknown.is(a) or unknown.is(b) then return unknown_equal(a, b) end
+  if unknown.is_tested(a) or unknown.is_tested(b) then
+    local equal = unknown.tested(a, b, function(x, y) return x == y end)
+    if equal ~= nil then return equal end
+  end
   local ca, cb = class_of(a), class_of(b)
   for _, side in ipairs { { ca, a, b }, { cb, b, a } } do
     local own = comparison(side[1], "__eq__")
@@ -546,6 +554,10 @@ function ops.order(symbol, a, b)
     end
     return unknown.new("(" .. symbol .. ")")
   end
+  if unknown.is_tested(a) or unknown.is_tested(b) then
+    local ordered = unknown.tested(a, b, compare_plain[symbol])
+    if ordered ~= nil then return ordered end
+  end
   local ca, cb = class_of(a), class_of(b)
   local own = comparison(ca, ORDER[symbol])
   if own then
@@ -581,6 +593,9 @@ function ops.contains(haystack, needle)
       if ops.contains(haystack.alts[i], needle) ~= first then return nil end
     end
     return first
+  end
+  if unknown.is_tested(needle) and type(haystack) == "table" and haystack.cls.builtin then
+    return unknown.found(needle, function(number) return ops.contains(haystack, number) end)
   end
   if type(haystack) == "string" then
     if unknown.is(needle) then return nil end

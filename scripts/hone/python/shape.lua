@@ -13,6 +13,14 @@ local write
 -- A number that tells when it is read is left unread; it stands for the index.
 local function is_tracked(v) return v.boxed and rawget(v, "value") == nil end
 
+-- One that was calculated from the index is told by what it is.
+local function number_text(out, v)
+  if not is_tracked(v) then return tostring(v.value) end
+  if not rawget(v, "root") then return "#" end
+  out.holds_derived = true
+  return tostring(v.now)
+end
+
 -- Names such as "model.layers.12.mlp" are the same but for the index.
 local function text_of(text, index)
   if not text:find(index, 1, true) then return text end
@@ -88,7 +96,7 @@ function write(out, v)
   elseif v.unknown then
     write_unknown(out, v)
   elseif v.boxed then
-    out[#out + 1] = is_tracked(v) and "#" or tostring(v.value)
+    out[#out + 1] = number_text(out, v)
   elseif out.before[v] or is_only_itself(v) then
     out[#out + 1] = "=" .. core.id(v)
   elseif out.seen[v] then
@@ -107,6 +115,7 @@ end
 ---@param index integer # of the object among those that it is compared with
 ---@param before table<table, boolean> # what the objects before hold: the same there is the same here; added to
 ---@return string? shape # nil for an object that holds too much
+---@return boolean holds_derived # whether it holds numbers that were calculated from a tracked one
 function shape.of(v, index, before)
   local out = { index = tostring(index), before = before, seen = { n = 0 } }
   local ok, why = pcall(write, out, v)
@@ -114,7 +123,7 @@ function shape.of(v, index, before)
   for object in pairs(out.seen) do
     if object ~= "n" then before[object] = true end
   end
-  return ok and table.concat(out, "\0") or nil
+  return ok and table.concat(out, "\0") or nil, out.holds_derived or not ok
 end
 
 return shape

@@ -147,19 +147,71 @@ function unknown.traced(value, how)
   return { cls = core.class_of(value), boxed = true, value = value, how = how }
 end
 
----A number that tells when it is read: passing it on and storing it is not reading.
+local tracked_number = {
+  __index = function(number, key)
+    if key ~= "value" then return nil end
+    number.on_read()
+    return number.now
+  end,
+}
+
+---A number that tells when it is read: passing it on and storing it is not reading. With `on_test`, neither is
+---calculating with it, which gives another such number, nor what only has to come out the same for another number in
+---its place: comparing it, looking an item of a list up by it. Of that, on_test is told.
 ---@param value integer|number
 ---@param name string
 ---@param on_read fun()
-function unknown.tracked(value, name, on_read)
+---@param on_test? fun(holds: fun(other: number): boolean)
+function unknown.tracked(value, name, on_read, on_test)
   local number = { cls = core.class_of(value), boxed = true, how = { name = name, line = false } }
-  return setmetatable(number, {
-    __index = function(_, key)
-      if key ~= "value" then return nil end
-      on_read()
-      return value
-    end,
-  })
+  number.now, number.on_read, number.on_test = value, on_read, on_test
+  number.at = on_test and function(other) return other end
+  return setmetatable(number, tracked_number)
+end
+
+---A number that can be tested without being read.
+local function is_tested(v) return type(v) == "table" and rawget(v, "on_test") ~= nil end
+unknown.is_tested = is_tested
+
+-- A number as a function of what a tracked one is, and what it is now; nil for other values.
+local function function_of(v)
+  if is_tested(v) then return v.at, v.now end
+  if type(v) == "table" and v.boxed and not v.attrs then v = rawget(v, "value") end
+  if math.type(v) then
+    return function() return v end, v
+  end
+end
+
+---Arithmetic with a tested number: another one; nil when the operands are not both numbers.
+function unknown.derived(a, b, compute)
+  local at_a, now_a = function_of(a)
+  local at_b, now_b = function_of(b)
+  local now = at_a and at_b and compute(now_a, now_b)
+  if not math.type(now) then return nil end
+  local base = is_tested(a) and a or b
+  local number = unknown.tracked(now, base.how.name, base.on_read, base.on_test)
+  number.at = function(other) return compute(at_a(other), at_b(other)) end
+  number.root = base.root or base
+  number.root.has_derived = true
+  return number
+end
+
+---What `test` makes of numbers one of which is tested: a boolean; nil when they are not both numbers.
+function unknown.tested(a, b, test)
+  local at_a, now_a = function_of(a)
+  local at_b, now_b = function_of(b)
+  if not (at_a and at_b) then return nil end
+  local result = test(now_a, now_b)
+  local base = is_tested(a) and a or b
+  base.on_test(function(other) return test(at_a(other), at_b(other)) == result end)
+  return result
+end
+
+---What `look_up` finds for a tested number, which has to be the same for another.
+function unknown.found(number, look_up)
+  local result = look_up(number.now)
+  number.on_test(function(other) return same(look_up(number.at(other)), result) end)
+  return result
 end
 
 ---The plain Lua value of a number or string, traced or of a subclass.

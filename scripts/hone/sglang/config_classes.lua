@@ -203,13 +203,20 @@ function Classes:load(module, name)
   return class and self.world:is_class(class) and class or nil
 end
 
+-- SGLang's own class for a model type.
+function Classes:own(model_type)
+  local class = self:load(sglang_class(self.package, model_type))
+  if class then self.is_own[class] = true end
+  return class
+end
+
 ---The class that makes the configs of a model type, nil when none is known.
 ---@param model_type string
 ---@return hone.python.Value?
 function Classes:of(model_type)
   local found = self.found[model_type]
   if found == nil then
-    found = self:load(sglang_class(self.package, model_type))
+    found = self:own(model_type)
       or self.folder and self:load(transformers_by_type(self.folder, model_type))
       or false
     self.found[model_type] = found
@@ -237,14 +244,14 @@ function M.new(world, options)
     package = options.package,
     folder = options.transformers,
     found = {},
+    is_own = {},
   }, Classes)
-  local message
-  self.base, message = require("hone.sglang.pretrained_config").class(
+  self.base, self.complete = require("hone.sglang.pretrained_config").class(
     world,
     function(model_type) return self:of(model_type) end,
     options.on_missing
   )
-  if not self.base then return nil, message end
+  if not self.base then return nil, self.complete end
   self.auto = self:auto_config()
   for name, value in pairs(externals(self.base)) do
     world.externals[name] = value
@@ -302,6 +309,7 @@ function Classes:config(data)
   end
   local config, message = self.world:call(class, {}, fields)
   if not config then return nil, message end
+  self.world:call(self.complete, { config, self.is_own[class] or false })
   finish(self.world, config)
   return config
 end

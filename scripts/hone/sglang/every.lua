@@ -129,6 +129,7 @@ function M.one(job, options)
     quantization = options.include_quantized and extraction.quantization(config) or nil,
     modes = options.modes,
     expert_formats = options.expert_formats,
+    usual = not (asked.tp or asked.ep),
   })
   if not found then return nil, message end
   return require("hone.sglang.report").of(found, sources, origin)
@@ -138,13 +139,20 @@ end
 
 local CHILD = [[require("hone.sglang.every").child()]]
 
+-- The most memory that this process has had, in bytes; nil where the system does not tell.
+local function peak_memory()
+  local status = fs.read "/proc/self/status"
+  local kilobytes = status and status:match "VmHWM:%s*(%d+) kB"
+  return kilobytes and math.tointeger(tonumber(kilobytes)) * 1024
+end
+
 ---What a process of its own does: a job from stdin, its report to stdout.
 function M.child()
   local input = json.decode(io.read("a"))
   local started = os.clock()
   local report, message = M.one(input.job, input.options)
   local answer = json.object { { "report", report or json.null }, { "message", message or json.null } }
-  answer.seconds = os.clock() - started
+  answer.seconds, answer.peak_bytes = os.clock() - started, peak_memory()
   io.write(json.encode(answer, { nan = "allow" }), "\n")
 end
 
@@ -153,6 +161,7 @@ end
 ---@field report hone.sglang.Report? # nil when the model could not be read
 ---@field message string? # why not
 ---@field seconds number # of processor time
+---@field peak_bytes integer? # memory of its process
 
 -- What a finished process says: its answer, or how it ended without one.
 local function outcome_of(job, result)
@@ -164,6 +173,7 @@ local function outcome_of(job, result)
       report = report ~= json.null and report or nil,
       message = message ~= json.null and message or nil,
       seconds = answer.seconds,
+      peak_bytes = answer.peak_bytes,
     }
   end
   local said = (result.stderr or ""):match("[^\n]+")

@@ -44,7 +44,9 @@ end
 -- Routing of DeepSeek V3: a sigmoid, a bias for the choice, groups by their two best. One group is no grouping.
 local function by_sigmoid(topk, groups, kept)
   if not (groups and kept) then return nil, "the groups of its experts are not known" end
-  if not topk:flag "renormalize" then return nil, "it does not renormalise the sigmoids of the chosen experts" end
+  if not topk:flag "renormalize" then
+    return nil, "it does not renormalise the sigmoids of the chosen experts"
+  end
   return "ds", { n_group = groups, topk_group = kept }
 end
 
@@ -95,6 +97,9 @@ M.FORMATS = {
   ["fp8-per-tensor"] = { "fp8_per_tensor_scale" },
   fp4 = { "fp4_block_scale", "fp4_block_scale_routed" },
 }
+
+-- The same for the activation of gpt-oss.
+local OA_FORMATS = { fp4 = { "fp4_block_scale_oa", "fp4_block_scale_oa_routed" } }
 
 -- SGLang's methods by name: { pattern, format }. The first that matches counts.
 local METHODS = {
@@ -150,10 +155,11 @@ end
 ---The formats in which experts are given to a kernel: those that are asked for, else that of the config and those of
 ---other checkpoints of the model.
 ---@param experts hone.sglang.Layer
+---@param activation "swiglu"|"oa" # of `M.activation`
 ---@param asked string[]? # names of `FORMATS`
 ---@return string[]? formats # of `hone.ops.moe`
 ---@return string? why # there is none
-function M.formats(experts, asked)
+function M.formats(experts, activation, asked)
   local names = asked
   if not names then
     local own, why = own_format(experts)
@@ -162,34 +168,40 @@ function M.formats(experts, asked)
   end
   local formats = {}
   for _, name in ipairs(names) do
-    table.move(M.FORMATS[name], 1, #M.FORMATS[name], #formats + 1, formats)
+    local list = activation == "oa" and OA_FORMATS[name] or activation == "swiglu" and M.FORMATS[name]
+    if not list then
+      return nil,
+        ("its experts have biases and a clamped SwiGLU, which no definition describes in %s"):format(name)
+    end
+    table.move(list, 1, #list, #formats + 1, formats)
   end
   return formats
 end
 
 -- ---- activation --------------------------------------------------------------------------------------
 
----Why the experts are no plain SwiGLU, nil when they are.
+---How the experts are activated: by a plain SwiGLU, or by that of gpt-oss with its biases.
 ---@param experts hone.sglang.Layer
----@return string? why
-function M.other_activation(experts)
+---@return "swiglu"|"oa"|nil activation
+---@return string? why # it is neither
+function M.activation(experts)
   local activation = experts:text "activation"
   if experts:value "is_gated" == false then
-    return ("its experts have no gate (%s), which no definition describes yet"):format(activation or "?")
+    return nil, ("its experts have no gate (%s), which no definition describes yet"):format(activation or "?")
   end
   if activation and activation ~= "silu" then
-    return ("its experts are activated by %s, which no definition describes yet"):format(activation)
+    return nil, ("its experts are activated by %s, which no definition describes yet"):format(activation)
   end
-  for _, name in ipairs { "gemm1_alpha", "gemm1_clamp_limit", "swiglu_limit" } do
-    local value = experts:number(name)
-    if value then
-      return ("its activation is a clamped SwiGLU (%s %g), which no definition describes yet"):format(
-        name,
-        value
-      )
-    end
+  local biases, alpha = experts:flag "with_bias", experts:number "gemm1_alpha"
+  local limit = experts:number "gemm1_clamp_limit" or experts:number "swiglu_limit"
+  if biases and alpha and limit then return "oa" end
+  if alpha or limit then
+    local message =
+      "its activation is a clamped SwiGLU (%s %g) without biases, which no definition describes yet"
+    return nil, message:format(alpha and "alpha" or "limit", alpha or limit)
   end
-  if experts:flag "with_bias" then return "its experts have biases, which no definition describes yet" end
+  if biases then return nil, "its experts have biases, which no definition describes yet" end
+  return "swiglu"
 end
 
 return M

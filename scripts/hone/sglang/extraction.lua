@@ -184,21 +184,37 @@ local function add_walk(found, sources, setting, options)
   return true
 end
 
+-- A setting that the model's source refuses, where others are walked: a word of warning.
+local function note_refused(found, refused)
+  for _, message in ipairs(refused) do
+    found.warnings[#found.warnings + 1] = message .. " (this setting is left out)"
+  end
+end
+
 ---The definitions of a model, for all serving settings together.
 ---@param sources hone.sglang.Sources
 ---@param settings hone.sglang.Setting[] # at least one
----@param options { page_sizes: integer[], gemm_dtype: string, quantization: string?, modes: string[], explain: (fun(definition: table): boolean)? }
+---@param options { page_sizes: integer[], gemm_dtype: string, quantization: string?, modes: string[], expert_formats: string[]?, usual: boolean?, explain: (fun(definition: table): boolean)? } # usual: nobody asked for these settings; those that the source refuses are left out, but for the last
 ---@return hone.sglang.Found? found
 ---@return string? message
 function M.find(sources, settings, options)
-  local found = { definitions = {}, kernels = {}, settings = settings, by_name = {}, seen = {} }
+  local found = { definitions = {}, kernels = {}, settings = {}, by_name = {}, seen = {} }
   for _, kind in ipairs(REMARKS) do
     found[kind] = {}
   end
+  local refused = {}
   for _, setting in ipairs(settings) do
     local ok, message = add_walk(found, sources, setting, options)
-    if not ok then return nil, message end
+    if ok then
+      found.settings[#found.settings + 1] = setting
+    elseif options.usual then
+      refused[#refused + 1] = message
+    else
+      return nil, message
+    end
   end
+  if #found.settings == 0 then return nil, refused[1] end
+  note_refused(found, refused)
   found.by_name, found.seen = nil, nil
   return found
 end

@@ -234,19 +234,21 @@ end
 
 local function is_model_file(module) return module:find("^sglang%.srt%.models%.") ~= nil end
 
--- Names that a class's functions call as classes, and those in tables of the file that they look classes up in.
+-- Classes of model files that a class's functions name, and those in tables of the file that they look classes up
+-- in: a class may be handed over as an argument, or chosen by the config.
 function Reader:names_in(class)
-  local names, source = {}, self:file(class.module).source
+  local names, file = {}, self:file(class.module)
+  local function note(code)
+    for name in code:gmatch("%f[%w_]%u[%w_]*%l[%w_]*") do
+      local import = file.imports[name]
+      if file.nodes[name] or import and is_model_file(import.module) then names[#names + 1] = name end
+    end
+  end
   for _, method in ipairs(class.methods) do
     local body = method.node:text()
-    for name in body:gmatch("%f[%w_](%u[%w_]*)%(") do
-      names[#names + 1] = name
-    end
+    note(body)
     for constant in body:gmatch("%f[%w_](%u[%u%d_]*)%[") do
-      local entries = source:match("\n" .. constant .. "%s*:?[^=\n]*=%s*(%b{})") or ""
-      for name in entries:gmatch("%f[%w_]%u[%w_]*%l[%w_]*") do
-        names[#names + 1] = name
-      end
+      note(file.source:match("\n" .. constant .. "%s*:?[^=\n]*=%s*(%b{})") or "")
     end
   end
   return names

@@ -82,7 +82,8 @@ end
 
 -- ---- values that forward is given ------------------------------------------------------------------
 
--- A dimension of a tensor that forward is given: how large is not known, but that it is not empty.
+-- What makes a dimension of a tensor that forward is given: how large is not known, but that it is not empty. No two
+-- are known to be as large.
 local function dimension()
   local function against_zero(answer)
     return function(args)
@@ -99,7 +100,7 @@ local function dimension()
     __gt__ = against_zero(true),
     __ge__ = against_zero(true),
   }, true)
-  return python.instance(class)
+  return function() return python.instance(class) end
 end
 
 -- What gives a tensor again: arithmetic, and looking at the same elements in another form.
@@ -131,12 +132,11 @@ local GIVES_TENSOR = {
 ---@return hone.python.Value class
 function M.tensor()
   local size = dimension()
-  local shape =
-    python.instance(python.class("torch.Size", nil, { __getitem__ = function() return size end }, true))
+  local shape = python.instance(python.class("torch.Size", nil, { __getitem__ = size }, true))
   local tensor
   local methods = {
     __bool__ = function() return python.unknown("bool(tensor)") end,
-    size = function(args) return args[2] and size or shape end,
+    size = function(args) return args[2] and size() or shape end,
   }
   for _, name in ipairs(GIVES_TENSOR) do
     methods[name] = function() return tensor end

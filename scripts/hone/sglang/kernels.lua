@@ -193,7 +193,8 @@ function M.collect(walked, settings)
   local found = { kernels = {}, by_identity = {}, noted = {}, review = {}, unused = {} }
   setmetatable(found, Found)
   local known = require("hone.sglang.layers").known()
-  local parts = parts_of(walked.layers, known)
+  -- After a warning, what has not run may only not have been reached.
+  local parts = parts_of(#walked.warnings == 0 and walked.layers or {}, known)
   for _, layer in ipairs(walked.layers) do
     found:add_layer(layer, settings, known, walked.layers, parts)
   end

@@ -165,6 +165,31 @@ def make_parts(config):
             setattr(config, name, part_class(config, name, {})())
 
 
+def text_part(config):
+    """The part that describes the language model, the config itself where there are no parts."""
+    for name in ("thinker_config", "llm_config", "language_config", "text_config"):
+        part = getattr(config, name, None)
+        if isinstance(part, PretrainedConfig):
+            return text_part(part)
+    return config
+
+
+def complete(config, own):
+    """What the server adds to a config that it has loaded. `own`: the class is the server's own."""
+    text = text_part(config)
+    heads = getattr(text, "num_attention_heads", None)
+    if getattr(text, "head_dim", None) is None and heads and hasattr(text, "hidden_size"):
+        text.head_dim = text.hidden_size // heads
+    for part in (config, text):
+        if not hasattr(part, "rope_parameters"):  # a constructor of its own may set rope_theta last
+            gather_rotary(part)
+    if text is config or own:
+        return
+    for name, value in vars(text).items():
+        if value is not None and not hasattr(config, name):
+            setattr(config, name, value)
+
+
 def gather_rotary(config):
     """What a config says of rotary embeddings, under one name."""
     scaling = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
@@ -203,7 +228,7 @@ def rotary(config, given, theta):
 ---@param class_of_model_type fun(model_type: string): hone.python.Value? # the class of a part, by its model_type
 ---@param on_missing fun(name: string): string # what to say of a field that no config has
 ---@return hone.python.Value? class
----@return string? message
+---@return hone.python.Value|string complete # what the server adds: complete(config, own); or why there is no class
 function M.class(world, class_of_model_type, on_missing)
   local module, message = world:run(SOURCE, "PretrainedConfig")
   if not module then return nil, message end
@@ -223,7 +248,7 @@ function M.class(world, class_of_model_type, on_missing)
     return world:raise("AttributeError", on_missing(name))
   end
   world:set(class, "__getattr__", python.fn("__getattr__", missing))
-  return class
+  return class, world:get(module, "complete")
 end
 
 return M

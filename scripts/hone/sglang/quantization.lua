@@ -45,6 +45,22 @@ function M.method(data)
   return type(method) == "string" and method or "unknown method", about
 end
 
+-- Every layer.
+local ALL = setmetatable({}, { __index = function() return true end })
+
+---The layers that a config's quantization may treat otherwise than others, since it names them by their numbers.
+---@param data table # of a config
+---@return table<integer, boolean>
+function M.named_layers(data)
+  local about = stated(data)
+  local text, named = about and json.encode(about) or "", {}
+  if text:find('"re:', 1, true) then return ALL end
+  for number in text:gmatch "%.(%d+)%f[^%d]" do
+    named[math.tointeger(tonumber(number)) or 0] = true
+  end
+  return named
+end
+
 -- The name of the class behind a method, as the table in SGLang's source has it. Evaluating that table would read the
 -- sources of all methods.
 local function class_name(package, method)

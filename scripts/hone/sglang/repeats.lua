@@ -1,11 +1,12 @@
 --- Layers that do not differ are built, or at least run, once.
 --
--- A stack of decoder layers is one constructor called with 0, 1, 2, ... When nothing reads that index while a
--- layer is built (it is stored, not compared, calculated with or looked up by), every layer comes out the
--- same, and one object stands for all those in the middle. When something does, every layer is built, and once the
--- whole model is, those of the same shape become one object. The first two and the last are always objects of their
--- own, since what surrounds them may differ. If the index of one that stands for others is read later, when forward
--- runs, the walk is done again without this.
+-- A stack of decoder layers is one constructor called with 0, 1, 2, ... While a layer is built, the tests that its
+-- index is put to are noted: `layer_id < 3`, `layer_id % 4 == 3`, an item of a list looked up by it. A layer with another
+-- index that would pass the same tests comes out the same, and need not be built: one of its kind stands for it, the
+-- one that has neighbours of the same kinds, since layers take their places among their neighbours. Layers whose
+-- constructor does anything else with the index are all built, and once the whole model is, those of the same shape
+-- become one object. The first two and the last are always objects of their own, since what surrounds them may differ.
+-- If the index of one that stands for others is read later, when forward runs, the walk is done again without this.
 --
 -- An object that stands for others runs until what it is given and what it gives is what it was the time before.
 local python = require "hone.python"
@@ -20,22 +21,102 @@ local FIRST_OF_THE_MIDDLE = 2 -- counted from 0
 local Repeats = {}
 Repeats.__index = Repeats
 
+---@param named table<integer, boolean>? # layers that are told apart by their names: each is built
 ---@return table repeats # spoilt: the index of a layer that stands for others has been read
-function M.new()
-  return setmetatable({ reads = 0, stacks = {}, shared = {}, runs = {}, spoilt = false }, Repeats)
+function M.new(named)
+  return setmetatable({ stacks = {}, shared = {}, runs = {}, spoilt = false, named = named or {} }, Repeats)
+end
+
+-- ---- kinds of layers -----------------------------------------------------------------------------------
+
+-- Layers of a stack that have been built: the kind of each by its index, and those that may stand for others by the
+-- kinds of themselves and their neighbours. A kind is the first layer that came out of its tests.
+local Stack = {}
+Stack.__index = Stack
+
+local function passes(kind, index)
+  for _, holds in ipairs(kind.tests) do
+    local ok, result = pcall(holds, index)
+    if not (ok and result) then return false end
+  end
+  return true
+end
+
+-- The kind that a layer would be of, nil when it is not known without building it.
+function Stack:kind_of(index)
+  local kind = self.kinds[index]
+  for _, known in ipairs(kind == nil and not self.named[index] and self.known or {}) do
+    if passes(known, index) then
+      kind = known
+      break
+    end
+  end
+  return kind
+end
+
+function Stack:add(owner)
+  local index = owner.index
+  if owner.is_opaque then
+    self.kinds[index] = owner
+    return
+  end
+  local kind = self:kind_of(index)
+  if not kind then
+    kind = owner
+    table.insert(self.known, owner)
+  end
+  self.kinds[index] = kind
+  self.built[index] = owner
+end
+
+-- The kinds of a layer and of its neighbours, nil when one is not known.
+function Stack:context(index)
+  local before, own, after = self:kind_of(index - 1), self:kind_of(index), self:kind_of(index + 1)
+  if not (before and own and after) then return nil end
+  return ("%d %d %d"):format(before.index, own.index, after.index)
+end
+
+-- The layer that stands for one that is not built; nil when none can.
+function Stack:stand_in(index)
+  local context = self:context(index)
+  for at = FIRST_OF_THE_MIDDLE, context and self.count - 2 or 0 do
+    if self.built[at] and self:context(at) == context then return self.built[at] end
+  end
+end
+
+-- Where to go on building when the layers from `first` on are left out: the last place that fits to what was built
+-- before `first`.
+function Stack:resume(first)
+  local last = first
+  local stand_ins = {}
+  for index = first, self.count - 2 do
+    stand_ins[index] = self:stand_in(index)
+    if not stand_ins[index] then break end
+    local fits = self:kind_of(index + 1) == self:kind_of(first)
+      and self:kind_of(index) == self:kind_of(first - 1)
+    if fits then last = index + 1 end
+  end
+  return last, stand_ins
 end
 
 -- ---- building ----------------------------------------------------------------------------------------
 
--- The index that one layer is built with: it tells when it is read.
+-- The index that one layer is built with: it tells when it is read or tested.
 function Repeats:tracked(index, owner)
-  return python.tracked(index, "layer index", function()
+  local function read()
     if owner.building then
-      self.reads = self.reads + 1
+      owner.is_opaque = true
     elseif owner.shared then
       self.spoilt = true
     else
       owner.read_later = true
+    end
+  end
+  return python.tracked(index, "layer index", read, function(holds)
+    if owner.building then
+      table.insert(owner.tests, holds)
+    else
+      read()
     end
   end)
 end
@@ -46,24 +127,47 @@ function Repeats:share(owner)
   self.spoilt = self.spoilt or owner.read_later or false
 end
 
+-- A layer's name without its index, for one that may stand for others: a constructor that takes the index from
+-- there fails, and the walk is done again without this.
+function Repeats:without_index(prefix, index)
+  if type(prefix) ~= "string" then return prefix end
+  self.spoilt = true -- until the layer is built
+  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", "*"))
+end
+
+function Repeats:build(world, layer_fn, owner, prefix)
+  local spoilt = self.spoilt
+  owner.is_opaque = self.named[owner.index]
+  if owner.is_middle and not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
+  local tracked = self:tracked(owner.index, owner)
+  owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = prefix }))
+  owner.building, self.spoilt = false, spoilt
+  if rawget(tracked, "has_derived") then
+    local _, keeps = world:shape(owner.layer, owner.index, {})
+    owner.is_opaque = owner.is_opaque or keeps -- a size, perhaps
+  end
+end
+
 -- The constructor with what it needs to be called once for layers that cannot differ.
 function Repeats:wrap(world, layer_fn, count)
-  local standing
-  local stack = {}
+  local stack = setmetatable({ count = count, named = self.named, kinds = {}, known = {}, built = {} }, Stack)
   self.stacks[#self.stacks + 1] = stack
+  local resume, stand_ins = 0, {}
   return python.fn("layer_fn", function(_, kwargs)
     local index = python.number(kwargs.idx)
-    local is_middle = index and FIRST_OF_THE_MIDDLE <= index and index < count - 1
-    if standing and is_middle then
-      self:share(standing)
-      return standing.layer
+    if not index then return assert(world:call(layer_fn, {}, kwargs)) end
+    local is_middle = FIRST_OF_THE_MIDDLE <= index and index < count - 1
+    if is_middle and index >= resume then
+      resume, stand_ins = stack:resume(index)
     end
-    local owner, reads = { building = true, index = index, is_middle = is_middle }, self.reads
-    local tracked = index and self:tracked(index, owner) or kwargs.idx
-    owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = kwargs.prefix }))
-    owner.building = false
-    stack[#stack + 1] = owner
-    if is_middle and self.reads == reads and self.reads == 0 then standing = owner end
+    if index < resume then
+      self:share(stand_ins[index])
+      return stand_ins[index].layer
+    end
+    local owner = { building = true, index = index, is_middle = is_middle, tests = {} }
+    self:build(world, layer_fn, owner, kwargs.prefix)
+    table.insert(stack, owner)
+    stack:add(owner)
     return owner.layer
   end)
 end

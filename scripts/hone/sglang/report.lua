@@ -33,7 +33,10 @@ local function kernels_json(kernels)
   return list
 end
 
-local function remarks_json(remarks)
+---Remarks as plain data.
+---@param remarks hone.sglang.Remark[]
+---@return table
+function M.remarks(remarks)
   local list = json.array {}
   for i, remark in ipairs(remarks) do
     list[i] = json.object {
@@ -60,7 +63,10 @@ local function unknown_json(unknown)
   return list
 end
 
-local function settings_json(settings)
+---Serving settings as plain data.
+---@param settings hone.sglang.Setting[]
+---@return table
+function M.settings(settings)
   local list = json.array {}
   for i, setting in ipairs(settings) do
     list[i] = json.object { { "tp", setting.tp }, { "ep", setting.ep } }
@@ -107,13 +113,13 @@ function M.of(found, sources, settings_source)
     { "class", sources.model.class },
     { "source", sources.model.file },
     { "config", sources.config.path },
-    { "settings", settings_json(found.settings) },
+    { "settings", M.settings(found.settings) },
     { "settings_source", settings_source },
     { "definitions", json.array(found.definitions) },
     { "kernels", kernels_json(found.kernels) },
-    { "not_written", remarks_json(found.noted) },
-    { "review", remarks_json(found.review) },
-    { "unused", remarks_json(found.unused) },
+    { "not_written", M.remarks(found.noted) },
+    { "review", M.remarks(found.review) },
+    { "unused", M.remarks(found.unused) },
     { "warnings", warnings },
     { "unknown_constructs", unknown_json(found.unknown) },
     { "files_read", #found.files },

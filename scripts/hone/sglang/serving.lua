@@ -190,6 +190,17 @@ local function default_tp(config, defaults, ep)
   return #list > 0 and list or { ep }
 end
 
+local function once(list)
+  local kept, seen = {}, {}
+  for _, item in ipairs(list) do
+    if not seen[item] then
+      seen[item] = true
+      kept[#kept + 1] = item
+    end
+  end
+  return kept
+end
+
 -- Every pair of the given sizes that the model can be served with; a size that fits into none is refused.
 local function pairs_of(config, tps, eps)
   local settings, problem, fits = {}, nil, { tp = {}, ep = {} }
@@ -231,13 +242,13 @@ end
 ---@return string source # where they come from; or why a size does not fit
 function M.settings(config, asked, options)
   if asked.tp and asked.ep then
-    local settings, problem = pairs_of(config, asked.tp, asked.ep)
+    local settings, problem = pairs_of(config, once(asked.tp), once(asked.ep))
     return settings, problem or "as asked for"
   end
   local defaults, source = M.defaults(config, options)
   if not (asked.tp or asked.ep) then return defaults, source end
   local settings = {}
-  for _, size in ipairs(asked.tp or asked.ep) do
+  for _, size in ipairs(once(asked.tp or asked.ep)) do
     local some, problem
     if asked.tp then
       some, problem = pairs_of(config, { size }, default_ep(config, defaults, size))
@@ -247,7 +258,7 @@ function M.settings(config, asked, options)
     if not some then return nil, problem end
     table.move(some, 1, #some, #settings + 1, settings)
   end
-  return settings, source
+  return settings, asked.tp and "TP as asked for" or "EP as asked for"
 end
 
 return M

@@ -32,7 +32,7 @@ return {
     { "llama-4-scout", { 8, 1 }, experts = { "fp8-per-tensor", "fp4" } },
     { "llama-4-maverick", { 8, 1 }, experts = { "fp8-per-tensor", "fp4" } },
 
-    { "minimax-m2", { 4, 1 }, { 8, 1 } },
+    { "minimax-m2", { 4, 1 }, { 8, 8 } },
 
     { "mistral-small-24b", { 2, 1 } },
     { "mistral-small-3.1-24b", { 2, 1 } },

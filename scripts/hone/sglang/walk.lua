@@ -428,6 +428,15 @@ function Walk:name_layers(model)
   return ordered
 end
 
+-- What loading does besides putting weights where they belong, when a model's forward cannot do without: MLA's
+-- absorbed projections again. Whether this is the first time that there is something to do.
+function Walk:load(model)
+  if self.loaded or not self.world:has(model, "load_weights") then return false end
+  self.loaded = true
+  self.world:call_method(model, "load_weights", { python.from_lua(require("hone.json").array {}) })
+  return true
+end
+
 function Walk:run_forward(model, mode)
   self.mode = mode
   local batch = inputs.forward_batch(self.world, mode, self.tensor, self.drafts)
@@ -566,6 +575,7 @@ local function attempt(options, repeats)
   walk.ordered = layers
   for _, mode in ipairs(options.modes) do
     message = walk:run_forward(model, mode)
+    if message and walk:load(model) then message = walk:run_forward(model, mode) end
     if message then
       warnings[#warnings + 1] = ("forward for %s could not be followed: %s"):format(mode, message)
     end
@@ -588,7 +598,8 @@ end
 ---@return string? message
 function M.walk(options)
   local paused <close> = pause_collector() -- luacheck: ignore
-  local repeats = require("hone.sglang.repeats").new()
+  local named_layers = require("hone.sglang.quantization").named_layers(options.config.data)
+  local repeats = require("hone.sglang.repeats").new(named_layers)
   local walked, message = attempt(options, repeats)
   if repeats.spoilt then return attempt(options, nil) end
   return walked, message
