@@ -6,8 +6,8 @@
 
 #define COMPARE_THREADS 256
 
-/* All zero before: numbers that only grow, so that the order in which blocks add to them is the same
- * to the result. Floats that are not negative order as their bits do. */
+/* All zero before: numbers that only grow, so that the order in which blocks add to them is the
+ * same to the result. Floats that are not negative order as their bits do. */
 typedef struct compare_found {
   unsigned long long bad, nonfinite;
   unsigned long long first_bad; /* 2^64 - 1 less its number */

@@ -15,15 +15,15 @@ typedef struct place_map {
 
 typedef struct fold_arguments {
   const void *in;
-  void *out, *indices; /* either may be NULL where the places of extremes are asked for */
-  void *parts;         /* of results that several blocks work on; else NULL */
-  place_map kept, gone; /* innermost sizes in vectors, where elements are taken as vectors */
+  void *out, *indices;     /* either may be NULL where the places of extremes are asked for */
+  void *parts;             /* of results that several blocks work on; else NULL */
+  place_map kept, gone;    /* innermost sizes in vectors, where elements are taken as vectors */
   int64_t outputs, inputs; /* results, and elements folded into each */
   int64_t split;           /* elements that one block folds: gridDim.y of them make up `inputs` */
   int64_t part_output, part_split; /* where parts lie, in parts */
   int64_t to_item;                 /* from one result of a vector to the next */
-  int32_t group_log; /* 2^group_log threads work on one result */
-  double scale;    /* of a sum; 0: none */
+  int32_t group_log;               /* 2^group_log threads work on one result */
+  double scale;                    /* of a sum; 0: none */
   double correction;
   int32_t root;
 } fold_arguments;
@@ -34,8 +34,8 @@ typedef struct softmax_arguments {
   const void *in;
   void *out; /* contiguous */
   int64_t rows, n;
-  place_map map;  /* softmax: where rows lie. normalise: elements, and their row's sums (`to`) */
-  int32_t group;  /* threads of a block that work on one row: a power of two */
+  place_map map;    /* softmax: where rows lie. normalise: elements, and their row's sums (`to`) */
+  int32_t group;    /* threads of a block that work on one row: a power of two */
   const void *sums; /* normalise: of each row, as fold.cu's Softmax leaves them */
   int64_t vectors;  /* normalise: of the result */
   int64_t to_item;  /* normalise: 1 where neighbours are of different rows */

@@ -27,10 +27,10 @@ struct draw {
   generator from;
   fill_piece *fill;
   enum draw_kind kind; /* the same for a device */
-  dtype made;     /* what fill makes */
-  tensor *into;   /* contiguous */
-  double a, b;    /* the distribution's parameters */
-  uint64_t range; /* of integers */
+  dtype made;          /* what fill makes */
+  tensor *into;        /* contiguous */
+  double a, b;         /* the distribution's parameters */
+  uint64_t range;      /* of integers */
   int64_t low;
   int digits; /* of uniform float32 numbers */
   const tensor *p;
@@ -363,8 +363,7 @@ int random_bernoulli_each(tensor *t, generator *g, const tensor *p, tensor_error
   int err = check_float("Bernoulli", p, error);
   if (!err) err = tensor_contiguous(&whole, p, error);
   if (!err) err = check_probabilities(&whole, error);
-  draw d = {
-      .fill = fill_coins_each, .kind = DRAW_COINS_EACH, .made = DTYPE_FLOAT32, .p = &whole};
+  draw d = {.fill = fill_coins_each, .kind = DRAW_COINS_EACH, .made = DTYPE_FLOAT32, .p = &whole};
   if (!err) err = fill(&d, t, g, error);
   tensor_release(&whole);
   return err;

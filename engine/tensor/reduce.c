@@ -279,12 +279,8 @@ static int check_not_empty(const fold *f, const tensor *a, tensor_error *error) 
 }
 
 static reduction_work fold_work(const fold *f, const tensor *to, const tensor *a, reduction how) {
-  return (reduction_work){.kind = REDUCTION_FOLD,
-                          .op = f->op,
-                          .in = a,
-                          .to = to,
-                          .dims = how.dims,
-                          .scale = f->scale};
+  return (reduction_work){
+      .kind = REDUCTION_FOLD, .op = f->op, .in = a, .to = to, .dims = how.dims, .scale = f->scale};
 }
 
 static int run_reduction(fold *f, tensor *out, const tensor *a, reduction how,

@@ -115,7 +115,8 @@ int tensor_extreme(enum fold_op op, tensor *values, tensor *indices, const tenso
   tensor at = {0}, best = {0};
   extremes x = {.op = op, .values = values ? &best : NULL, .indices = &at};
   int code = reduce_plan_start(&x.plan, name, &at, a, how, DTYPE_INT64, true, error);
-  if (!code && values) code = tensor_empty(&best, a->dtype, a->storage->device, at.rank, at.shape, error);
+  if (!code && values)
+    code = tensor_empty(&best, a->dtype, a->storage->device, at.rank, at.shape, error);
   if (!code && x.plan.inputs == 0 && (x.plan.outputs > 0 || how.dims == ALL_DIMS))
     code = refuse(name, a, "there are no elements", error);
   if (!code && !tensor_is_on_cpu(a) && x.plan.outputs > 0)
@@ -125,8 +126,7 @@ int tensor_extreme(enum fold_op op, tensor *values, tensor *indices, const tenso
     tensor_release(&best);
     return code;
   }
-  if (tensor_is_on_cpu(a))
-    parallel_for(x.plan.outputs, reduce_grain(&x.plan), extreme_range, &x);
+  if (tensor_is_on_cpu(a)) parallel_for(x.plan.outputs, reduce_grain(&x.plan), extreme_range, &x);
   *indices = at;
   if (values) *values = best;
   return 0;
@@ -222,8 +222,7 @@ static int run_rows(const char *name, rows *r, tensor *out, const tensor *a, red
 int tensor_variance(tensor *out, const tensor *a, reduction how, double correction, bool root,
                     tensor_error *error) {
   rows r = {.correction = correction, .root = root, .result = variance_of};
-  r.work =
-      (reduction_work){.kind = REDUCTION_VARIANCE, .correction = correction, .root = root};
+  r.work = (reduction_work){.kind = REDUCTION_VARIANCE, .correction = correction, .root = root};
   if (!dtype_is_float(a->dtype)) return refuse("variance", a, "it needs a float dtype", error);
   return run_rows("take the variance of", &r, out, a, how, error);
 }
@@ -428,8 +427,7 @@ int tensor_softmax(tensor *out, const tensor *a, int dim, bool logarithm, dtype 
   const tensor *in = with_dimension(&room, &cast);
   code = tensor_empty(&made, made.dtype, a->storage->device, in->rank, in->shape, error);
   if (!code)
-    code = !tensor_is_on_cpu(a)
-               ? device_functions_get()->softmax(&made, in, dim, logarithm, error)
+    code = !tensor_is_on_cpu(a) ? device_functions_get()->softmax(&made, in, dim, logarithm, error)
            : lies_across(in, dim) ? softmax_across(&s, &made, in, dim, error)
                                   : run_softmax(&s, &made, in, dim, error);
   tensor_release(&cast);

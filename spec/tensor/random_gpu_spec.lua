@@ -4,7 +4,8 @@ local tensor = require "hone.tensor"
 
 local GPU = { device = "cuda:0" }
 local FLOATS = { "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2" }
-local ALL = { "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }
+local ALL =
+  { "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool" }
 local COUNTS = { 0, 1, 3, 4, 17, 1000003 }
 
 local function on_gpu(name, f)
@@ -68,7 +69,10 @@ describe("random numbers on a GPU", function()
       local there = p:to(GPU)
       assert_same_bits(p:bernoulli(tensor.generator(1)), there:bernoulli(tensor.generator(1)), dtype)
     end
-    assert.has_error(function() tensor.full({ 3 }, 1.5, GPU):bernoulli() end, "1.5 is not a probability from 0 to 1")
+    assert.has_error(
+      function() tensor.full({ 3 }, 1.5, GPU):bernoulli() end,
+      "1.5 is not a probability from 0 to 1"
+    )
   end)
 
   on_gpu("permute as the CPU does", function()
@@ -133,15 +137,23 @@ describe("comparisons on a GPU", function()
       function(t) return t:narrow(1, 1, 0) end,
       function(t) return t:narrow(1, 300, 1) end,
     } do
-      for _, pair in ipairs { { "float32", "float32" }, { "bfloat16", "float32" }, { "float16", "float16" },
-        { "float64", "float32" }, { "int32", "int8" } } do
+      for _, pair in ipairs {
+        { "float32", "float32" },
+        { "bfloat16", "float32" },
+        { "float16", "float16" },
+        { "float64", "float32" },
+        { "int32", "int8" },
+      } do
         local x, y = view(a):to(pair[1]), view(b):to(pair[2])
         local there = y:to(GPU)
         for _, rtol in ipairs { 0, 0.1 } do
           local tolerances = { rtol = rtol, atol = rtol / 50 }
           assert.same(tensor.compare(x, y, tolerances), tensor.compare(x:to(GPU), there, tolerances))
         end
-        assert.equal(x:allclose(y, { rtol = 0, atol = 20 }), x:to(GPU):allclose(there, { rtol = 0, atol = 20 }))
+        assert.equal(
+          x:allclose(y, { rtol = 0, atol = 20 }),
+          x:to(GPU):allclose(there, { rtol = 0, atol = 20 })
+        )
         assert.equal(x:equal(y), x:to(GPU):equal(there))
         assert.is_true(there:equal(y:to(GPU)))
       end

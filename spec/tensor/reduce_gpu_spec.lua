@@ -63,7 +63,9 @@ local function dims_of(t)
   for d = 1, t:dim() do
     sets[d] = { d }
   end
-  if t:dim() == 3 then sets[4], sets[5] = { 1, 3 }, { 2, 3 } end
+  if t:dim() == 3 then
+    sets[4], sets[5] = { 1, 3 }, { 2, 3 }
+  end
   return sets
 end
 
@@ -183,8 +185,21 @@ describe("reductions on a GPU", function()
     }
     local there = rows:to(GPU)
     for dim = 1, 2 do
-      for _, method in ipairs { "amax", "amin", "sum", "logsumexp", "any", "all", "argmax", "argmin",
-        "softmax", "log_softmax", "cumsum", "cumprod", "var" } do
+      for _, method in ipairs {
+        "amax",
+        "amin",
+        "sum",
+        "logsumexp",
+        "any",
+        "all",
+        "argmax",
+        "argmin",
+        "softmax",
+        "log_softmax",
+        "cumsum",
+        "cumprod",
+        "var",
+      } do
         assert_near(rows[method](rows, dim), there[method](there, dim), 2e-6, method .. " over " .. dim)
       end
     end

@@ -1,5 +1,5 @@
-/* multinomial.c -- from a choice by weight to launches of cuda/multinomial.cu. It waits once, to learn
- * whether the weights can be chosen by; not while a graph is captured. */
+/* multinomial.c -- from a choice by weight to launches of cuda/multinomial.cu. It waits once, to
+ * learn whether the weights can be chosen by; not while a graph is captured. */
 #include <stddef.h>
 
 #include "cuda/multinomial.h"
@@ -62,7 +62,8 @@ static int prepare(gpu_device *device, multinomial_arguments *a, tensor *room,
   return gpu_tensor_fail(gpu_check(device, result, "clear memory", &why), &why, error);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------------------------------
+ */
 
 static int refuse_weight(const multinomial_work *w, int64_t at, tensor_error *error) {
   double value = 0;
@@ -87,13 +88,14 @@ static int check(const multinomial_work *w, const multinomial_arguments *a, cons
     return refuse_weight(w, at, error);
   if (!faults.row) return 0;
   unsigned long long positive;
-  size_t from = lay_out(a).rows + (size_t)row * sizeof(multinomial_row) +
-                offsetof(multinomial_row, positive);
+  size_t from =
+      lay_out(a).rows + (size_t)row * sizeof(multinomial_row) + offsetof(multinomial_row, positive);
   code = d->download(&positive, room->storage, from, sizeof positive, error);
   return code ? code : multinomial_refuse_row((int64_t)positive, w->n, error);
 }
 
-/* ---- choosing --------------------------------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------------------------------
+ */
 
 static int choose_with_replacement(gpu_device *device, const variant *v,
                                    const multinomial_arguments *a, tensor_error *error) {
@@ -138,7 +140,9 @@ int gpu_multinomial(const multinomial_work *w, tensor_error *error) {
   if (!device) return TENSOR_DEVICE;
   tensor room = {0}, arrivals = {0};
   multinomial_arguments a = arguments_of(w);
-  variant v = {w->weights->dtype, w->replacement ? NONE_FIRST : w->n == 1 ? ONE_FIRST : ALL_ARRIVALS};
+  variant v = {w->weights->dtype, w->replacement ? NONE_FIRST
+                                  : w->n == 1    ? ONE_FIRST
+                                                 : ALL_ARRIVALS};
   int code = prepare(device, &a, &room, error);
   if (!code && v.first == ALL_ARRIVALS) {
     int64_t shape[2] = {a.rows, a.categories};

@@ -8,8 +8,8 @@ enum { VECTOR_BYTES = 16, BLOCK = 4 /* elements that one counter makes */ };
 static const gpu_source source = {"random.cu", {"draw_numbers", NULL}};
 
 static const char *const draws[] = {
-    [DRAW_UNIFORM] = "Uniform", [DRAW_NORMAL] = "Normal", [DRAW_EXPONENTIAL] = "Exponential",
-    [DRAW_INTEGERS] = "Integers", [DRAW_KEYS] = "Keys", [DRAW_COINS] = "Coins",
+    [DRAW_UNIFORM] = "Uniform",     [DRAW_NORMAL] = "Normal", [DRAW_EXPONENTIAL] = "Exponential",
+    [DRAW_INTEGERS] = "Integers",   [DRAW_KEYS] = "Keys",     [DRAW_COINS] = "Coins",
     [DRAW_COINS_EACH] = "CoinsEach"};
 
 typedef struct variant {

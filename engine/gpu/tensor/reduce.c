@@ -28,8 +28,9 @@ enum fold_name {
   EXPONENTIALS,
   SOFTMAX
 };
-static const char *const names[] = {"Sum", "Product",   "Squares",    "Most",     "Least",        "Any",
-                                    "All", "FirstMost", "FirstLeast", "Variance", "Exponentials", "Softmax"};
+static const char *const names[] = {"Sum",        "Product",  "Squares",      "Most",
+                                    "Least",      "Any",      "All",          "FirstMost",
+                                    "FirstLeast", "Variance", "Exponentials", "Softmax"};
 
 typedef struct variant {
   enum fold_name fold;
@@ -46,7 +47,8 @@ typedef struct plan {
   int parts_group;
 } plan;
 
-/* ---- programs --------------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------------------
+ */
 
 static uint64_t key_of(const variant *v) {
   return (uint64_t)v->fold | (uint64_t)v->layout << 4 | (uint64_t)v->in << 8 |
@@ -82,7 +84,8 @@ static size_t part_bytes(const variant *v) {
   }
 }
 
-/* ---- layouts ---------------------------------------------------------------------------------- */
+/* ---- layouts ----------------------------------------------------------------------------------
+ */
 
 static int64_t inner_stride(const loop *l) {
   return l->rank > 0 ? l->operand[0].stride[l->rank - 1] : 0;
@@ -160,7 +163,8 @@ static void choose_layout(plan *p) {
   p->a.to_item = columns ? p->kept.operand[1].stride[p->kept.rank - 1] : 0;
 }
 
-/* ---- sharing the work out --------------------------------------------------------------------- */
+/* ---- sharing the work out ---------------------------------------------------------------------
+ */
 
 static int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -206,13 +210,13 @@ static void share_columns(plan *p) {
   p->a.part_split = p->a.outputs;
 }
 
-/* ---- launches --------------------------------------------------------------------------------- */
+/* ---- launches ---------------------------------------------------------------------------------
+ */
 
 static int launch(gpu_device *device, const plan *p, int kernel, gpu_grid grid,
                   const fold_arguments *a, tensor_error *error) {
   gpu_error why;
-  const gpu_program *program =
-      gpu_program_get(device, &source, key_of(&p->v), define, &p->v, &why);
+  const gpu_program *program = gpu_program_get(device, &source, key_of(&p->v), define, &p->v, &why);
   if (!program) return gpu_tensor_fail(-1, &why, error);
   return gpu_tensor_fail(gpu_program_launch(device, program, kernel, grid, a, &why), &why, error);
 }
@@ -267,7 +271,8 @@ static int reduce(gpu_device *device, plan *p, const tensor *in, unsigned dims,
   return run(device, p, error);
 }
 
-/* ---- entries ---------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------
+ */
 
 static enum fold_name name_of(const reduction_work *w) {
   static const enum fold_name folds[FOLD_COUNT] = {

@@ -8,8 +8,7 @@ enum { VECTOR_BYTES = 16, BLOCKS = 1536 /* keep a device busy */, TILES = 4 /* w
 enum { COLUMN_THREADS = 131072, COLUMN_LENGTH = 32, COLUMN_CHUNKS = 64, FEW_COLUMNS = 4096 };
 
 static const gpu_source source = {
-    "scan.cu",
-    {"scan_sums", "scan_rows", "scan_short", "scan_column_sums", "scan_columns", NULL}};
+    "scan.cu", {"scan_sums", "scan_rows", "scan_short", "scan_column_sums", "scan_columns", NULL}};
 
 typedef struct variant {
   dtype in, out;
@@ -19,8 +18,8 @@ typedef struct variant {
 } variant;
 
 static uint64_t key_of(const variant *v) {
-  return (uint64_t)v->in | (uint64_t)v->out << 4 | (uint64_t)v->op << 8 |
-         (uint64_t)v->items << 12 | (uint64_t)v->aligned << 20;
+  return (uint64_t)v->in | (uint64_t)v->out << 4 | (uint64_t)v->op << 8 | (uint64_t)v->items << 12 |
+         (uint64_t)v->aligned << 20;
 }
 
 static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
@@ -117,7 +116,8 @@ static int scan_turned(enum fold_op op, const tensor *to, const tensor *in, int 
   int last = in->rank - 1;
   int code = tensor_transpose(&across, in, dim, last, error);
   if (!code) code = tensor_contiguous(&turned, &across, error);
-  if (!code) code = tensor_empty(&made, to->dtype, to->storage->device, in->rank, turned.shape, error);
+  if (!code)
+    code = tensor_empty(&made, to->dtype, to->storage->device, in->rank, turned.shape, error);
   if (!code) code = gpu_scan(op, &made, &turned, last, error);
   if (!code) code = tensor_transpose(&back, to, dim, last, error);
   if (!code) code = tensor_copy(&back, &made, error);

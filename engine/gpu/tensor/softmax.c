@@ -1,5 +1,5 @@
-/* softmax.c -- from a softmax to a launch of cuda/softmax.cu: rows that fit are held in registers, by
- * part of a warp, a block or a cluster of blocks. */
+/* softmax.c -- from a softmax to a launch of cuda/softmax.cu: rows that fit are held in registers,
+ * by part of a warp, a block or a cluster of blocks. */
 #include "cuda/reduce.h"
 
 #include "gpu/tensor/tensor.h"
@@ -43,7 +43,8 @@ static int launch(gpu_device *device, const variant *v, int kernel, int64_t bloc
   return gpu_tensor_fail(gpu_program_launch(device, program, kernel, grid, a, &why), &why, error);
 }
 
-/* ---- rows in registers ------------------------------------------------------------------------ */
+/* ---- rows in registers ------------------------------------------------------------------------
+ */
 
 static int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -65,7 +66,8 @@ static bool fit(variant *v, softmax_arguments *a, int *threads, bool has_cluster
   a->group = power_from(divide_up(units, most < 4 ? most : 4), SOFTMAX_THREADS);
   if (units > (int64_t)a->group * most)
     a->group = power_from(divide_up(units, most), PLAIN_THREADS);
-  v->cluster = has_clusters ? power_from(divide_up(units, (int64_t)a->group * most), MOST_CLUSTER) : 1;
+  v->cluster =
+      has_clusters ? power_from(divide_up(units, (int64_t)a->group * most), MOST_CLUSTER) : 1;
   if (units > (int64_t)a->group * most * v->cluster) a->group = MOST_THREADS;
   if (units > (int64_t)a->group * most * v->cluster) return false;
   v->vectors = power_from(divide_up(units, (int64_t)a->group * v->cluster), most);
@@ -119,7 +121,8 @@ static int softmax_rows(gpu_device *device, variant *v, const tensor *to, const 
   return launch(device, v, SOFTMAX_KERNEL, blocks, threads, &a, error);
 }
 
-/* ---- in two passes ---------------------------------------------------------------------------- */
+/* ---- in two passes ----------------------------------------------------------------------------
+ */
 
 static int normalise(gpu_device *device, variant *v, const tensor *to, const tensor *in, int dim,
                      const tensor *sums, tensor_error *error) {
@@ -141,7 +144,8 @@ static int normalise(gpu_device *device, variant *v, const tensor *to, const ten
   v->cluster = 1;
   for (v->items = VECTOR_BYTES / (int)size; v->items > 1; v->items /= 2) {
     int64_t bytes = v->items * size;
-    bool even = l.rank > 0 && l.shape[inner] % v->items == 0 && l.operand[0].stride[inner] == size &&
+    bool even = l.rank > 0 && l.shape[inner] % v->items == 0 &&
+                l.operand[0].stride[inner] == size &&
                 (uintptr_t)l.operand[0].data % (uint64_t)bytes == 0;
     for (int d = 0; d < inner; d++) even &= l.operand[0].stride[d] % bytes == 0;
     if (even) break;
@@ -162,8 +166,8 @@ static int normalise(gpu_device *device, variant *v, const tensor *to, const ten
   return launch(device, v, NORMALISE_KERNEL, blocks, SOFTMAX_THREADS, &a, error);
 }
 
-static int softmax_twice(gpu_device *device, variant *v, const tensor *to, const tensor *in, int dim,
-                         tensor_error *error) {
+static int softmax_twice(gpu_device *device, variant *v, const tensor *to, const tensor *in,
+                         int dim, tensor_error *error) {
   tensor sums = {0};
   size_t rows = (size_t)(tensor_count(in) / in->shape[dim]);
   int code = gpu_scratch(&sums, device->ordinal, rows * 16, error);
@@ -173,7 +177,8 @@ static int softmax_twice(gpu_device *device, variant *v, const tensor *to, const
   return code;
 }
 
-/* ---- entry ------------------------------------------------------------------------------------ */
+/* ---- entry ------------------------------------------------------------------------------------
+ */
 
 /* The step between neighbours in order of the elements. */
 static int64_t inner_stride(const tensor *t) {
@@ -201,8 +206,7 @@ int gpu_softmax(const tensor *to, const tensor *in, int dim, bool logarithm, ten
   gpu_device *device = gpu_tensor_device(2, both, error);
   variant v = {.in = in->dtype, .out = to->dtype, .logarithm = logarithm};
   int code = device ? 1 : TENSOR_DEVICE;
-  if (device && is_innermost(&whole, dim))
-    code = softmax_rows(device, &v, to, &whole, dim, error);
+  if (device && is_innermost(&whole, dim)) code = softmax_rows(device, &v, to, &whole, dim, error);
   if (code == 1) code = softmax_twice(device, &v, to, &whole, dim, error);
   tensor_release(&whole);
   return code;
