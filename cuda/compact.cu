@@ -1,5 +1,5 @@
-// compact.cu -- the places of the flags that are set, in order: counted tile by tile, the counts added
-// up, then written. No macros.
+// compact.cu -- the places of the flags that are set, in order: counted tile by tile, the counts
+// added up, then written. No macros.
 #include "compact.cuh"
 
 extern "C" __global__ void __launch_bounds__(COMPACT_THREADS)
@@ -21,26 +21,39 @@ extern "C" __global__ void __launch_bounds__(COMPACT_THREADS)
   g.starts[blockIdx.x] = total;
 }
 
-// One block.
-extern "C" __global__ void __launch_bounds__(1024) compact_add_up(const __grid_constant__ compact_arguments g) {
-  __shared__ int64_t sums[32];
+// One block: each thread takes some neighbours, so that a million tiles are a few rounds.
+extern "C" __global__ void __launch_bounds__(1024)
+    compact_add_up(const __grid_constant__ compact_arguments g) {
+  const int each = 8;
+  __shared__ int64_t sums[33];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   int64_t before = 0;
-  for (int64_t first = 0; first < g.tiles; first += 1024) {
-    int64_t at = first + threadIdx.x, own = at < g.tiles ? g.starts[at] : 0, sum = own;
+  for (int64_t first = 0; first < g.tiles; first += 1024 * each) {
+    int64_t at = first + threadIdx.x * each, count[each], own = 0;
+    for (int i = 0; i < each; i++) own += count[i] = at + i < g.tiles ? g.starts[at + i] : 0;
+    int64_t sum = own;
     for (int apart = 1; apart < 32; apart *= 2) {
       int64_t other = __shfl_up_sync(0xFFFFFFFFu, sum, apart);
       if (lane >= apart) sum += other;
     }
     if (lane == 31) sums[warp] = sum;
     __syncthreads();
-    int64_t total = 0;
-    for (int w = 0; w < 32; w++) {
-      if (w == warp) sum += total;
-      total += sums[w];
+    if (warp == 0) {
+      int64_t total = sums[lane], up_to = total;
+      for (int apart = 1; apart < 32; apart *= 2) {
+        int64_t other = __shfl_up_sync(0xFFFFFFFFu, up_to, apart);
+        if (lane >= apart) up_to += other;
+      }
+      sums[lane] = up_to - total;
+      if (lane == 31) sums[32] = up_to;
     }
-    if (at < g.tiles) g.starts[at] = before + sum - own;
-    before += total;
+    __syncthreads();
+    int64_t start = before + sums[warp] + sum - own;
+    for (int i = 0; i < each; i++) {
+      if (at + i < g.tiles) g.starts[at + i] = start;
+      start += count[i];
+    }
+    before += sums[32];
     __syncthreads();
   }
   if (threadIdx.x == 0) g.starts[g.tiles] = before;

@@ -1,5 +1,6 @@
-// index.cu -- elements that tensors of indices name, copied one after the other, or the other way round.
-// Macros: WIDE; WORD, a type of the size of what is moved at once; 16 bytes are `quad`.
+// index.cu -- elements that tensors of indices name, copied one after the other, or the other
+// way round. Macros: WIDE; WORD, a type of the size of what is moved at once; 16 bytes are
+// `quad`.
 #include "index.cuh"
 
 #define THREADS 256
@@ -68,7 +69,8 @@ inline uint32_t find(const index_arguments &g, Found (&found)[STEPS]) {
   return inside;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) index_take(const __grid_constant__ index_arguments g) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    index_take(const __grid_constant__ index_arguments g) {
   Found found[STEPS];
   WORD word[STEPS];
   uint32_t inside = find(g, found);
@@ -82,7 +84,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) index_take(const __grid_co
     if (inside >> s & 1) static_cast<WORD *>(g.part)[found[s].part] = word[s];
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) index_put(const __grid_constant__ index_arguments g) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    index_put(const __grid_constant__ index_arguments g) {
   Found found[STEPS];
   WORD word[STEPS];
   find(g, found);

@@ -1,5 +1,5 @@
-// index.cuh -- finding what tensors of indices name. Macro: WIDE, 1 where numbers of elements do not fit into
-// 31 bits.
+// index.cuh -- finding what tensors of indices name. Macro: WIDE, 1 where numbers of elements do
+// not fit into 31 bits.
 #pragma once
 #include "prelude.cuh"
 #include "index.h"

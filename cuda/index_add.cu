@@ -1,14 +1,16 @@
-// index_add.cu -- adding to the elements that tensors of indices name. Integers of 32 and 64 bits are
-// added atomically: their sums do not depend on the order. All else is sorted by what it goes to; then
-// one thread adds up what goes to one element, in the order of the places, as the CPU does. Macros:
-// WIDE; TYPE, the elements' type; ATOMIC, an unsigned type of the same size where they are added atomically.
+// index_add.cu -- adding to the elements that tensors of indices name. Integers of 32 and 64
+// bits are added atomically: their sums do not depend on the order. All else is sorted by what
+// it goes to; then one thread adds up what goes to one element, in the order of the places, as
+// the CPU does. Macros: WIDE; TYPE, the elements' type; ATOMIC, an unsigned type of the same
+// size where they are added atomically.
 #include "types.cuh"
 #include "index.cuh"
 
 #define THREADS 256
 
 // Where each place's elements begin in `whole`: an int64 at `part`, which lies contiguous.
-extern "C" __global__ void __launch_bounds__(THREADS) index_places(const __grid_constant__ index_arguments g) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    index_places(const __grid_constant__ index_arguments g) {
   int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
   if (i >= g.count) return;
   Found found = {i, strided_place(g.shape, g.whole_stride, i), true};

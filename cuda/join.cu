@@ -16,7 +16,8 @@ extern "C" __global__ void __launch_bounds__(256) flip(const __grid_constant__ f
 }
 
 // Clear what lies beyond the diagonal.
-extern "C" __global__ void __launch_bounds__(256) triangle(const __grid_constant__ triangle_arguments g) {
+extern "C" __global__ void __launch_bounds__(256)
+    triangle(const __grid_constant__ triangle_arguments g) {
   int64_t first = (int64_t)blockIdx.x * (256 * 4) + threadIdx.x;
 #pragma unroll
   for (int s = 0; s < 4; s++) {

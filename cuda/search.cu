@@ -1,9 +1,10 @@
-// search.cu -- binary search in sorted rows; and the distinct elements among sorted ones. Macros: WORD,
-// BITS, FLOAT.
+// search.cu -- binary search in sorted rows; and the distinct elements among sorted ones.
+// Macros: WORD, BITS, FLOAT.
 #include "sort_order.cuh"
 #include "compact.cuh"
 
-extern "C" __global__ void __launch_bounds__(256) search_places(const __grid_constant__ search_arguments g) {
+extern "C" __global__ void __launch_bounds__(256)
+    search_places(const __grid_constant__ search_arguments g) {
   int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
   if (i >= g.count) return;
   const WORD *row = static_cast<const WORD *>(g.sorted) + i / g.each * g.row_stride;
@@ -21,7 +22,8 @@ extern "C" __global__ void __launch_bounds__(256) search_places(const __grid_con
 }
 
 // Which elements are unlike the one before; every NaN is.
-extern "C" __global__ void __launch_bounds__(256) distinct_flags(const __grid_constant__ distinct_arguments g) {
+extern "C" __global__ void __launch_bounds__(256)
+    distinct_flags(const __grid_constant__ distinct_arguments g) {
   int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
   if (i >= g.count) return;
   const WORD *sorted = static_cast<const WORD *>(g.sorted);
@@ -47,7 +49,8 @@ extern "C" __global__ void __launch_bounds__(COMPACT_THREADS)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) distinct_count(const __grid_constant__ distinct_arguments g) {
+extern "C" __global__ void __launch_bounds__(256)
+    distinct_count(const __grid_constant__ distinct_arguments g) {
   int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
   if (i >= g.groups) return;
   g.counts[i] = (i + 1 < g.groups ? g.starts[i + 1] : g.count) - g.starts[i];

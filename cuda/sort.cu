@@ -1,15 +1,17 @@
 // sort.cu -- long rows: a radix sort by digits of 8 bits, the lowest first, in one pass over the
-// elements for each, after Adinets and Merrill, "Onesweep: A faster least significant digit radix sort
-// for GPUs" (2022). All digits are counted beforehand. Then each block orders a tile of a row, and
-// learns from the tiles before it where its elements go. Macros: WORD, BITS, FLOAT, ITEMS; COUNT, an unsigned
-// type for counts, of which the two highest bits are used as well.
+// elements for each, after Adinets and Merrill, "Onesweep: A faster least significant digit
+// radix sort for GPUs" (2022). All digits are counted beforehand. Then each block orders a tile
+// of a row, and learns from the tiles before it where its elements go. Macros: WORD, BITS,
+// FLOAT, ITEMS; COUNT, an unsigned type for counts, of which the two highest bits are used as
+// well.
 #include "sort_order.cuh"
 #include "sort_rank.cuh"
 
 #define PASSES (BITS / SORT_DIGIT_BITS)
 #define COUNT_ITEMS 64 // elements that a thread counts
 
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_count(const __grid_constant__ sort_arguments g) {
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    sort_count(const __grid_constant__ sort_arguments g) {
   __shared__ uint32_t counts[PASSES][SORT_THREADS];
   for (int p = 0; p < PASSES; p++) counts[p][threadIdx.x] = 0;
   __syncthreads();
@@ -32,15 +34,16 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_count(const __gr
       atomicAdd(&histograms[p * SORT_THREADS + threadIdx.x], (COUNT)counts[p][threadIdx.x]);
 }
 
-// What a tile tells of a digit: how many elements it has, or how many there are up to its end, counted
-// from where the digit's elements begin in the row.
+// What a tile tells of a digit: how many elements it has, or how many there are up to its end,
+// counted from where the digit's elements begin in the row.
 #define OF_TILE ((COUNT)1 << (8 * sizeof(COUNT) - 2))
 #define UP_TO_END ((COUNT)2 << (8 * sizeof(COUNT) - 2))
 #define NUMBER (OF_TILE - 1)
 
 // Where the elements of this thread's digit begin in the row.
 inline COUNT digit_start(const sort_arguments &g, int64_t row) {
-  const COUNT *histogram = static_cast<const COUNT *>(g.histograms) + (row * g.passes + g.pass) * SORT_THREADS;
+  const COUNT *histogram =
+      static_cast<const COUNT *>(g.histograms) + (row * g.passes + g.pass) * SORT_THREADS;
   __shared__ COUNT wide[SORT_WARPS];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   COUNT own = histogram[threadIdx.x], sum = own;
@@ -55,8 +58,10 @@ inline COUNT digit_start(const sort_arguments &g, int64_t row) {
 }
 
 // Where the tile's elements of this thread's digit go; what is told to the tiles after it.
-inline COUNT look_back(const sort_arguments &g, int64_t tile, int64_t number, COUNT total, COUNT start) {
-  volatile COUNT *state = static_cast<volatile COUNT *>(g.tile_state) + tile * SORT_THREADS + threadIdx.x;
+inline COUNT look_back(const sort_arguments &g, int64_t tile, int64_t number, COUNT total,
+                       COUNT start) {
+  volatile COUNT *state =
+      static_cast<volatile COUNT *>(g.tile_state) + tile * SORT_THREADS + threadIdx.x;
   if (number == 0) {
     *state = UP_TO_END | (start + total);
     return start;
@@ -73,7 +78,42 @@ inline COUNT look_back(const sort_arguments &g, int64_t tile, int64_t number, CO
   return before;
 }
 
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_sweep(const __grid_constant__ sort_arguments g) {
+// Whether all elements of a row have one value of the digit, as those of small integers have:
+// they stay.
+inline bool has_one_digit(const sort_arguments &g, int64_t row) {
+  const COUNT *histogram =
+      static_cast<const COUNT *>(g.histograms) + (row * g.passes + g.pass) * SORT_THREADS;
+  return __syncthreads_or(histogram[threadIdx.x] == (COUNT)g.length);
+}
+
+// Where a pass writes a row: the last one the results.
+struct Target {
+  WORD *words;
+  uint32_t *places;
+  int64_t *indices;
+  COUNT width;
+  bool is_last;
+};
+
+inline Target target_of(const sort_arguments &g, int64_t row) {
+  bool is_last = g.pass == g.passes - 1;
+  int64_t width = is_last ? g.take : g.length;
+  return {static_cast<WORD *>(g.to) + row * width, g.to_places + row * width,
+          g.indices + row * width, (COUNT)width, is_last};
+}
+
+inline void put(const Target &target, COUNT to, WORD word, uint32_t place) {
+  if (to >= target.width) return;
+  target.words[to] = word;
+  if (target.is_last)
+    target.indices[to] = place;
+  else
+    target.places[to] = place;
+}
+
+// Three blocks at a time on a multiprocessor.
+extern "C" __global__ void __launch_bounds__(SORT_THREADS, 3)
+    sort_sweep(const __grid_constant__ sort_arguments g) {
   __shared__ Ranks ranks;
   __shared__ WORD words[TILE];
   __shared__ uint32_t places[TILE];
@@ -95,9 +135,19 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_sweep(const __gr
   for (int i = 0; i < ITEMS; i++) // what is beyond the row stays behind it
     digit[i] = place_of(i) < here ? (uint32_t)(key_of(word[i], g.order) >> shift) & 255 : 255;
   static_cast<COUNT *>(g.next_state)[tile * SORT_THREADS + threadIdx.x] = 0;
+  const Target target = target_of(g, row);
+  if (has_one_digit(g, row)) {
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+      uint32_t at = (uint32_t)first + place_of(i);
+      if (place_of(i) < here) put(target, at, word[i], from_places ? from_places[place_of(i)] : at);
+    }
+    return;
+  }
   uint32_t total = count_digits(ranks, digit, rank);
   if (number > 0)
-    static_cast<volatile COUNT *>(g.tile_state)[tile * SORT_THREADS + threadIdx.x] = OF_TILE | total;
+    static_cast<volatile COUNT *>(g.tile_state)[tile * SORT_THREADS + threadIdx.x] =
+        OF_TILE | total;
   uint32_t in_tile = sum_before(total, ranks.sums);
   finish_ranks(ranks, digit, rank, in_tile);
 #pragma unroll
@@ -111,19 +161,11 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_sweep(const __gr
   COUNT start = number == 0 ? digit_start(g, row) : 0;
   starts[threadIdx.x] = look_back(g, tile, number, total, start) - in_tile;
   __syncthreads();
-  bool is_last = g.pass == g.passes - 1;
 #pragma unroll
   for (int i = 0; i < ITEMS; i++) {
     int at = i * SORT_THREADS + threadIdx.x;
     if (at >= here) continue;
     WORD moved = words[at];
-    COUNT to = starts[(key_of(moved, g.order) >> shift) & 255] + at;
-    if (!is_last) {
-      static_cast<WORD *>(g.to)[row * g.length + to] = moved;
-      g.to_places[row * g.length + to] = places[at];
-    } else if (to < g.take) {
-      static_cast<WORD *>(g.to)[row * g.take + to] = moved;
-      g.indices[row * g.take + to] = places[at];
-    }
+    put(target, starts[(key_of(moved, g.order) >> shift) & 255] + at, moved, places[at]);
   }
 }

@@ -1,9 +1,10 @@
-// sort_block.cu -- rows of at most 256 * ITEMS elements, a block each: a radix sort in shared memory.
-// Macros: WORD, BITS, FLOAT, ITEMS.
+// sort_block.cu -- rows of at most 256 * ITEMS elements, a block each: a radix sort in shared
+// memory. Macros: WORD, BITS, FLOAT, ITEMS.
 #include "sort_order.cuh"
 #include "sort_rank.cuh"
 
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_block(const __grid_constant__ sort_arguments g) {
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    sort_block(const __grid_constant__ sort_arguments g) {
   __shared__ Ranks ranks;
   __shared__ WORD words[TILE];
   __shared__ uint16_t places[TILE];
@@ -44,6 +45,7 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_block(const __gr
     int at = place_of(i);
     if (at >= g.take || at >= length) continue;
     static_cast<WORD *>(g.to)[row * g.take + at] = word[i];
-    g.indices[row * g.take + at] = g.from_places ? g.from_places[row * length + place[i]] : place[i];
+    g.indices[row * g.take + at] =
+        g.from_places ? g.from_places[row * length + place[i]] : place[i];
   }
 }

@@ -1,5 +1,6 @@
-// sort_order.cuh -- elements as keys: unsigned numbers that order as they do, NaN last, -0 and 0 alike.
-// Macros: WORD, an unsigned type of the elements' size, BITS, of how many bits; FLOAT, 1 for floats.
+// sort_order.cuh -- elements as keys: unsigned numbers that order as they do, NaN last, -0 and 0
+// alike. Macros: WORD, an unsigned type of the elements' size, BITS, of how many bits; FLOAT, 1
+// for floats.
 #pragma once
 #include "prelude.cuh"
 #include "sort.h"

@@ -1,5 +1,6 @@
-// sort_rank.cuh -- where the elements of a block go when they are ordered by one digit, stably. Warp w
-// holds the block's w-th part: 32 neighbours as item 0 of its lanes, the next 32 as item 1. Macro: ITEMS.
+// sort_rank.cuh -- where the elements of a block go when they are ordered by one digit, stably.
+// Warp w holds the block's w-th part: 32 neighbours as item 0 of its lanes, the next 32 as item
+// 1. Macro: ITEMS.
 #pragma once
 #include "sort.h"
 
@@ -41,8 +42,9 @@ inline uint32_t sum_before(uint32_t value, uint32_t (&sums)[SORT_WARPS]) {
   return sum - value;
 }
 
-// Of each item how many of its digit come before it in its warp. Gives how many in the block have the
-// digit whose value is this thread's number; counts[w] then holds those in the warps before w.
+// Of each item how many of its digit come before it in its warp. Gives how many in the block
+// have the digit whose value is this thread's number; counts[w] then holds those in the warps
+// before w.
 inline uint32_t count_digits(Ranks &r, const uint32_t (&digit)[ITEMS], uint32_t (&rank)[ITEMS]) {
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   uint32_t below = (1u << lane) - 1, total = 0;
@@ -67,7 +69,8 @@ inline uint32_t count_digits(Ranks &r, const uint32_t (&digit)[ITEMS], uint32_t 
 }
 
 // From ranks in the warp to places in the block. `first`: the place of this thread's digit.
-inline void finish_ranks(Ranks &r, const uint32_t (&digit)[ITEMS], uint32_t (&rank)[ITEMS], uint32_t first) {
+inline void finish_ranks(Ranks &r, const uint32_t (&digit)[ITEMS], uint32_t (&rank)[ITEMS],
+                         uint32_t first) {
 #pragma unroll
   for (int w = 0; w < SORT_WARPS; w++) r.counts[w][threadIdx.x] += first;
   __syncthreads();

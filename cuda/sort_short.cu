@@ -1,5 +1,5 @@
-// sort_short.cu -- rows of at most 32 * ITEMS elements, a warp each: Batcher's bitonic network over the
-// pairs of key and place, which are all different. Macros: WORD, BITS, FLOAT, ITEMS.
+// sort_short.cu -- rows of at most 32 * ITEMS elements, a warp each: Batcher's bitonic network
+// over the pairs of key and place, which are all different. Macros: WORD, BITS, FLOAT, ITEMS.
 #include "sort_order.cuh"
 
 #if BITS > 32
@@ -66,7 +66,8 @@ template <> struct Network<1> {
   static void run(Entry (&)[ITEMS]) {}
 };
 
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) sort_short(const __grid_constant__ sort_arguments g) {
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    sort_short(const __grid_constant__ sort_arguments g) {
   int64_t row = (int64_t)blockIdx.x * SORT_WARPS + threadIdx.x / 32;
   int lane = threadIdx.x % 32;
   if (row >= g.rows) return;

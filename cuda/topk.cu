@@ -1,7 +1,7 @@
-// topk.cu -- the first k of long rows, for which sorting would be too much: the key of the last of them
-// is found digit by digit, the highest first; each pass counts the values of a digit among the elements
-// that still may be it. Then what comes before it is collected, and of its equals the first ones. What is
-// left is to sort k elements a row. Macros: WORD, BITS, FLOAT.
+// topk.cu -- the first k of long rows, for which sorting would be too much: the key of the last
+// of them is found digit by digit, the highest first; each pass counts the values of a digit
+// among the elements that still may be it. Then what comes before it is collected, and of its
+// equals the first ones. What is left is to sort k elements a row. Macros: WORD, BITS, FLOAT.
 #include "sort_order.cuh"
 
 #define ITEMS TOPK_ITEMS
@@ -17,14 +17,16 @@ inline int low_bit(int pass) { // of the digit of a pass
 inline int64_t row_of_block(const topk_arguments &g) { return blockIdx.x / g.chunks; }
 inline int64_t chunk_of_block(const topk_arguments &g) { return blockIdx.x % g.chunks; }
 
-// The state before pass `pass`: the digit of the pass before is chosen by what that counted. Every block
-// of a row works it out; the first one keeps it.
+// The state before pass `pass`: the digit of the pass before is chosen by what that counted.
+// Every block of a row works it out; the first one keeps it.
 inline topk_state choose(const topk_arguments &g, int64_t row, int pass) {
   if (pass == 0) return {0, (uint64_t)g.take};
   __shared__ uint32_t sums[SORT_WARPS];
   __shared__ topk_state chosen;
-  const uint32_t *bins = g.histograms + ((pass - 1) * g.rows + row) * TOPK_BINS + threadIdx.x * EACH;
-  topk_state state = pass == 1 ? topk_state{0, (uint64_t)g.take} : g.states[(pass - 1) * g.rows + row];
+  const uint32_t *bins =
+      g.histograms + ((pass - 1) * g.rows + row) * TOPK_BINS + threadIdx.x * EACH;
+  topk_state state = {0, (uint64_t)g.take};
+  if (pass > 1) state = g.states[(pass - 1) * g.rows + row];
   uint32_t count[EACH], total = 0;
 #pragma unroll
   for (int i = 0; i < EACH; i++) total += count[i] = bins[i];
@@ -32,7 +34,8 @@ inline topk_state choose(const topk_arguments &g, int64_t row, int pass) {
   if (before < state.wanted && state.wanted <= before + total) {
     int digit = 0;
     while (before + count[digit] < state.wanted) before += count[digit++];
-    int bits = pass == g.passes && BITS % TOPK_DIGIT_BITS ? BITS % TOPK_DIGIT_BITS : TOPK_DIGIT_BITS;
+    int bits = TOPK_DIGIT_BITS; // of the digit; the last one has the rest
+    if (pass == g.passes && BITS % TOPK_DIGIT_BITS) bits = BITS % TOPK_DIGIT_BITS;
     chosen.prefix = state.prefix << bits | (uint64_t)(threadIdx.x * EACH + digit);
     chosen.wanted = state.wanted - before;
   }
@@ -41,7 +44,8 @@ inline topk_state choose(const topk_arguments &g, int64_t row, int pass) {
   return chosen;
 }
 
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) topk_count(const __grid_constant__ topk_arguments g) {
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    topk_count(const __grid_constant__ topk_arguments g) {
   __shared__ uint32_t bins[TOPK_BINS];
   int64_t row = row_of_block(g), first = chunk_of_block(g) * g.chunk;
   int64_t last = first + g.chunk < g.length ? first + g.chunk : g.length;
@@ -77,8 +81,10 @@ inline uint32_t number_marked(uint32_t marked, uint32_t (&number)[ITEMS]) {
   return total;
 }
 
-// In the order of the elements: those before the key, and of those with it as many as may be wanted.
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) topk_collect(const __grid_constant__ topk_arguments g) {
+// In the order of the elements: those before the key, and of those with it as many as may be
+// wanted.
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    topk_collect(const __grid_constant__ topk_arguments g) {
   __shared__ uint32_t totals[2][SORT_WARPS];
   int64_t row = row_of_block(g), first = chunk_of_block(g) * g.chunk, list = list_of_block(g);
   int64_t last = first + g.chunk < g.length ? first + g.chunk : g.length;
@@ -93,7 +99,8 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) topk_collect(const __
     WORD word[ITEMS];
     uint32_t is_before = 0, is_equal = 0;
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) word[i] = first + place_of(i) < last ? from[first + place_of(i)] : (WORD)0;
+    for (int i = 0; i < ITEMS; i++)
+      word[i] = first + place_of(i) < last ? from[first + place_of(i)] : (WORD)0;
 #pragma unroll
     for (int i = 0; i < ITEMS; i++) {
       WORD key = key_of(word[i], g.order);
@@ -133,7 +140,8 @@ extern "C" __global__ void __launch_bounds__(SORT_THREADS) topk_collect(const __
 }
 
 // The lists of a row's chunks one after the other: all that come before the key, then its equals.
-extern "C" __global__ void __launch_bounds__(SORT_THREADS) topk_join(const __grid_constant__ topk_arguments g) {
+extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+    topk_join(const __grid_constant__ topk_arguments g) {
   __shared__ uint64_t starts[2];
   int64_t row = row_of_block(g), chunk = chunk_of_block(g), list = list_of_block(g);
   uint64_t wanted = g.states[g.passes * g.rows + row].wanted, sum[2] = {0, 0};

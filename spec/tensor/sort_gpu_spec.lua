@@ -105,6 +105,10 @@ describe("on a GPU, sort", function()
     both("a million", function(x) return x:sort() end, mixed("float32", { 1000003 }, 4))
     both("int64", function(x) return x:sort(1, true) end, mixed("int64", { 200001 }, 4))
     both("equal ones", function(x) return x:sort() end, tensor.zeros(100000))
+    local low = tensor.randint(0, 2, { 3, 30000 }, { generator = generator(5) })
+    low[2] = low[2] + (low[2] << 20) -- of the rows, one has a digit more
+    both("few digits", function(x) return x:sort(2) end, low)
+    both("many flags", function(x) return x:nonzero() end, mixed("bool", { 40000000 }, 6))
   end)
 end)
 
