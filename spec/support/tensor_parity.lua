@@ -127,9 +127,15 @@ local function compare(ours, theirs, mode)
   return compare_elements(ours, theirs, mode)
 end
 
+-- On a GPU an index out of range is found out while the kernel runs: wait for it.
+local function call_to_the_end(case, data)
+  call(case, data)
+  tensor.zeros(1, { device = device }):item()
+end
+
 -- nil where the case passes, else why not.
 local function check(case, data)
-  local results = table.pack(pcall(call, case, data))
+  local results = table.pack(pcall(case.refused and call_to_the_end or call, case, data))
   if case.refused then return results[1] and ("done, torch refuses: " .. case.refused) or nil end
   if not results[1] then return "refused: " .. tostring(results[2]) end
   for i, expected in ipairs(case.expect) do
