@@ -18,6 +18,11 @@ typedef Items<OUT::stored, ITEMS> OutVector;
 
 inline OUT::stored as_result(T x) { return OUT::store(Cast<OUT, IN>::of(x)); }
 
+struct Sums { // of a row or a part of it; as Exponentials::Own of fold.cu
+  T most;
+  double sum;
+};
+
 // ---- across threads and blocks ---------------------------------------------------------------------
 
 struct Greatest {
@@ -40,9 +45,8 @@ template <typename V> inline V of_block(const V *mine, uint32_t block) {
   return value;
 }
 
-inline void meet_cluster() {
-  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-}
+inline void arrive_at_cluster() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
+inline void wait_for_cluster() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
 
 inline uint32_t block_in_cluster() {
   uint32_t rank;
@@ -53,7 +57,7 @@ inline uint32_t block_in_cluster() {
 inline uint32_t block_in_cluster() { return 0; }
 #endif
 
-// What `group` threads, or all of the cluster's, hold, put together; the same in all of them.
+// What `group` threads hold, put together; the same in all of them.
 template <typename Join, typename V> inline V together(V value, uint32_t group, V start) {
   __shared__ V of_warp[32];
   for (uint32_t apart = (group < 32 ? group : 32) / 2; apart > 0; apart /= 2)
@@ -66,15 +70,29 @@ template <typename Join, typename V> inline V together(V value, uint32_t group, 
     for (uint32_t apart = 16; apart > 0; apart /= 2)
       value = Join::of(value, from_lane_across(value, apart));
   }
-#if CLUSTER > 1
-  __shared__ V mine;
-  if (threadIdx.x == 0) mine = value;
-  meet_cluster();
-  value = of_block(&mine, 0);
-  for (uint32_t block = 1; block < CLUSTER; block++) value = Join::of(value, of_block(&mine, block));
-#endif
   return value;
 }
+
+#if CLUSTER > 1
+// The sums of the blocks' parts of a row, put together. Others may still read this block's shared memory
+// afterwards: it waits for the cluster once more before it ends.
+inline Sums across_cluster(Sums part) {
+  __shared__ Sums mine;
+  if (threadIdx.x == 0) mine = part;
+  arrive_at_cluster();
+  wait_for_cluster();
+  Sums whole[CLUSTER], all = {(T)-INFINITY, 0};
+#pragma unroll
+  for (uint32_t i = 0; i < CLUSTER; i++) whole[i] = of_block(&mine, i);
+  arrive_at_cluster();
+#pragma unroll
+  for (uint32_t i = 0; i < CLUSTER; i++) all.most = greater(all.most, whole[i].most);
+#pragma unroll
+  for (uint32_t i = 0; i < CLUSTER; i++)
+    all.sum += whole[i].sum * (double)exponential(whole[i].most - all.most);
+  return all;
+}
+#endif
 
 // ---- rows in registers -----------------------------------------------------------------------------
 
@@ -109,9 +127,20 @@ template <bool is_small> struct Row {
     if (!LOGARITHM) x[k][i] = term;
   }
   T term(int k, int i, T) const { return x[k][i]; }
-  void forget_numbers() {}
+  static const bool is_rescaled = !LOGARITHM; // terms are around what was the greatest then
+  // Lest the compiler loads them once more.
+  void forget_numbers() {
+    if (!LOGARITHM) return;
+#pragma unroll
+    for (int k = 0; k < VECTORS; k++)
+#pragma unroll
+      for (int i = 0; i < ITEMS; i++) hold(x[k][i]);
+  }
+  static void hold(float &number) { asm volatile("" : "+f"(number)); }
+  static void hold(double &number) { asm volatile("" : "+d"(number)); }
 };
 template <> struct Row<true> {
+  static const bool is_rescaled = false;
   Vector v[VECTORS];
   void keep(int k, const Vector &from, bool) { v[k] = from; }
   T number(int k, int i, bool is_there) const {
@@ -144,6 +173,7 @@ struct Finish {
   Finish(T most, double sum) : most(most) {
     by = LOGARITHM ? logarithm((T)sum) : sizeof(T) == 8 ? (T)sum : (T)1 / (T)sum;
   }
+  void rescale(T factor) { by = sizeof(T) == 8 ? by / factor : by * factor; }
   T of(T x) const {
     if (LOGARITHM) return x - most - by;
     return sizeof(T) == 8 ? x / by : x * by;
@@ -175,6 +205,8 @@ softmax(const __grid_constant__ softmax_arguments g) {
   }
   most = together<Greatest>(most, group, (T)-INFINITY);
   row.forget_numbers();
+  // Of a block's part of a row, all may be the least there is.
+  T around = CLUSTER > 1 && most == -INFINITY ? (T)0 : most;
   double sum = 0;
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) {
@@ -182,33 +214,33 @@ softmax(const __grid_constant__ softmax_arguments g) {
     T part = 0;
 #pragma unroll
     for (int i = 0; i < ITEMS; i++) {
-      T term = distance_exponential(row.number(k, i, is_there), most);
+      T term = distance_exponential(row.number(k, i, is_there), around);
       part += term;
       row.keep_term(k, i, term);
     }
     sum += (double)part;
   }
   row.forget_numbers();
-  Finish finish(most, together<Total>(sum, group, 0.0));
+  Sums all = {most, together<Total>(sum, group, 0.0)};
+#if CLUSTER > 1
+  all = across_cluster(all);
+#endif
+  Finish finish(all.most, all.sum);
+  if (CLUSTER > 1 && Row<IS_SMALL>::is_rescaled) finish.rescale(exponential(most - all.most));
   OUT::stored *out = static_cast<OUT::stored *>(g.out) + r * g.n;
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) {
     OutVector made;
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) made.item[i] = as_result(finish.of(row.term(k, i, most)));
+    for (int i = 0; i < ITEMS; i++) made.item[i] = as_result(finish.of(row.term(k, i, all.most)));
     if (lane + k * lanes < vectors) reinterpret_cast<OutVector *>(out)[lane + k * lanes] = made;
   }
 #if CLUSTER > 1
-  meet_cluster(); // others may still read this block's shared memory
+  wait_for_cluster();
 #endif
 }
 
 // ---- a second time over the input ------------------------------------------------------------------
-
-struct Sums { // Exponentials::Own of fold.cu
-  T most;
-  double sum;
-};
 
 extern "C" __global__ void __launch_bounds__(SOFTMAX_THREADS)
 normalise(const __grid_constant__ softmax_arguments g) {
