@@ -2,7 +2,7 @@
 //   IN, OUT          the types in memory
 //   MADE, ACCUMULATE what sums are of: float64 and double, or int64 and uint64_t
 //   FOLD             one of the structs below
-//   LAYOUT           how the elements of one result lie: RUNS, neighbours in memory, at any address;
+//   LAYOUT           how the elements of one result lie: RUNS, neighbours in memory;
 //                    ELEMENTS, anywhere, ITEMS neighbours at a time; COLUMNS, neighbours belong to
 //                    ITEMS different results
 // The elements of a result are shared out by their number alone, and parts are put together in one
@@ -49,12 +49,13 @@ template <> struct Extremes<int64_t> {
   static const bool has_nan = false;
 };
 
-// ---- the folds -------------------------------------------------------------------------------------
-// Own is what a thread folds into: n elements numbered at, at + apart... within what the thread's block
-// folds. Part is what is put together with others; `first` is the number of the block's first element.
+// ---- the folds ----------------------------------------------------------------------------------
+// Own is what a thread folds into: n elements numbered at, at + apart... within what the thread's
+// block folds. Part is what is put together with others; `first` is the number of the block's first
+// element.
 
-// What a few neighbours are added up in before they are widened: floats as on the CPU, small integers
-// without loss.
+// What a few neighbours are added up in before they are widened: floats as on the CPU, small
+// integers without loss.
 template <typename N, int size> struct Near { typedef int32_t type; };
 template <int size> struct Near<float, size> { typedef float type; };
 template <typename N> struct Near<N, 4> { typedef A type; };
@@ -280,7 +281,7 @@ typedef FOLD Fold;
 typedef Fold::Own Own;
 typedef Fold::Part Part;
 
-// ---- where things are ------------------------------------------------------------------------------
+// ---- where things are ---------------------------------------------------------------------------
 
 #if LAYOUT == COLUMNS
 #define RESULTS ITEMS
@@ -298,7 +299,7 @@ inline void store(const fold_arguments &g, int64_t output, const Part &part) {
   Fold::store(g, place(g.kept, g.kept.to, output / RESULTS) + output % RESULTS * g.to_item, part);
 }
 
-// ---- putting parts together ------------------------------------------------------------------------
+// ---- putting parts together ---------------------------------------------------------------------
 
 // The parts of each `group` of neighbouring threads, in its first thread.
 inline void merge_group(Part &part, int group) {
@@ -328,7 +329,7 @@ inline void add_one(Own &own, Stored stored, uint32_t at) {
   Fold::add(own, x, at, 1);
 }
 
-// ---- the layouts -----------------------------------------------------------------------------------
+// ---- the layouts --------------------------------------------------------------------------------
 
 #if LAYOUT != COLUMNS
 
@@ -357,7 +358,8 @@ inline void fold_vectors(Own &own, int64_t n, uint32_t lane, uint32_t group, uin
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
 fold(const __grid_constant__ fold_arguments g) {
   uint32_t group = 1u << g.group_log, lane = threadIdx.x & (group - 1);
-  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log) + (threadIdx.x >> g.group_log);
+  int64_t first_output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log);
+  int64_t output = first_output + (threadIdx.x >> g.group_log);
   int64_t first = blockIdx.y * g.split, last = first + g.split;
   if (last > g.inputs) last = g.inputs;
   Own own = Fold::start();
@@ -445,7 +447,8 @@ fold(const __grid_constant__ fold_arguments g) {
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
 fold_parts(const __grid_constant__ fold_arguments g) {
   uint32_t group = 1u << g.group_log, lane = threadIdx.x & (group - 1);
-  int64_t output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log) + (threadIdx.x >> g.group_log);
+  int64_t first_output = (int64_t)blockIdx.x * (FOLD_THREADS >> g.group_log);
+  int64_t output = first_output + (threadIdx.x >> g.group_log);
   Part part = Fold::part(Fold::start(), 0);
   if (output < g.outputs) {
     const Part *from = static_cast<const Part *>(g.parts) + output * g.part_output;

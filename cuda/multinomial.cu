@@ -30,7 +30,7 @@ inline double weight(const multinomial_arguments &g, int64_t at) {
   return (double)IN::load(static_cast<const IN::stored *>(g.weights)[at]);
 }
 
-// ---- what a row's weights are like -----------------------------------------------------------------
+// ---- what a row's weights are like --------------------------------------------------------------
 
 struct Seen {
   u64 largest, positive, first, fault;
@@ -105,7 +105,7 @@ check_rows(const __grid_constant__ multinomial_arguments g) {
 #endif
 }
 
-// ---- with replacement ------------------------------------------------------------------------------
+// ---- with replacement ---------------------------------------------------------------------------
 
 inline u64 integer_weight(double w, double largest) {
   u64 scaled = (u64)(w / largest * 0x1p40);
@@ -194,7 +194,8 @@ choose(const __grid_constant__ multinomial_arguments g) {
   sum = 0;
 #pragma unroll 4
   for (int i = 0; i < each; i++)
-    if (first + i < g.categories) sum += integer_weight(weight(g, row * g.categories + first + i), largest);
+    if (first + i < g.categories)
+      sum += integer_weight(weight(g, row * g.categories + first + i), largest);
   u64 before = sum_before(sum, shared, all);
   if (number < before || number - before >= sum) return;
   for (int i = 0; i < each; i++) {

@@ -4,8 +4,8 @@
 //   JOIN             + or *
 //   START            0 or 1
 //   ITEMS, ALIGNED   neighbours that a thread takes, and whether they are loaded and stored as one
-// A long row is cut into chunks: `scan_sums` folds each, then every block starts from what the chunks
-// before its own came to. All is added in an order that depends on the shape alone.
+// A long row is cut into chunks: `scan_sums` folds each, then every block starts from what the
+// chunks before its own came to. All is added in an order that depends on the shape alone.
 #include "types.cuh"
 #include "places.cuh"
 #include "threads.cuh"
@@ -20,7 +20,7 @@ inline A join(A a, A b) { return a JOIN b; }
 inline A number(Stored stored) { return (A)IN::load(stored); }
 inline OutStored as_result(A x) { return OUT::store(Cast<OUT, MADE>::of((MADE::number)x)); }
 
-// ---- a thread's neighbours -------------------------------------------------------------------------
+// ---- a thread's neighbours ----------------------------------------------------------------------
 
 // n elements at `from`, of which there may be fewer than ITEMS, or none.
 inline void load(A (&x)[ITEMS], const Stored *from, int64_t n) {
@@ -63,10 +63,10 @@ inline A up_to_lane(A x, uint32_t group) {
   return x;
 }
 
-// ---- blocks ----------------------------------------------------------------------------------------
+// ---- blocks -------------------------------------------------------------------------------------
 
-// What all threads hold, in the order of the threads; the same in all. `shared` is free afterwards only
-// when the block has met once more.
+// What all threads hold, in the order of the threads; the same in all. `shared` is free afterwards
+// only when the block has met once more.
 inline A fold_block(A x, A *shared) {
   uint32_t warps = blockDim.x / 32;
   for (int apart = 1; apart < 32; apart *= 2) {
@@ -167,7 +167,7 @@ scan_short(const __grid_constant__ scan_arguments g) {
   store(static_cast<OutStored *>(g.out) + row * g.n + i, x, n);
 }
 
-// ---- along a dimension that is not the innermost ---------------------------------------------------
+// ---- along a dimension that is not the innermost ------------------------------------------------
 
 struct Column {
   int64_t at, number, chunk, n; // of its first element; among all columns; how many elements

@@ -23,7 +23,7 @@ struct Sums { // of a row or a part of it; as Exponentials::Own of fold.cu
   double sum;
 };
 
-// ---- across threads and blocks ---------------------------------------------------------------------
+// ---- across threads and blocks ------------------------------------------------------------------
 
 struct Greatest {
   template <typename V> static V of(V a, V b) { return greater(a, b); }
@@ -74,8 +74,8 @@ template <typename Join, typename V> inline V together(V value, uint32_t group, 
 }
 
 #if CLUSTER > 1
-// The sums of the blocks' parts of a row, put together. Others may still read this block's shared memory
-// afterwards: it waits for the cluster once more before it ends.
+// The sums of the blocks' parts of a row, put together. Others may still read this block's shared
+// memory afterwards: it waits for the cluster once more before it ends.
 inline Sums across_cluster(Sums part) {
   __shared__ Sums mine;
   if (threadIdx.x == 0) mine = part;
@@ -94,7 +94,7 @@ inline Sums across_cluster(Sums part) {
 }
 #endif
 
-// ---- rows in registers -----------------------------------------------------------------------------
+// ---- rows in registers --------------------------------------------------------------------------
 
 #if CLUSTER > 1
 #define IN_CLUSTERS __cluster_dims__(CLUSTER, 1, 1)
@@ -102,8 +102,8 @@ inline Sums across_cluster(Sums part) {
 #define IN_CLUSTERS
 #endif
 
-// Small types stay as they are until they are needed: a row takes fewer registers. Their exponentials
-// are computed twice, and need not be as precise where the result is small too.
+// Small types stay as they are until they are needed: a row takes fewer registers. Their
+// exponentials are computed twice, and need not be as precise where the result is small too.
 #define IS_SMALL (sizeof(Stored) < 4)
 
 inline T distance_exponential(T x, T most) {
@@ -130,11 +130,12 @@ template <bool is_small> struct Row {
   static const bool is_rescaled = !LOGARITHM; // terms are around what was the greatest then
   // Lest the compiler loads them once more.
   void forget_numbers() {
-    if (!LOGARITHM) return;
+#if LOGARITHM
 #pragma unroll
     for (int k = 0; k < VECTORS; k++)
 #pragma unroll
       for (int i = 0; i < ITEMS; i++) hold(x[k][i]);
+#endif
   }
   static void hold(float &number) { asm volatile("" : "+f"(number)); }
   static void hold(double &number) { asm volatile("" : "+d"(number)); }
@@ -151,7 +152,7 @@ template <> struct Row<true> {
     T x = IN::load(v[k].item[i]);
     return LOGARITHM ? x : distance_exponential(x, most);
   }
-  // The compiler would keep the numbers of the last pass for the next one, and run out of registers.
+  // The compiler would keep the numbers of one pass for the next, and run out of registers.
   void forget_numbers() {
 #pragma unroll
     for (int k = 0; k < VECTORS; k++) {
@@ -240,7 +241,7 @@ softmax(const __grid_constant__ softmax_arguments g) {
 #endif
 }
 
-// ---- a second time over the input ------------------------------------------------------------------
+// ---- a second time over the input ---------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(SOFTMAX_THREADS)
 normalise(const __grid_constant__ softmax_arguments g) {

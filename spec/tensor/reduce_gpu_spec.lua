@@ -225,4 +225,27 @@ describe("reductions on a GPU", function()
       end
     end
   end)
+
+  on_gpu("count beyond 2^31", function()
+    local n = (1 << 31) + 1001
+    local t = tensor.ones(n, { dtype = "int8", device = "cuda:0" })
+    t:narrow(1, n - 2, 1):fill_(5)
+    assert.equal(n + 4, t:sum():item())
+    assert.equal(n - 3, t:argmax():item())
+    assert.equal(5, t:amax():item())
+    local rows = t:narrow(1, 1, n - 1001):view(-1, 2)
+    assert.equal((1 << 30), rows:sum(2):eq(2):sum():item())
+    assert.same({ 1 << 30, 1 << 30 }, rows:sum(1):tolist())
+    local total = t:cumsum(1)
+    assert.equal(n + 4, total:narrow(1, n, 1):item())
+    assert.equal(1 << 31, total:narrow(1, 1 << 31, 1):item())
+    total:close()
+    local u = t:clone()
+    u:narrow(1, n, 1):fill_(9)
+    assert.is_false(t:equal(u))
+    u:random_(0, 100, tensor.generator(1))
+    local tail = u:narrow(1, n - 6, 7):to "cpu"
+    u:random_(0, 100, tensor.generator(1))
+    assert.same(tail:tolist(), u:narrow(1, n - 6, 7):tolist())
+  end)
 end)
