@@ -147,6 +147,33 @@ function M.load(text, options)
   return source
 end
 
+-- Names that do not begin with an underscore, sorted.
+local function names_of(...)
+  local seen, names = {}, {}
+  for _, held in ipairs { ... } do
+    for name in pairs(held) do
+      if not seen[name] and name:sub(1, 1) ~= "_" then names[#names + 1] = name end
+      seen[name] = true
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+---What is known, by where it is found.
+---@return table<string, string[]>
+function M.known()
+  local loaded = load_library()
+  local torch = loaded.modules.torch.members
+  return {
+    torch = names_of(torch),
+    ["torch.nn.functional"] = names_of(torch.nn.members.functional.members),
+    Tensor = names_of(loaded.runtime.tensor_methods, loaded.runtime.tensor_attributes),
+    builtins = names_of(loaded.builtins),
+    math = names_of(loaded.modules.math.members),
+  }
+end
+
 ---None, and what tells a tuple.
 M.None = require("hone.python.concrete.values").None
 ---The values of a dict by its keys, nil for anything else.

@@ -1,0 +1,33 @@
+---@meta hone.dataset.inputs
+
+--- Inputs of a definition: those of a workload, or made for any sizes of its axes. What has structure (where
+--- sequences start, which pages are theirs, how tokens are routed) is made by the op type's own rules; the rest is
+--- random, as benchmarks draw it: normal floats, float8 within 2, integers in a fixed range.
+local inputs = {}
+
+--- One input.
+---@class hone.dataset.Input
+---@field name string
+---@field value hone.Tensor|number|boolean
+---@field from string # "random", "made", "workload", "blob", or "made: " and why a file was not taken
+
+--- The sizes of all axes: constants, those given, what the constraints make of them, and what is usual.
+---@param definition table
+---@param given? table<string, integer>
+---@return table<string, integer>? axes
+---@return string? message
+function inputs.axes(definition, given) end
+
+--- Add to `axes` what the definition's constraints give of those that are missing.
+---@param definition table
+---@param axes table<string, integer>
+function inputs.solve(definition, axes) end
+
+--- All inputs in the definition's order. A seed gives the same ones on every machine and device.
+---@param definition table
+---@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string? }
+---@return hone.dataset.Input[]? list
+---@return table<string, integer>|string axes # or the message
+function inputs.make(definition, options) end
+
+return inputs
