@@ -47,6 +47,25 @@ end
 for _, variant in ipairs(ops.variants("rope")) do
   add("rope", variant, { head_size = 128, rotary_dim = 64 })
 end
+for _, op_type in ipairs { "gqa_paged", "gqa_ragged" } do
+  for _, variant in ipairs(ops.variants(op_type)) do
+    local params = { num_qo_heads = 8, num_kv_heads = 2, head_dim = 64 }
+    params.page_size = op_type == "gqa_paged" and 64 or nil
+    params.window_size = variant:find "window" and 128 or nil
+    params.logits_soft_cap = variant:find "softcap" and 50 or nil
+    add(op_type, variant, params)
+  end
+end
+for _, page_size in ipairs { 1, 64 } do
+  local latent = { num_qo_heads = 16, head_dim_ckv = 512, head_dim_kpe = 64, page_size = page_size }
+  add("mla_paged", "decode", latent)
+  add("mla_paged", "prefill_causal", latent)
+  latent.topk = 2048
+  add("dsa_paged", "sparse_attention", latent)
+end
+add("mla_ragged", "prefill_causal", { num_qo_heads = 16, qk_dim = 192, vo_dim = 128 })
+local indexer = { num_index_heads = 64, index_head_dim = 128, topk = 2048, page_size = 64 }
+add("dsa_paged", "topk_indexer", indexer)
 
 describe("flashinfer-bench", function()
   local python, absent = support.python()

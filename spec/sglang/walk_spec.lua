@@ -112,6 +112,7 @@ describe("hone.sglang.walk", function()
   it("lists attention that no definition describes for review, with the reason", function()
     for attention, why in pairs {
       [", v_head_dim=4"] = "not grouped query attention",
+      [", v_head_dim=4, sliding_window_size=7"] = "and there is a window, a soft cap or a sink",
       [", logit_cap=12.5"] = "its logits are capped at 12.5; definitions have whole numbers",
       [', logit_cap=30, logit_capping_method="RADIX"'] = "its logits are capped by RADIX",
       [', attn_type="encoder_only"'] = "its mask is not causal (attn_type encoder_only)",
@@ -155,6 +156,13 @@ describe("hone.sglang.walk", function()
     _, found = walked { attention = ", v_head_dim=6", tp = 8 }
     assert.equal("mla_ragged", by_variant(found).prefill_causal.op_type)
     assert.is_nil(by_variant(found).decode1)
+  end)
+
+  it("does not take latent attention with a window for that without", function()
+    local _, found = walked { attention = ", v_head_dim=6, sliding_window_size=7", tp = 2 }
+    assert.is_nil(by_variant(found).decode1)
+    assert.equal(2, found.review[1].count)
+    assert.matches("no definition describes both", found.review[1].why, 1, true)
   end)
 
   it("takes attention that is told where to look for sparse attention", function()

@@ -54,7 +54,7 @@ local function decode(form)
       paged.kv_last_page_len,
       grouped_query.sm_scale,
     }),
-    outputs = {
+    outputs = attention_form.with_outputs(form, {
       { "output", { "batch_size", "num_qo_heads", "head_dim" }, "bfloat16", "Attention output." },
       {
         "lse",
@@ -62,7 +62,7 @@ local function decode(form)
         "float32",
         "Base 2 log-sum-exp of the scaled logits; -inf for an empty sequence.",
       },
-    },
+    }),
     reference_parts = reference_parts(form, DECODE_INDENT),
     reference = [=[
 import math
@@ -149,7 +149,7 @@ local function prefill_causal(form)
       paged.kv_last_page_len,
       grouped_query.sm_scale,
     }),
-    outputs = grouped_query.prefill_outputs,
+    outputs = attention_form.with_outputs(form, grouped_query.prefill_outputs),
     reference_parts = reference_parts(form, grouped_query.PREFILL_INDENT),
     reference = [=[
 import math

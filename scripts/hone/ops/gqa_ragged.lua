@@ -79,7 +79,7 @@ end
 -- cache, since FlashInfer's wrapper for sinks reads a cache.
 local function kernels(layer)
   local params, origins, form = require("hone.sglang.attention").grouped_query(layer)
-  if not params then return nil, origins end
+  if not params then return nil end -- gqa_paged says why
   if form.has.sink then return {} end
   local calls = layer:calls(function(call) return call.mode == "prefill" end)
   if #calls == 0 then return {} end

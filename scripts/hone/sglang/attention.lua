@@ -18,72 +18,7 @@ local function sizes_of(layer)
   return sizes
 end
 
--- ---- multi-head latent attention -------------------------------------------------------------------
-
--- Absorbed, one head of keys serves all heads of queries, and a part of each key is the value. With a single head of
--- queries only the call shows it: the rotary part of the keys comes apart from the rest.
-local function is_absorbed(layer, sizes)
-  if sizes.kv_heads ~= 1 or sizes.value_dim >= sizes.head_dim then return false end
-  if sizes.query_heads > 1 then return true end
-  local apart = layer:calls(function(call) return call.given and call.given.k_rope ~= nil end)
-  return #apart > 0
-end
-
----Parameters of absorbed multi-head latent attention; nil for other attention.
----@param layer hone.sglang.Layer # a RadixAttention
----@return { num_qo_heads: integer, head_dim_ckv: integer, head_dim_kpe: integer }? params
----@return table<string, string> origins # by parameter
-function M.latent(layer)
-  local sizes = sizes_of(layer)
-  if not sizes or not is_absorbed(layer, sizes) then return nil, {} end
-  local rotary = sizes.head_dim - sizes.value_dim
-  local params = { num_qo_heads = sizes.query_heads, head_dim_ckv = sizes.value_dim, head_dim_kpe = rotary }
-  local whole = layer:origin(SIZES.head_dim)
-  local origins = {
-    num_qo_heads = layer:origin(SIZES.query_heads),
-    head_dim_ckv = layer:origin(SIZES.value_dim),
-    head_dim_kpe = whole and ("%s, less %d compressed = %d"):format(whole, sizes.value_dim, rotary),
-  }
-  return params, origins
-end
-
----Parameters of multi-head latent attention that is not absorbed: as many heads of keys as of queries, and values
----of another dimension. Nil for other attention.
----@param layer hone.sglang.Layer # a RadixAttention
----@return { num_qo_heads: integer, qk_dim: integer, vo_dim: integer }? params
----@return table<string, string> origins # by parameter
-function M.multi_head_latent(layer)
-  local sizes = sizes_of(layer)
-  if not sizes or sizes.value_dim >= sizes.head_dim or sizes.kv_heads ~= sizes.query_heads then
-    return nil, {}
-  end
-  if is_absorbed(layer, sizes) then return nil, {} end
-  local params = { num_qo_heads = sizes.query_heads, qk_dim = sizes.head_dim, vo_dim = sizes.value_dim }
-  local origins = {
-    num_qo_heads = layer:origin(SIZES.query_heads),
-    qk_dim = layer:origin(SIZES.head_dim),
-    vo_dim = layer:origin(SIZES.value_dim),
-  }
-  return params, origins
-end
-
----Whether a call is told which cached tokens to look at.
----@param call hone.sglang.Call
-function M.is_sparse(call) return call.given ~= nil and call.given.topk_indices ~= nil end
-
----How many tokens the indexer picks that ran before such calls.
----@param calls hone.sglang.Call[]
----@return integer? topk
----@return string? origin
-function M.topk(calls)
-  for _, call in ipairs(calls) do
-    local indexer = call.indexer
-    local topk = indexer and indexer:integer "index_topk"
-    if topk then return topk, indexer:origin "index_topk" end
-  end
-end
-
--- ---- grouped query attention ------------------------------------------------------------------------
+-- ---- what is not plain attention --------------------------------------------------------------------------
 
 -- What no definition describes, by the attribute that shows it.
 local OTHERS = {
@@ -139,6 +74,79 @@ local function additions(layer)
   return added, params, origins
 end
 
+-- Whether the layer is attention with a causal mask and nothing else.
+local function is_plain(layer)
+  local added = additions(layer)
+  return added ~= nil and next(added) == nil and not other_form(layer)
+end
+
+-- ---- multi-head latent attention -------------------------------------------------------------------
+
+-- Absorbed, one head of keys serves all heads of queries, and a part of each key is the value. With a single head of
+-- queries only the call shows it: the rotary part of the keys comes apart from the rest.
+local function is_absorbed(layer, sizes)
+  if sizes.kv_heads ~= 1 or sizes.value_dim >= sizes.head_dim then return false end
+  if sizes.query_heads > 1 then return true end
+  local apart = layer:calls(function(call) return call.given and call.given.k_rope ~= nil end)
+  return #apart > 0
+end
+
+---Parameters of absorbed multi-head latent attention; nil for other attention.
+---@param layer hone.sglang.Layer # a RadixAttention
+---@return { num_qo_heads: integer, head_dim_ckv: integer, head_dim_kpe: integer }? params
+---@return table<string, string> origins # by parameter
+function M.latent(layer)
+  local sizes = sizes_of(layer)
+  if not sizes or not is_absorbed(layer, sizes) or not is_plain(layer) then return nil, {} end
+  local rotary = sizes.head_dim - sizes.value_dim
+  local params = { num_qo_heads = sizes.query_heads, head_dim_ckv = sizes.value_dim, head_dim_kpe = rotary }
+  local whole = layer:origin(SIZES.head_dim)
+  local origins = {
+    num_qo_heads = layer:origin(SIZES.query_heads),
+    head_dim_ckv = layer:origin(SIZES.value_dim),
+    head_dim_kpe = whole and ("%s, less %d compressed = %d"):format(whole, sizes.value_dim, rotary),
+  }
+  return params, origins
+end
+
+---Parameters of multi-head latent attention that is not absorbed: as many heads of keys as of queries, and values
+---of another dimension. Nil for other attention.
+---@param layer hone.sglang.Layer # a RadixAttention
+---@return { num_qo_heads: integer, qk_dim: integer, vo_dim: integer }? params
+---@return table<string, string> origins # by parameter
+function M.multi_head_latent(layer)
+  local sizes = sizes_of(layer)
+  if not sizes or sizes.value_dim >= sizes.head_dim or sizes.kv_heads ~= sizes.query_heads then
+    return nil, {}
+  end
+  if is_absorbed(layer, sizes) or not is_plain(layer) then return nil, {} end
+  local params = { num_qo_heads = sizes.query_heads, qk_dim = sizes.head_dim, vo_dim = sizes.value_dim }
+  local origins = {
+    num_qo_heads = layer:origin(SIZES.query_heads),
+    qk_dim = layer:origin(SIZES.head_dim),
+    vo_dim = layer:origin(SIZES.value_dim),
+  }
+  return params, origins
+end
+
+---Whether a call is told which cached tokens to look at.
+---@param call hone.sglang.Call
+function M.is_sparse(call) return call.given ~= nil and call.given.topk_indices ~= nil end
+
+---How many tokens the indexer picks that ran before such calls.
+---@param calls hone.sglang.Call[]
+---@return integer? topk
+---@return string? origin
+function M.topk(calls)
+  for _, call in ipairs(calls) do
+    local indexer = call.indexer
+    local topk = indexer and indexer:integer "index_topk"
+    if topk then return topk, indexer:origin "index_topk" end
+  end
+end
+
+-- ---- grouped query attention ------------------------------------------------------------------------
+
 local function form_with(added)
   for _, form in ipairs(require("hone.ops.parts.attention_form").FORMS) do
     local same = true
@@ -158,17 +166,15 @@ function M.grouped_query(layer)
   local sizes = sizes_of(layer)
   if not sizes then return nil, "its numbers of heads are not known" end
   if M.latent(layer) or M.multi_head_latent(layer) then return nil end
-  if sizes.value_dim ~= sizes.head_dim then
-    return nil,
-      ("keys have %d elements and values %d: not grouped query attention"):format(
-        sizes.head_dim,
-        sizes.value_dim
-      )
-  end
   local why = other_form(layer)
   if why then return nil, why end
   local added, params, origins = additions(layer)
   if not added then return nil, params end
+  if sizes.value_dim ~= sizes.head_dim then
+    why = next(added) and "keys have %d elements and values %d, and %s: no definition describes both"
+      or "keys have %d elements and values %d: not grouped query attention"
+    return nil, why:format(sizes.head_dim, sizes.value_dim, "there is a window, a soft cap or a sink")
+  end
   params.num_qo_heads, origins.num_qo_heads = sizes.query_heads, layer:origin(SIZES.query_heads)
   params.num_kv_heads, origins.num_kv_heads = sizes.kv_heads, layer:origin(SIZES.kv_heads)
   params.head_dim, origins.head_dim = sizes.head_dim, layer:origin(SIZES.head_dim)

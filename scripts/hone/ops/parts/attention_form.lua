@@ -133,6 +133,14 @@ function M.reference_parts(form, indent)
   return parts
 end
 
+---A kind's outputs, the second of which is the lse: that of sinks counts them.
+function M.with_outputs(form, outputs)
+  if not form.has.sink then return outputs end
+  local lse = table.move(outputs[2], 1, #outputs[2], 1, {})
+  lse[4] = lse[4]:gsub("of the scaled logits", "of the scaled logits and the sink")
+  return { outputs[1], lse }
+end
+
 ---A kind's inputs with those of the form before the last, which is sm_scale.
 function M.with_inputs(form, inputs)
   local list = table.move(inputs, 1, #inputs - 1, 1, {})
