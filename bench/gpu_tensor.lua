@@ -157,14 +157,19 @@ local function torch_times(list)
   return times
 end
 
+-- torch's before and ours: the chip's clocks fall under such loads, so the lesser of two rounds counts.
 local function bench_products(report)
   local list = products()
   local theirs = torch_times(list)
+  for i, again in ipairs(torch_times(list)) do
+    theirs[i] = theirs[i] and again and math.min(theirs[i], again)
+  end
   for i, case in ipairs(list) do
     local a, b = case[2]()
-    local seconds = time(function()
+    local function multiply()
       local made <close> = case[3](a, b) -- luacheck: ignore 211
-    end)
+    end
+    local seconds = math.min(time(multiply), time(multiply))
     a:close()
     b:close()
     collectgarbage()

@@ -5,11 +5,11 @@
 #include "strided.h"
 
 typedef struct elementwise_arguments {
-  int64_t count;         /* of vectors: the elements, by those that a thread takes at once */
-  strided_shape shape;   /* the innermost size in vectors */
+  int64_t count;       /* of vectors: the elements, by those that a thread takes at once */
+  strided_shape shape; /* the innermost size in vectors */
   void *out;
   const void *in[3];
-  uint64_t value[3];     /* the bits of an operand that is passed by value, as its number */
+  uint64_t value[3]; /* the bits of an operand that is passed by value, as its number */
   int64_t out_stride[STRIDED_RANK], in_stride[3][STRIDED_RANK]; /* in vectors; 0: broadcast */
 } elementwise_arguments;
 

@@ -36,12 +36,15 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const WORD *from = static_cast<const WORD *>(a.from) + s.from;
   WORD *to = static_cast<WORD *>(a.to) + s.to;
   int lane = threadIdx.x % SIDE, step = threadIdx.x / SIDE;
+  constexpr int STEPS = SIDE * SIDE / THREADS, APART = THREADS / SIDE;
+  WORD held[STEPS]; // all are asked for before the first is waited for
 #pragma unroll
-  for (int k = 0; k < SIDE; k += THREADS / SIDE) {
-    int64_t row = s.row + lane, column = s.column + k + step;
-    if (row < a.rows && column < a.columns)
-      square[k + step][lane] = from[column * a.from_column + row];
+  for (int k = 0; k < STEPS; k++) {
+    int64_t row = s.row + lane, column = s.column + k * APART + step;
+    if (row < a.rows && column < a.columns) held[k] = from[column * a.from_column + row];
   }
+#pragma unroll
+  for (int k = 0; k < STEPS; k++) square[k * APART + step][lane] = held[k];
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < SIDE; k += THREADS / SIDE) {
@@ -50,7 +53,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   }
 }
 
-// Sizes, strides and addresses are even. A word of `square` is two columns of one row.
+// Sizes, strides and addresses are even. A word of `square` is two columns of one row; even rows lie
+// before odd ones, so that the lanes of a warp write to different banks.
 extern "C" __global__ void __launch_bounds__(THREADS)
     transpose_pairs(const __grid_constant__ transpose_arguments a) {
   constexpr int SIDE = TRANSPOSE_PAIR_SIDE, WARPS = THREADS / 32;
@@ -59,16 +63,22 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const uint16_t *from = static_cast<const uint16_t *>(a.from) + s.from;
   uint16_t *to = static_cast<uint16_t *>(a.to) + s.to;
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  constexpr int STEPS = SIDE / WARPS; // over pairs of columns, by two halves of the rows
+  uint32_t left[STEPS], right[STEPS]; // all are asked for before the first is waited for
 #pragma unroll
-  for (int k = 0; k < SIDE; k += WARPS) { // pairs of columns, by two halves of the rows
-    int pair = (k + warp) / 2, at = 2 * lane + (k + warp) % 2 * 64;
-    int64_t row = s.row + at, column = s.column + 2 * pair;
+  for (int k = 0; k < STEPS; k++) {
+    int unit = k * WARPS + warp;
+    int64_t row = s.row + 2 * lane + unit % 2 * 64, column = s.column + unit / 2 * 2;
     if (row >= a.rows || column >= a.columns) continue;
     const uint16_t *line = from + column * a.from_column + row;
-    uint32_t left = *reinterpret_cast<const uint32_t *>(line);
-    uint32_t right = *reinterpret_cast<const uint32_t *>(line + a.from_column);
-    square[at][pair] = __byte_perm(left, right, 0x5410);
-    square[at + 1][pair] = __byte_perm(left, right, 0x7632);
+    left[k] = *reinterpret_cast<const uint32_t *>(line);
+    right[k] = *reinterpret_cast<const uint32_t *>(line + a.from_column);
+  }
+#pragma unroll
+  for (int k = 0; k < STEPS; k++) {
+    int unit = k * WARPS + warp, at = lane + unit % 2 * 32;
+    square[at][unit / 2] = __byte_perm(left[k], right[k], 0x5410);
+    square[SIDE / 2 + at][unit / 2] = __byte_perm(left[k], right[k], 0x7632);
   }
   __syncthreads();
 #pragma unroll 8
@@ -76,6 +86,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int at = (k + warp) / 2, pair = lane + (k + warp) % 2 * 32;
     int64_t row = s.row + at, column = s.column + 2 * pair;
     if (row < a.rows && column < a.columns)
-      *reinterpret_cast<uint32_t *>(to + row * a.to_row + column) = square[at][pair];
+      *reinterpret_cast<uint32_t *>(to + row * a.to_row + column) =
+          square[at / 2 + at % 2 * (SIDE / 2)][pair];
   }
 }

@@ -54,10 +54,11 @@ static struct blas {
   int (*heuristic)(lt_handle handle, lt_desc desc, lt_layout a, lt_layout b, lt_layout c,
                    lt_layout d, lt_preference preference, int wanted, lt_heuristic *results,
                    int *found);
-  int (*matmul)(lt_handle handle, lt_desc desc, const void *alpha, const void *a, lt_layout a_layout,
-                const void *b, lt_layout b_layout, const void *beta, const void *c,
-                lt_layout c_layout, void *d, lt_layout d_layout, const lt_algorithm *algorithm,
-                void *workspace, size_t workspace_bytes, CUstream stream);
+  int (*matmul)(lt_handle handle, lt_desc desc, const void *alpha, const void *a,
+                lt_layout a_layout, const void *b, lt_layout b_layout, const void *beta,
+                const void *c, lt_layout c_layout, void *d, lt_layout d_layout,
+                const lt_algorithm *algorithm, void *workspace, size_t workspace_bytes,
+                CUstream stream);
   const char *(*status_text)(int status);
 } lt;
 
@@ -138,7 +139,7 @@ typedef struct plan {
   Problem problem;
   bool is_supported;
   lt_desc desc;
-  lt_layout layouts[3];
+  lt_layout layouts[4]; /* of a, b, to, and what could be added: nothing is */
   lt_heuristic chosen;
 } Plan;
 
@@ -179,12 +180,11 @@ static unsigned hash_of(const Problem *p) {
 }
 
 static int make_layout(lt_layout *layout, const Problem *p, int i, int64_t rows, int64_t columns) {
-  int status = lt.layout_create(layout, p->type[i], (uint64_t)rows, (uint64_t)columns,
-                                p->leading[i]);
+  int status =
+      lt.layout_create(layout, p->type[i], (uint64_t)rows, (uint64_t)columns, p->leading[i]);
   int32_t count = (int32_t)p->batch;
   if (!status && count > 1) status = lt.layout_set(*layout, LAYOUT_BATCH_COUNT, &count, 4);
-  if (!status && count > 1)
-    status = lt.layout_set(*layout, LAYOUT_BATCH_STRIDE, &p->stride[i], 8);
+  if (!status && count > 1) status = lt.layout_set(*layout, LAYOUT_BATCH_STRIDE, &p->stride[i], 8);
   return status;
 }
 
@@ -194,6 +194,10 @@ static int make_layouts(Plan *plan) {
   int status = make_layout(&plan->layouts[0], p, 0, ta ? p->k : p->m, ta ? p->m : p->k);
   if (!status) status = make_layout(&plan->layouts[1], p, 1, tb ? p->n : p->k, tb ? p->k : p->n);
   if (!status) status = make_layout(&plan->layouts[2], p, 2, p->m, p->n);
+  Problem added = *p; /* float8 can only be added to as a wider type */
+  bool is_small = p->type[2] == BLAS_FLOAT8_E4M3FN || p->type[2] == BLAS_FLOAT8_E5M2;
+  if (is_small) added.type[2] = BLAS_BFLOAT16;
+  if (!status) status = make_layout(&plan->layouts[3], &added, 2, p->m, p->n);
   return status;
 }
 
@@ -220,7 +224,7 @@ static int choose(lt_handle handle, Plan *plan) {
     uint32_t bytes = (uint32_t)plan->problem.aligned[i < 3 ? i : 2];
     lt.preference_set(preference, PREFERENCE_ALIGNMENT_A + i, &bytes, sizeof bytes);
   }
-  status = lt.heuristic(handle, plan->desc, plan->layouts[0], plan->layouts[1], plan->layouts[2],
+  status = lt.heuristic(handle, plan->desc, plan->layouts[0], plan->layouts[1], plan->layouts[3],
                         plan->layouts[2], preference, 1, &plan->chosen, &found);
   lt.preference_destroy(preference);
   plan->is_supported = status == 0 && found > 0;
@@ -229,7 +233,7 @@ static int choose(lt_handle handle, Plan *plan) {
 
 static void free_plan(Plan *plan) {
   if (plan->desc) lt.desc_destroy(plan->desc);
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 4; i++)
     if (plan->layouts[i]) lt.layout_destroy(plan->layouts[i]);
   free(plan);
 }
@@ -252,8 +256,10 @@ static Plan *find_plan(const gpu_device *device, lt_handle handle, const Problem
   plan->problem = *p;
   int status = make_desc(plan);
   if (!status) status = make_layouts(plan);
-  if (status == STATUS_NOT_SUPPORTED || status == STATUS_INVALID_VALUE) status = 0;
-  else if (!status) status = choose(handle, plan);
+  if (status == STATUS_NOT_SUPPORTED || status == STATUS_INVALID_VALUE)
+    status = 0;
+  else if (!status)
+    status = choose(handle, plan);
   if (fail(status, error)) {
     free_plan(plan);
     return NULL;
@@ -262,7 +268,8 @@ static Plan *find_plan(const gpu_device *device, lt_handle handle, const Problem
   return *bucket = plan;
 }
 
-/* ---- multiplying ------------------------------------------------------------------------------ */
+/* ---- multiplying ------------------------------------------------------------------------------
+ */
 
 int gpu_blas_multiply(gpu_device *device, const gpu_matrix *to, const gpu_matrix *a,
                       const gpu_matrix *b, int64_t batch, gpu_error *error) {
@@ -281,7 +288,7 @@ int gpu_blas_multiply(gpu_device *device, const gpu_matrix *to, const gpu_matrix
                          (const void *)(uintptr_t)a->data, plan->layouts[0],
                          (const void *)(uintptr_t)b->data, plan->layouts[1],
                          is_double ? (const void *)&zero_double : &zero,
-                         (const void *)(uintptr_t)to->data, plan->layouts[2],
+                         (const void *)(uintptr_t)to->data, plan->layouts[3],
                          (void *)(uintptr_t)to->data, plan->layouts[2], &plan->chosen.algorithm,
                          (void *)(uintptr_t)k->workspace, WORKSPACE_BYTES, device->stream);
   return fail(status, error) ? -1 : 0;

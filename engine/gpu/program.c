@@ -148,8 +148,8 @@ static int refuse_program(gpu_error *error, const gpu_nvrtc *nvrtc, nvrtcProgram
 }
 
 static int take_output(const gpu_nvrtc *nvrtc, nvrtcProgram program, bool is_binary, Image *image) {
-  int result = is_binary ? nvrtc->cubin_size(program, &image->size)
-                         : nvrtc->ptx_size(program, &image->size);
+  int result =
+      is_binary ? nvrtc->cubin_size(program, &image->size) : nvrtc->ptx_size(program, &image->size);
   image->bytes = result ? NULL : malloc(image->size + 1);
   if (!image->bytes) return result ? result : -1;
   image->bytes[image->size] = '\0';
@@ -224,8 +224,8 @@ static int load(gpu_device *device, const gpu_source *source, const char *macros
   if (!failed) failed = gpu_module_load(device, image.bytes, &module, error);
   free(image.bytes);
   for (int i = 0; !failed && source->kernels[i]; i++) {
-    CUresult result = gpu_state_get()->driver->module_function(&program->kernels[i], module,
-                                                               source->kernels[i]);
+    CUresult result =
+        gpu_state_get()->driver->module_function(&program->kernels[i], module, source->kernels[i]);
     program->names[i] = source->kernels[i];
     failed = gpu_check(device, result, "look up a kernel of the engine", error);
   }

@@ -40,9 +40,9 @@
   F(softmax, "softmax.cu", "cuda/softmax.cu")                                                      \
   F(scan, "scan.cu", "cuda/scan.cu")                                                               \
   F(random_h, "random.h", "cuda/random.h")                                                         \
-  F(random_cu, "random.cu", "cuda/random.cu")                                                         \
+  F(random_cu, "random.cu", "cuda/random.cu")                                                      \
   F(compare_h, "compare.h", "cuda/compare.h")                                                      \
-  F(compare_cu, "compare.cu", "cuda/compare.cu")                                                      \
+  F(compare_cu, "compare.cu", "cuda/compare.cu")                                                   \
   F(multinomial_h, "multinomial.h", "cuda/multinomial.h")                                          \
   F(multinomial, "multinomial.cu", "cuda/multinomial.cu")                                          \
   F(transpose_h, "transpose.h", "cuda/transpose.h")                                                \

@@ -1,5 +1,5 @@
-/* ltensor_cuda.c -- tensors on GPUs: CUDA started when a script first names such a device, and tensors
- * as arguments of kernels. */
+/* ltensor_cuda.c -- tensors on GPUs: CUDA started when a script first names such a device, and
+ * tensors as arguments of kernels. */
 #include "gpu/nvrtc.h"
 #include "gpu/program.h"
 #include "gpu/tensor/tensor.h"
@@ -50,7 +50,8 @@ void ltensor_start_cuda(lua_State *L) {
   }
 }
 
-/* ---- arguments of kernels --------------------------------------------------------------------- */
+/* ---- arguments of kernels ---------------------------------------------------------------------
+ */
 
 static const char *locate(void *object, lcuda_place *place) {
   const tensor *t = object;
@@ -68,7 +69,8 @@ void ltensor_set_pointee(lua_State *L) {
   lua_setfield(L, -2, LCUDA_POINTEE);
 }
 
-/* ---- elements for Lua ------------------------------------------------------------------------- */
+/* ---- elements for Lua -------------------------------------------------------------------------
+ */
 
 tensor *ltensor_push_on_cpu(lua_State *L, tensor *t) {
   tensor_error error;

@@ -92,8 +92,8 @@ static int has_blas(lua_State *L) {
   return 1;
 }
 
-const luaL_Reg ltensor_linalg_functions[] = {{"_has_blas", has_blas},
-                                             {"einsum", einsum}, {NULL, NULL}};
+const luaL_Reg ltensor_linalg_functions[] = {
+    {"_has_blas", has_blas}, {"einsum", einsum}, {NULL, NULL}};
 const luaL_Reg ltensor_linalg_methods[] = {
     {"matmul", matmul}, {"mm", mm},       {"bmm", bmm},         {"mv", mv},  {"dot", dot},
     {"outer", outer},   {"addmm", addmm}, {"baddbmm", baddbmm}, {NULL, NULL}};

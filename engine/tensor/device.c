@@ -40,7 +40,8 @@ int tensor_common_device(int *device, const char *name, int n, const tensor *con
   return 0;
 }
 
-/* ---- moving ----------------------------------------------------------------------------------- */
+/* ---- moving -----------------------------------------------------------------------------------
+ */
 
 static size_t first_byte(const tensor *t) {
   return (size_t)t->offset * dtype_size(t->dtype);

@@ -64,8 +64,8 @@ typedef struct index_work {
   } at[TENSOR_MAX_RANK];
 } index_work;
 
-/* Two tensors of one shape, element by element; compare.h says what is counted. With CLOSE and EQUAL
- * only `bad` and `first_bad` are. */
+/* Two tensors of one shape, element by element; compare.h says what is counted. With CLOSE and
+ * EQUAL only `bad` and `first_bad` are. */
 enum compare_how { COMPARE_DISTANCE, COMPARE_CLOSE, COMPARE_EQUAL };
 
 typedef struct compare_work {
@@ -107,8 +107,9 @@ typedef struct multinomial_work {
 
 typedef struct device_functions {
   /* ---- memory ---- */
-  int (*allocate)(storage *s, tensor_error *error); /* sets data, release, owner from device, bytes */
-  size_t (*bytes_in_use)(void);                     /* of all devices */
+  int (*allocate)(storage *s,
+                  tensor_error *error); /* sets data, release, owner from device, bytes */
+  size_t (*bytes_in_use)(void);         /* of all devices */
   /* Bytes of a storage to the host and back, from `at` on; the call returns when they are there. */
   int (*upload)(storage *to, size_t at, const void *from, size_t bytes, tensor_error *error);
   int (*download)(void *to, storage *from, size_t at, size_t bytes, tensor_error *error);

@@ -389,7 +389,8 @@ int tensor_unary(enum unary_op op, tensor *out, tensor *into, const tensor *a,
   const tensor *to;
   int code = prepare(&unary_info[op], 1, in, out, into, &common, &to, error);
   if (code) return code;
-  return finish(out, into, run_prepared(ELEMENTWISE_UNARY, op, &unary_info[op], 1, in, common, to, error));
+  return finish(out, into,
+                run_prepared(ELEMENTWISE_UNARY, op, &unary_info[op], 1, in, common, to, error));
 }
 
 static void find_zero(void *context, char *const *data, const int64_t *stride, int64_t n) {
@@ -511,7 +512,8 @@ int tensor_ternary(enum ternary_op op, tensor *out, tensor *into, operand a, ope
   const tensor *to;
   int code = prepare(&ternary_info[op], 3, in, out, into, &common, &to, error);
   if (code) return code;
-  return finish(out, into, run_prepared(ELEMENTWISE_TERNARY, op, &ternary_info[op], 3, in, common, to, error));
+  return finish(out, into,
+                run_prepared(ELEMENTWISE_TERNARY, op, &ternary_info[op], 3, in, common, to, error));
 }
 
 int tensor_where(tensor *out, tensor *into, const tensor *condition, operand a, operand b,

@@ -285,7 +285,8 @@ static int add_product(tensor *out, const tensor *c, const tensor *a, const tens
   if (c->dtype != a->dtype) return refuse(c, a, "the dtypes differ", error);
   int err = check_factors(a, beta, alpha, error);
   if (!err) err = multiply(&product, a, b, wide, error);
-  if (!err) err = tensor_empty(&sum, wide, product.storage->device, product.rank, product.shape, error);
+  if (!err)
+    err = tensor_empty(&sum, wide, product.storage->device, product.rank, product.shape, error);
   if (!err) err = tensor_copy(&sum, c, error);
   if (!err && !tensor_is_on_cpu(&sum))
     err = scale_and_add_on_device(&sum, &product, beta, alpha, error);

@@ -7,7 +7,8 @@
 #include "gpu/tensor/fault.h"
 #include "gpu/tensor/tensor.h"
 
-/* ---- what the files of this room share -------------------------------------------------------- */
+/* ---- what the files of this room share --------------------------------------------------------
+ */
 
 int gpu_tensor_fail(int failed, const gpu_error *why, tensor_error *error) {
   if (!failed) return 0;
@@ -50,7 +51,8 @@ void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *form
   snprintf(text + n, GPU_PROGRAM_MACROS - n, "\n");
 }
 
-/* ---- memory ----------------------------------------------------------------------------------- */
+/* ---- memory -----------------------------------------------------------------------------------
+ */
 
 /* The owner of a storage on a device. */
 typedef struct Block {
@@ -97,7 +99,8 @@ int gpu_scratch(tensor *out, int device, size_t bytes, tensor_error *error) {
   return tensor_empty(out, DTYPE_UINT8, device, 1, &size, error);
 }
 
-/* ---- use -------------------------------------------------------------------------------------- */
+/* ---- use --------------------------------------------------------------------------------------
+ */
 
 /* The device of a storage, current; NULL where the memory is gone with its context. */
 static gpu_device *use_storage(storage *s, tensor_error *error) {

@@ -27,15 +27,16 @@ static uint64_t key_of(const variant *v) {
   return key | (uint64_t)v->items << 42;
 }
 
-/* ---- macros ----------------------------------------------------------------------------------- */
+/* ---- macros -----------------------------------------------------------------------------------
+ */
 
 static const struct {
   const char *suffix, *class, *constant, *unsigned_type;
 } computing[COMPUTE_COUNT] = {
-    [COMPUTE_FLOAT64] = {"f64", "F", "F64", ""},     [COMPUTE_FLOAT32] = {"f32", "F", "F32", ""},
-    [COMPUTE_INT64] = {"i64", "I", "", "uint64_t"},  [COMPUTE_INT32] = {"i32", "I", "", "uint32_t"},
-    [COMPUTE_INT16] = {"i16", "I", "", "uint32_t"},  [COMPUTE_INT8] = {"i8", "I", "", "uint32_t"},
-    [COMPUTE_UINT8] = {"u8", "I", "", "uint32_t"},   [COMPUTE_BOOL] = {"b8", "B", "", "uint32_t"},
+    [COMPUTE_FLOAT64] = {"f64", "F", "F64", ""},    [COMPUTE_FLOAT32] = {"f32", "F", "F32", ""},
+    [COMPUTE_INT64] = {"i64", "I", "", "uint64_t"}, [COMPUTE_INT32] = {"i32", "I", "", "uint32_t"},
+    [COMPUTE_INT16] = {"i16", "I", "", "uint32_t"}, [COMPUTE_INT8] = {"i8", "I", "", "uint32_t"},
+    [COMPUTE_UINT8] = {"u8", "I", "", "uint32_t"},  [COMPUTE_BOOL] = {"b8", "B", "", "uint32_t"},
 };
 
 static void define_expression(char text[GPU_PROGRAM_MACROS], const variant *v) {
@@ -75,7 +76,8 @@ static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
   define_expression(text, v);
 }
 
-/* ---- how operands are read -------------------------------------------------------------------- */
+/* ---- how operands are read --------------------------------------------------------------------
+ */
 
 /* May the loop's operand k be read or written `items` elements at a time? */
 static bool takes_vectors(const loop *l, int k, int items) {
@@ -106,15 +108,18 @@ static int choose_items(const loop *l, const size_t *sizes) {
   return 1;
 }
 
-/* Strides in bytes as strides in vectors; of an operand that is read element by element, elements. */
-static void set_strides(int64_t stride[STRIDED_RANK], const loop *l, int k, size_t size, int items) {
+/* Strides in bytes as strides in vectors; of an operand that is read element by element, elements.
+ */
+static void set_strides(int64_t stride[STRIDED_RANK], const loop *l, int k, size_t size,
+                        int items) {
   for (int d = 0; d < l->rank; d++) {
     bool inner = d == l->rank - 1;
     stride[d] = l->operand[k].stride[d] / (int64_t)size / (inner ? 1 : items);
   }
 }
 
-/* ---- the launch ------------------------------------------------------------------------------- */
+/* ---- the launch -------------------------------------------------------------------------------
+ */
 
 static int launch(gpu_device *device, variant *v, const elementwise_arguments *a,
                   tensor_error *error) {
@@ -128,10 +133,18 @@ static int launch(gpu_device *device, variant *v, const elementwise_arguments *a
   return gpu_tensor_fail(gpu_program_launch(device, program, 0, grid, a, &why), &why, error);
 }
 
-/* A number on the CPU as the bits that the kernel computes with; of a choice, those of the result. */
+/* Are the elements that are chosen from of the result's dtype? Then they are only moved. */
+static bool moves_choices(const elementwise_work *w) {
+  for (int i = 1; i < 3; i++)
+    if (!tensor_is_on_cpu(w->in[i]) && w->in[i]->dtype != w->to->dtype) return false;
+  return true;
+}
+
+/* A number on the CPU as the bits that the kernel computes with; of a choice, those of the result.
+ */
 static uint64_t value_bits(const elementwise_work *w, const tensor *t, dtype compute) {
   uint64_t bits = 0;
-  bool chosen = w->kind == ELEMENTWISE_WHERE && t != w->in[0];
+  bool chosen = w->kind == ELEMENTWISE_WHERE && t != w->in[0] && moves_choices(w);
   dtype as = chosen ? w->to->dtype : compute_dtype(dtype_compute(compute));
   dtype_convert(as, &bits, t->dtype, tensor_data(t), 1);
   return bits;
@@ -142,8 +155,10 @@ static variant choose_variant(const elementwise_work *w) {
   variant v = {.kind = w->kind, .op = w->op, .inputs = w->inputs, .out = w->to->dtype};
   for (int i = 0; i < 3; i++) v.in[i] = i < w->inputs ? w->in[i]->dtype : v.in[0];
   v.compute = compute_dtype(w->compute);
-  if (w->kind == ELEMENTWISE_WHERE) {
+  if (w->kind == ELEMENTWISE_WHERE && moves_choices(w)) {
     v.out = v.in[1] = v.in[2] = v.compute = gpu_bits_dtype(w->to->dtype);
+  } else if (w->kind == ELEMENTWISE_WHERE) {
+    v.compute = v.out;
   } else if (w->kind == ELEMENTWISE_CAST && tensor_is_on_cpu(w->in[0])) {
     v.in[0] = v.compute = v.out;
   } else if (w->kind == ELEMENTWISE_CAST) {
@@ -159,8 +174,8 @@ static bool is_plain_copy(const elementwise_work *w, const loop *l) {
   int64_t size = (int64_t)dtype_size(w->to->dtype);
   return w->kind == ELEMENTWISE_CAST && !tensor_is_on_cpu(w->in[0]) &&
          w->in[0]->dtype == w->to->dtype &&
-         (l->rank == 0 || (l->rank == 1 && l->operand[0].stride[0] == size &&
-                           l->operand[1].stride[0] == size));
+         (l->rank == 0 ||
+          (l->rank == 1 && l->operand[0].stride[0] == size && l->operand[1].stride[0] == size));
 }
 
 static int copy_plain(gpu_device *device, const loop *l, size_t size, tensor_error *error) {

@@ -6,7 +6,8 @@
 #include "gpu/blas.h"
 #include "gpu/tensor/tensor.h"
 
-/* ---- integers --------------------------------------------------------------------------------- */
+/* ---- integers ---------------------------------------------------------------------------------
+ */
 
 static const gpu_source source = {"matmul.cu", {"matmul", NULL}};
 
@@ -49,15 +50,16 @@ static int multiply_integers(gpu_device *device, const tensor *to, const tensor 
     return tensor_fail(error, TENSOR_INVALID, "cannot multiply so many integers on a GPU at once");
   gpu_error why;
   types t = {a->dtype, to->dtype};
-  const gpu_program *program = gpu_program_get(
-      device, &source, (uint64_t)t.in << 8 | (uint64_t)t.out, define, &t, &why);
+  const gpu_program *program =
+      gpu_program_get(device, &source, (uint64_t)t.in << 8 | (uint64_t)t.out, define, &t, &why);
   if (!program) return gpu_tensor_fail(-1, &why, error);
   gpu_grid grid = {.blocks = {(unsigned)columns, (unsigned)rows, (unsigned)batches},
                    .threads = THREADS};
   return gpu_tensor_fail(gpu_program_launch(device, program, 0, grid, &g, &why), &why, error);
 }
 
-/* ---- floats ----------------------------------------------------------------------------------- */
+/* ---- floats -----------------------------------------------------------------------------------
+ */
 
 static int blas_type(dtype d) {
   switch (d) {
@@ -159,27 +161,21 @@ static int make_plain(tensor *out, const tensor *t, tensor_error *error) {
   return 0;
 }
 
-/* float8 goes through cuBLASLt in one form only: rows of a and columns of b lie plain, sizes are
- * multiples of 16, and the result is wider. */
+/* float8 goes through cuBLASLt in one form only: rows of a and columns of b lie plain, and sizes
+ * are multiples of 16. */
 static int multiply_float8(gpu_device *device, const tensor *to, const tensor *a, const tensor *b,
                            tensor_error *error) {
-  tensor columns = {0}, turned = {0}, left = {0}, wide = {0};
+  tensor columns = {0}, turned = {0}, left = {0};
   int last = b->rank - 1;
   int code = tensor_transpose(&columns, b, last, last - 1, error);
   if (!code) code = tensor_contiguous(&turned, &columns, error);
   tensor_release(&columns);
   if (!code) code = tensor_transpose(&columns, &turned, last, last - 1, error);
   if (!code) code = tensor_contiguous(&left, a, error);
-  if (!code) code = tensor_empty(&wide, DTYPE_FLOAT32, to->storage->device, to->rank, to->shape, error);
-  if (!code) code = multiply_plain(device, &wide, &left, &columns, error);
-  if (!code) {
-    tensor result = *to;
-    code = tensor_copy(&result, &wide, error);
-  }
+  if (!code) code = multiply_plain(device, to, &left, &columns, error);
   tensor_release(&columns);
   tensor_release(&turned);
   tensor_release(&left);
-  tensor_release(&wide);
   return code;
 }
 

@@ -40,7 +40,8 @@ strided_shape gpu_strided_shape(const loop *l, int items);
 void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- the functions of the device, a file each ------------------------------------------------- */
+/* ---- the functions of the device, a file each -------------------------------------------------
+ */
 
 int gpu_elementwise(const elementwise_work *work, tensor_error *error);
 int gpu_matmul(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
@@ -57,7 +58,8 @@ int gpu_search(const tensor *places, const tensor *sorted, const tensor *values,
 /* Copy by squares where the loop moves neighbours apart; 1 where it does not. l: to and from. */
 int gpu_transpose(gpu_device *device, const loop *l, size_t size, tensor_error *error);
 
-/* ---- reductions ------------------------------------------------------------------------------- */
+/* ---- reductions -------------------------------------------------------------------------------
+ */
 
 int gpu_reduce(const reduction_work *work, tensor_error *error);
 int gpu_softmax(const tensor *to, const tensor *in, int dim, bool logarithm, tensor_error *error);

@@ -15,8 +15,7 @@ static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
 
 static bool is_even(const transpose_arguments *a) {
   uint64_t bits = (uint64_t)(a->rows | a->columns | a->to_row | a->from_column);
-  for (int d = 0; d < a->outer.rank; d++)
-    bits |= (uint64_t)(a->to_outer[d] | a->from_outer[d]);
+  for (int d = 0; d < a->outer.rank; d++) bits |= (uint64_t)(a->to_outer[d] | a->from_outer[d]);
   return (bits & 1) == 0 && (((uintptr_t)a->to | (uintptr_t)a->from) & 3) == 0;
 }
 
