@@ -6,18 +6,28 @@
 
 #define THREADS 256
 
+// Squares that run at one time lie together, GROUP by GROUP of them: neighbours read and write the same
+// pages of memory.
+#define GROUP 8
+
 struct Square {
   int64_t to, from;    // offsets of its matrix, in elements
   int64_t row, column; // of its corner
 };
 
 inline Square find_square(const transpose_arguments &a, int side) {
-  int64_t i = blockIdx.x;
+  int64_t squares = a.row_squares * a.column_squares;
+  int64_t i = blockIdx.x / squares, at = blockIdx.x % squares;
   Square s;
-  s.column = i % a.column_squares * side;
-  i /= a.column_squares;
-  s.row = i % a.row_squares * side;
-  i /= a.row_squares;
+  if (a.row_squares % GROUP == 0 && a.column_squares % GROUP == 0) {
+    int64_t group = at / (GROUP * GROUP), across = a.column_squares / GROUP;
+    int in_group = at % (GROUP * GROUP);
+    s.row = (group / across * GROUP + in_group / GROUP) * side;
+    s.column = (group % across * GROUP + in_group % GROUP) * side;
+  } else {
+    s.row = at / a.column_squares * side;
+    s.column = at % a.column_squares * side;
+  }
   s.to = s.from = 0;
   for (int d = a.outer.rank - 1; d >= 0; d--) {
     int64_t at = i % a.outer.size[d];
@@ -36,15 +46,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const WORD *from = static_cast<const WORD *>(a.from) + s.from;
   WORD *to = static_cast<WORD *>(a.to) + s.to;
   int lane = threadIdx.x % SIDE, step = threadIdx.x / SIDE;
-  constexpr int STEPS = SIDE * SIDE / THREADS, APART = THREADS / SIDE;
-  WORD held[STEPS]; // all are asked for before the first is waited for
 #pragma unroll
-  for (int k = 0; k < STEPS; k++) {
-    int64_t row = s.row + lane, column = s.column + k * APART + step;
-    if (row < a.rows && column < a.columns) held[k] = from[column * a.from_column + row];
+  for (int k = 0; k < SIDE; k += THREADS / SIDE) {
+    int64_t row = s.row + lane, column = s.column + k + step;
+    if (row < a.rows && column < a.columns)
+      square[k + step][lane] = from[column * a.from_column + row];
   }
-#pragma unroll
-  for (int k = 0; k < STEPS; k++) square[k * APART + step][lane] = held[k];
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < SIDE; k += THREADS / SIDE) {

@@ -188,6 +188,10 @@ static int make_layout(lt_layout *layout, const Problem *p, int i, int64_t rows,
   return status;
 }
 
+static bool is_small(int type) {
+  return type == BLAS_FLOAT8_E4M3FN || type == BLAS_FLOAT8_E5M2;
+}
+
 static int make_layouts(Plan *plan) {
   const Problem *p = &plan->problem;
   bool ta = p->transposed[0], tb = p->transposed[1];
@@ -195,8 +199,7 @@ static int make_layouts(Plan *plan) {
   if (!status) status = make_layout(&plan->layouts[1], p, 1, tb ? p->n : p->k, tb ? p->k : p->n);
   if (!status) status = make_layout(&plan->layouts[2], p, 2, p->m, p->n);
   Problem added = *p; /* float8 can only be added to as a wider type */
-  bool is_small = p->type[2] == BLAS_FLOAT8_E4M3FN || p->type[2] == BLAS_FLOAT8_E5M2;
-  if (is_small) added.type[2] = BLAS_BFLOAT16;
+  if (is_small(p->type[2])) added.type[2] = BLAS_BFLOAT16;
   if (!status) status = make_layout(&plan->layouts[3], &added, 2, p->m, p->n);
   return status;
 }
@@ -277,19 +280,25 @@ int gpu_blas_multiply(gpu_device *device, const gpu_matrix *to, const gpu_matrix
   int failed = prepare(device, &k, error);
   if (failed) return failed;
   Problem p = describe(to, a, b, batch);
-  const Plan *plan = find_plan(device, k->handle, &p, error);
+  Plan *plan = find_plan(device, k->handle, &p, error);
   if (!plan) return -1;
   if (!plan->is_supported) return GPU_BLAS_UNSUPPORTED;
   static const float one = 1, zero = 0;
   static const double one_double = 1, zero_double = 0;
   bool is_double = to->type == BLAS_FLOAT64;
   gpu_note_launch(device, "cublasLtMatmul");
-  int status = lt.matmul(k->handle, plan->desc, is_double ? (const void *)&one_double : &one,
-                         (const void *)(uintptr_t)a->data, plan->layouts[0],
-                         (const void *)(uintptr_t)b->data, plan->layouts[1],
-                         is_double ? (const void *)&zero_double : &zero,
-                         (const void *)(uintptr_t)to->data, plan->layouts[3],
-                         (void *)(uintptr_t)to->data, plan->layouts[2], &plan->chosen.algorithm,
-                         (void *)(uintptr_t)k->workspace, WORKSPACE_BYTES, device->stream);
+  /* Nothing is added, so nothing is read of the third operand; but it must not be the result when
+   * its type is another. */
+  int status = lt.matmul(
+      k->handle, plan->desc, is_double ? (const void *)&one_double : &one,
+      (const void *)(uintptr_t)a->data, plan->layouts[0], (const void *)(uintptr_t)b->data,
+      plan->layouts[1], is_double ? (const void *)&zero_double : &zero,
+      (const void *)(uintptr_t)(is_small(to->type) ? k->workspace : to->data), plan->layouts[3],
+      (void *)(uintptr_t)to->data, plan->layouts[2], &plan->chosen.algorithm,
+      (void *)(uintptr_t)k->workspace, WORKSPACE_BYTES, device->stream);
+  if (status == STATUS_NOT_SUPPORTED || status == STATUS_INVALID_VALUE) {
+    plan->is_supported = false;
+    return GPU_BLAS_UNSUPPORTED;
+  }
   return fail(status, error) ? -1 : 0;
 }

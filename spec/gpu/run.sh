@@ -46,9 +46,11 @@ echo
 echo "== hone doctor"
 hone doctor
 echo
-echo "== examples/vector_add.lua"
-hone examples/vector_add.lua || status=1
-for bench in ${BENCHES-launch time}; do
+for example in vector_add fused_rmsnorm; do
+  echo "== examples/$example.lua"
+  hone "examples/$example.lua" || status=1
+done
+for bench in ${BENCHES-launch time gpu_tensor gpu_reduce gpu_sort gpu_reference}; do
   echo
   echo "== bench/$bench.lua"
   hone bench/run.lua "$bench" || status=1
