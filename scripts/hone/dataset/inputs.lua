@@ -149,6 +149,46 @@ local function scalar(name, structure, dtype)
   return dtype:find "float" and 1.0 or 1
 end
 
+-- A tensor and where it comes from: a workload's file, the op type's rules, or chance.
+local function make_tensor(making, name, spec, named)
+  local options, from = making.options, nil
+  local sizes = sizes_of(spec, making.axes)
+  if kind_of(named) == "safetensors" then
+    local value, missing = blob(options.root, named, { sizes = sizes, dtype = spec.dtype })
+    if value then return value, "blob" end
+    from = "made: " .. missing
+  end
+  local structured = making.structure[name]
+  if structured then return structured:to(spec.dtype), from or "made" end
+  return random(spec, sizes, making.generator, options.device), from or "random"
+end
+
+local function make_input(making, name)
+  local spec, workload = making.definition.inputs[name], making.options.workload
+  local named = workload and workload.inputs[name]
+  if kind_of(named) == "scalar" then return named.value, "workload" end
+  if spec.shape == nil or spec.shape == json.null then
+    return scalar(name, making.structure, spec.dtype), "made"
+  end
+  local value, from = make_tensor(making, name, spec, named)
+  return making.options.device and value:to(making.options.device) or value, from
+end
+
+-- A device that is not there, and too little memory, are raised where a tensor is made.
+local function make_all(definition, options, axes)
+  local generator, op = tensor.generator(options.seed or 0), op_of(definition)
+  local helper = require("hone.ops.parts.making").new(generator)
+  local structure = op and op.make_inputs and op.make_inputs(definition, axes, helper) or {}
+  local making =
+    { definition = definition, options = options, axes = axes, generator = generator, structure = structure }
+  local list = {}
+  for i, name in ipairs(json.keys(definition.inputs)) do
+    local value, from = make_input(making, name)
+    list[i] = { name = name, value = value, from = from }
+  end
+  return list
+end
+
 ---All inputs in the definition's order, and where each comes from: "workload", "blob", "made by the op type's
 ---rules", "random".
 ---@param definition table
@@ -160,37 +200,11 @@ function inputs.make(definition, options)
   local workload = options.workload
   local axes, why = inputs.axes(definition, workload and workload.axes or options.axes)
   if not axes then return nil, why end
-  local generator = tensor.generator(options.seed or 0)
-  local op = op_of(definition)
-  local making = require "hone.ops.parts.making"
-  local structure = op and op.make_inputs and op.make_inputs(definition, axes, making.new(generator)) or {}
-  local list = {}
-  for i, name in ipairs(json.keys(definition.inputs)) do
-    local spec, entry = definition.inputs[name], { name = name }
-    local named = workload and workload.inputs[name]
-    local kind = kind_of(named)
-    local is_scalar = spec.shape == nil or spec.shape == json.null
-    if kind == "scalar" then
-      entry.value, entry.from = named.value, "workload"
-    elseif is_scalar then
-      entry.value, entry.from = scalar(name, structure, spec.dtype), "made"
-    else
-      local sizes = sizes_of(spec, axes)
-      local missing
-      if kind == "safetensors" then
-        entry.value, missing = blob(options.root, named, { sizes = sizes, dtype = spec.dtype })
-        entry.from = entry.value and "blob" or ("made: " .. missing)
-      end
-      if not entry.value and structure[name] then
-        entry.value, entry.from = structure[name]:to(spec.dtype), entry.from or "made"
-      elseif not entry.value then
-        entry.value, entry.from = random(spec, sizes, generator, options.device), entry.from or "random"
-      end
-      if options.device then entry.value = entry.value:to(options.device) end
-    end
-    list[i] = entry
-  end
-  return list, axes
+  local made, result = pcall(make_all, definition, options, axes)
+  if made then return result, axes end
+  if type(result) ~= "string" or result:find "interrupted" then error(result, 0) end
+  return nil,
+    ("cannot make the inputs of %s: %s"):format(definition.name, (result:gsub("^[^%s:]+:%d+: ", "")))
 end
 
 return inputs

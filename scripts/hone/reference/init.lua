@@ -120,7 +120,7 @@ local function check_inputs(self, list)
       return self:_fail("the input '%s' is missing", name)
     end
   end
-  require("hone.dataset.inputs").solve(self.definition, axes)
+  if #self.constraints > 0 then require("hone.dataset.inputs").solve(self.definition, axes) end
   for _, constraint in ipairs(self.constraints) do
     local ok, why = check_constraint(self, constraint, axes, inputs)
     if not ok then return nil, why end

@@ -2,6 +2,7 @@
 --- given to a Python interpreter, and a source reaches no file, network or process: there is nothing in its reach
 --- but numbers and tensors.
 local syntax = require "hone.syntax"
+local values = require "hone.python.concrete.values"
 
 local M = {}
 
@@ -78,15 +79,19 @@ end
 local Source = {}
 Source.__index = Source
 
+-- What xpcall gives, as a call gives it; Ctrl-C goes on.
+local function finish(ok, ...)
+  load_library().runtime.set_steps(nil)
+  if ok then return ... end
+  local message = ...
+  if type(message) ~= "string" or message:find "interrupted" then error(message, 0) end
+  return nil, message
+end
+
 -- f(...) with errors that have the source's line: what it returns, or nil and the message.
 function Source:_protected(f, ...)
-  local runtime = load_library().runtime
-  runtime.set_steps(self.steps)
-  local results = table.pack(xpcall(f, handler(self.name, self._chunk_name), ...))
-  runtime.set_steps(nil)
-  if results[1] then return table.unpack(results, 2, results.n) end
-  if type(results[2]) ~= "string" or results[2]:find "interrupted" then error(results[2], 0) end
-  return nil, results[2]
+  load_library().runtime.set_steps(self.steps)
+  return finish(xpcall(f, self._handler, ...))
 end
 
 ---Call a function of the source. Values are as in Python's world: None is concrete.None, tuples have `n`.
@@ -137,7 +142,7 @@ function M.load(text, options)
   if not lua then return nil, constants end
   local source = setmetatable({ name = name, steps = options and options.steps or STEPS }, Source)
   source._chunk_name = "@" .. name .. "#" .. tostring(source)
-  local values = require "hone.python.concrete.values"
+  source._handler = handler(name, source._chunk_name)
   local chunk, why = load(lua, source._chunk_name, "t", {})
   if not chunk then return nil, ("%s: cannot translate: %s"):format(name, plain_message(why)) end
   local functions, message =
@@ -175,11 +180,9 @@ function M.known()
 end
 
 ---None, and what tells a tuple.
-M.None = require("hone.python.concrete.values").None
+M.None = values.None
 ---The values of a dict by its keys, nil for anything else.
-function M.dict_values(v)
-  return getmetatable(v) == require("hone.python.concrete.values").Dict and v.at or nil
-end
-function M.is_tuple(v) return getmetatable(v) == require("hone.python.concrete.values").Tuple end
+function M.dict_values(v) return getmetatable(v) == values.Dict and v.at or nil end
+function M.is_tuple(v) return getmetatable(v) == values.Tuple end
 
 return M
