@@ -115,21 +115,32 @@ class Cases:
 
 # ---- casts ------------------------------------------------------------------------------------------
 
+# Beyond 448 float8_e4m3fn has no number: newer releases of torch stop there, older ones give NaN.
+STOPS = not torch.tensor(1000.0).to(torch.float8_e4m3fn).float().isnan().item()
+
+
+def representable(t, to):
+    if STOPS or to != torch.float8_e4m3fn or t.dtype in (torch.bool, to):
+        return t
+    return t.double().clamp(-448, 448).to(t.dtype)
+
+
 def casts(c):
     halves = torch.arange(65536, dtype=torch.int32).to(torch.int16)
     bytes_ = torch.arange(256, dtype=torch.int32).to(torch.uint8)
     for dtype, bits in [(d, halves) for d in FLOATS[2:]] + [(d, bytes_) for d in SMALL]:
-        every = bits.view(dtype)
         for to in [torch.float64, torch.float32] + FLOATS[2:] + SMALL:
+            every = representable(bits.view(dtype), to)
             c.run("cast", "to", lambda t, to=to: t.to(to), [every], lua=[every, name(to)])
     bits = torch.randint(-2**31, 2**31 - 1, (100003,), dtype=torch.int64).to(torch.int32).view(torch.float32)
     near = torch.cat([torch.randn(50000), torch.randn(50000) * 300, torch.randn(50000) * 1e-3])
     ties = torch.arange(-70000, 70000).float() / 16
     for to in EVERY[1:4] + SMALL:
         for t in (bits, near, ties):
+            t = representable(t, to)
             c.run("cast", "to", lambda t, to=to: t.to(to), [t], lua=[t, name(to)])
     for source, to in itertools.product(EVERY, EVERY):
-        t = values(source, 67)
+        t = representable(values(source, 67), to)
         if to in INTEGERS and source in FLOATS + SMALL:  # out of range is nobody's promise
             t = torch.nan_to_num(t.double(), 0, 100, -100).clamp(-128 if to != torch.uint8 else 0, 127).to(source)
         c.run("cast", "to", lambda t, to=to: t.to(to), [t], lua=[t, name(to)])
