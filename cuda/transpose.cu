@@ -6,28 +6,18 @@
 
 #define THREADS 256
 
-// Squares that run at one time lie together, GROUP by GROUP of them: neighbours read and write the same
-// pages of memory.
-#define GROUP 8
-
 struct Square {
   int64_t to, from;    // offsets of its matrix, in elements
   int64_t row, column; // of its corner
 };
 
 inline Square find_square(const transpose_arguments &a, int side) {
-  int64_t squares = a.row_squares * a.column_squares;
-  int64_t i = blockIdx.x / squares, at = blockIdx.x % squares;
+  int64_t i = blockIdx.x;
   Square s;
-  if (a.row_squares % GROUP == 0 && a.column_squares % GROUP == 0) {
-    int64_t group = at / (GROUP * GROUP), across = a.column_squares / GROUP;
-    int in_group = at % (GROUP * GROUP);
-    s.row = (group / across * GROUP + in_group / GROUP) * side;
-    s.column = (group % across * GROUP + in_group % GROUP) * side;
-  } else {
-    s.row = at / a.column_squares * side;
-    s.column = at % a.column_squares * side;
-  }
+  s.column = i % a.column_squares * side;
+  i /= a.column_squares;
+  s.row = i % a.row_squares * side;
+  i /= a.row_squares;
   s.to = s.from = 0;
   for (int d = a.outer.rank - 1; d >= 0; d--) {
     int64_t at = i % a.outer.size[d];

@@ -5,7 +5,7 @@
 #include "strided.h"
 
 #define TRANSPOSE_SIDE 64       /* of a square, in elements */
-#define TRANSPOSE_PAIR_SIDE 128 /* of one of 16-bit elements */
+#define TRANSPOSE_PAIR_SIDE 128 /* of one of 16-bit elements, which go by pairs */
 
 typedef struct transpose_arguments {
   void *to;

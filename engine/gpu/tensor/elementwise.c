@@ -58,6 +58,8 @@ static void define_expression(char text[GPU_PROGRAM_MACROS], const variant *v) {
 static void define(char text[GPU_PROGRAM_MACROS], const void *context) {
   static const char *const modes[] = {"VECTOR", "SPLAT", "VALUE"};
   const variant *v = context;
+  bool is_half = dtype_is_float(v->out) && dtype_size(v->out) < 4;
+  gpu_macro(text, "HALF_RESULT", "%d", is_half);
   gpu_macro(text, "INPUTS", "%d", v->inputs);
   gpu_macro(text, "OUT", "%s", gpu_type_name(v->out));
   gpu_macro(text, "COMPUTE", "%s", gpu_type_name(v->compute));
