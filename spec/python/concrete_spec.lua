@@ -120,6 +120,12 @@ describe("a source that does not run", function()
       "^ref%.py:2: name 'open' is not defined$",
     },
     ["code in a string"] = { "def run():\n    return eval('1')\n", "^ref%.py:2: name 'eval' is not defined$" },
+    ["an endless list"] = {
+      "def run():\n    return list(range(10 ** 15))\n",
+      "^ref%.py:2: RuntimeError: the loops",
+    },
+    ["a list that is too long"] = { "def run():\n    return [0] * 10 ** 15\n", "^ref%.py:2: MemoryError" },
+    ["a string that is too long"] = { "def run():\n    return 'ab' * 10 ** 15\n", "^ref%.py:2: MemoryError" },
     ["an endless loop"] = {
       "def run():\n    n = 0\n    while True:\n        n += 1\n",
       "^ref%.py:3: RuntimeError: the loops have gone round too often",

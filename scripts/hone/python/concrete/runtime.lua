@@ -48,6 +48,7 @@ end
 
 local function power(a, b)
   if math_type(a) == "integer" and math_type(b) == "integer" and b >= 0 then
+    if a == -1 then return b % 2 == 0 and 1 or -1 end
     local result = 1
     for _ = 1, b do
       result = multiply_integers(result, a)
@@ -119,7 +120,14 @@ local function concatenate(a, b)
   return setmetatable(joined, getmetatable(a))
 end
 
+local MOST_ITEMS = 1 << 24 -- of a list or a string that is made by repetition
+
+local function check_length(length, times)
+  if times > 0 and length > MOST_ITEMS // times then fail("MemoryError", "the sequence would be too long") end
+end
+
 local function repeated(list, times)
+  check_length(list.n, times)
   local made = { n = 0 }
   for _ = 1, times do
     table.move(list, 1, list.n, made.n + 1, made)
@@ -136,7 +144,10 @@ local function on_objects(symbol, a, b)
   if symbol == "+" and type(a) == "string" and type(b) == "string" then return a .. b end
   if symbol == "*" and math_type(b) == "integer" then
     if values.is_sequence(a) then return repeated(a, b) end
-    if type(a) == "string" then return a:rep(b) end
+    if type(a) == "string" then
+      check_length(#a, b)
+      return a:rep(b)
+    end
   end
   if symbol == "*" and math_type(a) == "integer" and (type(b) == "string" or values.is_sequence(b)) then
     return on_objects(symbol, b, a)
@@ -423,6 +434,7 @@ end
 function M.collect(v)
   local list = { n = 0 }
   for i, item in M.iterate(v) do
+    M.step()
     list.n = i
     list[i] = item
   end
