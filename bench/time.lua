@@ -42,17 +42,18 @@ local function report_body(report, label, launch, took, options)
   )
 end
 
-local function report_events(report, label, launch, cold)
-  local events = assert(cuda.time(launch, { cold = cold }))
+local function report_cupti(report, label, launch, cold)
+  local timed = assert(cuda.time(launch, { cold = cold }))
   local cupti, why = cuda.time(launch, { cold = cold, clock = "cupti", max_samples = 200 })
   report(
     label .. " against CUPTI",
-    cupti and events.median / cupti.median,
-    ("%s, CUPTI %s, %s subtracted%s"):format(
-      microseconds(events.median),
+    cupti and timed.median / cupti.median,
+    ("%s by %s, CUPTI %s; by events %s, to within %s"):format(
+      microseconds(timed.median),
+      timed.clock,
       cupti and microseconds(cupti.median) or why,
-      microseconds(events.overhead),
-      events.resolved and "" or (", said to be within %s only"):format(microseconds(events.resolution))
+      microseconds(timed.by_events or timed.median),
+      microseconds(timed.resolution)
     )
   )
 end
@@ -61,10 +62,8 @@ local function report_kernel(report, label, launch, took)
   for _, cold in ipairs { true, false } do
     local labelled = ("%s, %s"):format(label, cold and "cold" or "warm")
     if took then report_body(report, labelled, launch, took, { cold = cold }) end
-    report_events(report, labelled, launch, cold)
+    report_cupti(report, labelled, launch, cold)
   end
-  if not took then return end
-  report_body(report, label .. ", by CUPTI", launch, took, { clock = "cupti", max_samples = 200 })
 end
 
 local function report_repeats(report, launch)

@@ -538,7 +538,7 @@ nil	no luck	nil
 mine
 bad argument #1 to 'time' (function expected, got number)
 time: unknown option 'colt'
-time: option 'clock' is sundial, not one of events, graph, cupti
+time: option 'clock' is sundial, not one of auto, events, graph, cupti
 time: option 'min_samples' is 0, not a positive integer
 time: option 'noise' is a string, not a number
 nil	the context of cuda:0 is lost: an illegal memory access was encountered in kernel 'fault'; this process cannot use the device again	CUDA_ERROR_ILLEGAL_ADDRESS

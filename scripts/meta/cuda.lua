@@ -477,7 +477,7 @@ function Graph:close() end
 
 --- How to measure.
 ---@class hone.cuda.TimeOptions
----@field clock? "events"|"graph"|"cupti" # events by default; of a graph of the work; or CUPTI's records
+---@field clock? "auto"|"events"|"graph"|"cupti" # events, and CUPTI's records where the work is short and CUPTI is there; always events; of a graph of the work; always CUPTI
 ---@field cold? boolean # false: do not flush the L2 cache before each run
 ---@field block? boolean # false: do not hold the stream back while the work is queued; the host's pace counts
 ---@field body? boolean # leave out what starting and ending a kernel takes, as its own clock does
@@ -510,7 +510,8 @@ function Graph:close() end
 ---@field count integer
 ---@field samples number[] # in the order in which they were taken
 ---@field reason? string # why it stopped
----@field clock string
+---@field clock "events"|"graph"|"cupti" # that the samples are by
+---@field by_events? number # the median by events, where they were too coarse and CUPTI was asked
 ---@field overhead? number # events: what they themselves take, subtracted from each sample
 ---@field resolution? number # events: by how much they differ for one duration; the median is about that sure
 ---@field resolved? boolean # events: false when that is more than a fifth of the median: then CUPTI knows better

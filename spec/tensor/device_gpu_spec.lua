@@ -43,6 +43,27 @@ describe("a tensor on a GPU #gpu", function()
   )
 
   it(
+    "moves between two GPUs, strided too, and computes on either",
+    on_gpu(function()
+      if #cuda.devices() < 2 then return pending "one GPU" end
+      local first = tensor.arange(1000, GPU):view(10, 100):t()
+      local second = first:to "cuda:1"
+      assert.equal("cuda:1", second.device)
+      assert.is_true(second:cpu():equal(first:cpu()))
+      assert.equal(499500 + 1000, (second + 1):sum():item())
+      local back = tensor.zeros(100, 10, { device = "cuda:0", dtype = "float32" })
+      assert.equal(499500, back:copy_(second):sum():item())
+      assert.has_error(
+        function() return first + second end,
+        "cannot add tensors of two devices: int64 [100, 10] lies on cuda:1, not on cuda:0; move it with to()"
+      )
+      local seeded = { device = "cuda:1", generator = tensor.generator(7) }
+      local other = { device = "cuda:0", generator = tensor.generator(7) }
+      assert.is_true(tensor.randn(1000, seeded):cpu():equal(tensor.randn(1000, other):cpu()))
+    end)
+  )
+
+  it(
     "is made where it is asked for",
     on_gpu(function()
       assert.equal("cuda:0", tensor.zeros(3, { device = "cuda" }).device)
