@@ -28,7 +28,7 @@ LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 
 # ---- what is built -------------------------------------------------------------------------------
 
-HOST_SRC := engine/main.c engine/host.c engine/signals.c
+HOST_SRC := engine/main.c engine/host.c engine/memory.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
 MODULES := json fs process http syntax terminal edit gpu tensor cuda

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "signals.h"
 
 /* ---- where hone's files are ---------------------------------------------------------------- */
@@ -290,6 +291,7 @@ static int set_up(lua_State *L) {
 lua_State *host_open(bool use_env) {
   lua_State *L = luaL_newstate();
   if (!L) return NULL;
+  memory_use_heap(L);
   if (!use_env) {
     lua_pushboolean(L, 1);
     lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV"); /* read by luaopen_package */
@@ -317,6 +319,7 @@ static int check_output(int status) {
 
 int host_close(lua_State *L, int status) {
   signals_release();
+  memory_leave();
   lua_close(L);
   /* Code that catches an interrupt itself need not know which signal it was. */
   if (status == 128 + SIGINT && signals_received() == SIGTERM) status = 128 + SIGTERM;

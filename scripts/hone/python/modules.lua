@@ -102,11 +102,16 @@ local function statements_of(tree)
   return table.move(definitions, i, #definitions, #all + 1, all)
 end
 
+-- Does a statement of the module's top level hold a `:=`? Text that has none is not searched for lines that do.
+local function binds_in_expressions(text)
+  return text:find(":=", 1, true) ~= nil and ("\n" .. text):find("\n%S[^\n]*:=") ~= nil
+end
+
 ---List a module's statements under the names they bind.
 local function scan(module, tree)
   local list = module.list
   local expand = module.unit.expand
-  local deep = module.unit.text:find("\n[^\n#]*:=") ~= nil and module.unit.text:find("\n%S[^\n]*:=") ~= nil
+  local deep = binds_in_expressions(module.unit.text)
   for _, node in ipairs(statements_of(tree)) do
     local kind = node.type
     if not kind then

@@ -6,17 +6,7 @@
 --- whole file is parsed; a piece that does not parse on its own makes its file be parsed whole, too.
 local outline = {}
 
-local SPACE, TAB, NEWLINE, RETURN, HASH = 32, 9, 10, 13, 35
-local CONTINUES = {
-  [SPACE] = true,
-  [TAB] = true,
-  [NEWLINE] = true,
-  [RETURN] = true,
-  [HASH] = true,
-  [("]"):byte()] = true,
-  [(")"):byte()] = true,
-  [("}"):byte()] = true,
-}
+local NEWLINE = 10
 
 ---Where triple-quoted strings are: a list of { from, to }; nil when that is not certain.
 local function long_strings(text)
@@ -42,23 +32,30 @@ local function long_strings(text)
   return ranges
 end
 
+-- A line whose first character neither goes on with a statement nor says nothing.
+local STARTING = "\n()[^ \t\n\r#%])}]"
+
+local function count_lines(text, from, to)
+  local _, count = text:sub(from, to):gsub("\n", "")
+  return count
+end
+
 ---The lines that start a statement: { { at, line } }, with one behind the end.
 local function statement_starts(text, strings)
-  local starts, at, line, i = {}, 1, 1, 1
-  local find, byte = string.find, string.byte
-  while true do
-    local c = byte(text, at)
-    if c and not CONTINUES[c] then
-      while strings[i] and strings[i][2] < at do
-        i = i + 1
-      end
-      if not (strings[i] and strings[i][1] < at) then starts[#starts + 1] = { at, line } end
-    end
-    local newline = find(text, "\n", at, true)
-    if not newline then break end
-    at, line = newline + 1, line + 1
+  local starts, line, counted, i = {}, 1, 1, 1
+  local function add(at)
+    line, counted = line + count_lines(text, counted, at - 1), at
+    starts[#starts + 1] = { at, line }
   end
-  starts[#starts + 1] = { #text + 1, line }
+  local first = ("\n" .. text:sub(1, 1)):find(STARTING)
+  if first then add(1) end
+  for at in text:gmatch(STARTING) do
+    while strings[i] and strings[i][2] < at do
+      i = i + 1
+    end
+    if not (strings[i] and strings[i][1] < at) then add(at) end
+  end
+  add(#text + 1)
   return starts
 end
 

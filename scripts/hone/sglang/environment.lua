@@ -19,7 +19,8 @@ local function literal(text)
 end
 
 local function default_of(source, name)
-  local argument = source:match("\n%s+" .. name .. "%s*=%s*Env%w+%(%s*([^,%)]-)%s*[,%)]")
+  local at = source:find(("\n    %s = Env"):format(name), 1, true)
+  local argument = at and source:match("^\n%s+[%w_]+ = Env%w+%(%s*([^,%)]-)%s*[,%)]", at)
   local value = argument and literal(argument)
   if value == nil then return python.unknown("envs." .. name) end
   return value

@@ -198,6 +198,7 @@ end
 ---@return hone.sglang.Found? found
 ---@return string? message
 function M.find(sources, settings, options)
+  local paused <close> = require("hone.garbage").pause() -- luacheck: ignore 211
   local found = { definitions = {}, kernels = {}, settings = {}, by_name = {}, seen = {} }
   for _, kind in ipairs(REMARKS) do
     found[kind] = {}

@@ -54,8 +54,9 @@ end
 
 -- The classes a model file offers for loading: the names in its `EntryClass = ...` statement.
 local function entry_classes(source)
-  local statement = ("\n" .. source):match("\nEntryClass%s*=%s*(%b[])")
-    or ("\n" .. source):match("\nEntryClass%s*=%s*([%w_]+)")
+  local at = ("\n" .. source):find("\nEntryClass", 1, true)
+  local statement = at
+    and (source:match("^EntryClass%s*=%s*(%b[])", at) or source:match("^EntryClass%s*=%s*([%w_]+)", at))
   local classes = {}
   for name in (statement or ""):gsub("#[^\n]*", ""):gmatch("[%a_][%w_]*") do
     classes[#classes + 1] = name

@@ -308,7 +308,10 @@ local OTHER_FORWARDS = {
   { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.empty_topk_output$", "routing" },
 }
 
+local LAYERS = "sglang.srt.layers."
+
 local function other_forward(qualname)
+  if qualname:sub(1, #LAYERS) ~= LAYERS then return nil end
   for _, other in ipairs(OTHER_FORWARDS) do
     if qualname:find(other[1]) then return other[2] end
   end
@@ -352,24 +355,34 @@ function Walk:watch_forward()
   end
 end
 
+-- What stands for a function of SGLang's, nil where it is evaluated.
+function Walk:override(qualname, base, builders)
+  if builders[qualname] and self.repeats then return self.repeats:override() end
+  if HANDED_ON[qualname] then return self:hand_on() end
+  if qualname:find "%._get_sgl_model_cls$" then return self:language_model_class() end
+  if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
+  local returns = other_forward(qualname)
+  if not returns then return base[qualname] end
+  return function(_, args, kwargs, site)
+    local rest = table.move(args, 2, #args, 1, {})
+    return self:note_call(returns, args[1], rest, kwargs, site)
+  end
+end
+
+-- Names are asked for again and again, and each is compared with many patterns: what was found is kept.
 function Walk:overrides()
   local runtime = require "hone.sglang.runtime"
   local base = runtime.overrides(self.package, self.parallel, self.files, self.chosen)
   local builders = require("hone.sglang.repeats").BUILDERS
+  local NONE, known = {}, {}
   return setmetatable({}, {
     __index = function(_, qualname)
-      if builders[qualname] and self.repeats then return self.repeats:override() end
-      if HANDED_ON[qualname] then return self:hand_on() end
-      if qualname:find "%._get_sgl_model_cls$" then return self:language_model_class() end
-      if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
-      local returns = other_forward(qualname)
-      if returns then
-        return function(_, args, kwargs, site)
-          local rest = table.move(args, 2, #args, 1, {})
-          return self:note_call(returns, args[1], rest, kwargs, site)
-        end
+      local found = known[qualname]
+      if found == nil then
+        found = self:override(qualname, base, builders)
+        known[qualname] = found == nil and NONE or found
       end
-      return base[qualname]
+      if found ~= NONE then return found end
     end,
   })
 end
@@ -479,13 +492,6 @@ end
 ---@field unknown { kind: string, what: string?, count: integer, first: string }[] # constructs met and not known
 ---@field files { path: string, bytes: integer }[] # sources read
 ---@field steps integer # evaluated
-
--- Collecting garbage between the steps of one walk only costs time; the evaluator collects when much is used.
-local function pause_collector()
-  if not collectgarbage("isrunning") then return nil end
-  collectgarbage("stop")
-  return setmetatable({}, { __close = function() collectgarbage("restart") end })
-end
 
 -- The world in which a model's source is evaluated, and the folder of transformers' sources in it.
 local function open_world(walk, options)
@@ -597,7 +603,7 @@ end
 ---@return hone.sglang.Walked? walked
 ---@return string? message
 function M.walk(options)
-  local paused <close> = pause_collector() -- luacheck: ignore
+  local paused <close> = require("hone.garbage").pause() -- luacheck: ignore 211
   local named_layers = require("hone.sglang.quantization").named_layers(options.config.data)
   local repeats = require("hone.sglang.repeats").new(named_layers)
   local walked, message = attempt(options, repeats)
