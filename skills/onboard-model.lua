@@ -350,8 +350,11 @@ end
 -- What workloads are missing, in words, and the commands that collect them.
 local function missing_workloads(job, logged, others)
   local commands = {}
-  for i, server in ipairs(onboarding.collect_commands(logged, job.args.hf_repo_id, fs.absolute(job.dataset))) do
-    local where = "in a checkout of flashinfer-bench, on a machine with %s, SGLang and the model's weights"
+  local args = job.args
+  local servers =
+    onboarding.collect_commands(logged, args.model_name, args.hf_repo_id, fs.absolute(job.dataset))
+  for i, server in ipairs(servers) do
+    local where = "on a machine with %s, SGLang and the model's weights"
     commands[i] = command(where:format(plural(server.gpus, "GPU")), server.words)
   end
   local note = ("%s without workloads"):format(plural(#logged + #others, "definition"))

@@ -87,7 +87,12 @@ describe("onboard-model", function()
     )
     local collect = steps.workloads.commands[1]
     assert.matches("on a machine with 1 GPU", collect.where, 1, true)
-    assert.matches("collect_workloads.py sglang --model-path org/Tiny-1B", collect.line, 1, true)
+    assert.matches(
+      "hone collect-workloads --model-name tiny-1b --model-path org/Tiny-1B",
+      collect.line,
+      1,
+      true
+    )
     assert.matches("gemm_n96_k64: their workloads are made by hand", steps.workloads.note, 1, true)
     assert.matches(
       "hf upload flashinfer%-ai/flashinfer%-trace .* definitions/gemm/gemm_n96_k64.json",
@@ -245,15 +250,15 @@ describe("commands of onboarding", function()
       kernel("b_ps64", "tp:4"),
       kernel("c_ps1", "tp:4"),
       kernel("experts", "ep:8"),
-    }, "org/name", "/ds")
+    }, "name", "org/name", "/ds")
     assert.equal(3, #commands)
     assert.same({ "a_ps1", "c_ps1", "norm" }, commands[1].definitions)
     assert.equal(
-      "python3 scripts/collect_workloads.py sglang --model-path org/name --flashinfer-trace-dir /ds --tp 4 "
-        .. "--definitions a_ps1 c_ps1 norm --page-size 1",
+      "hone collect-workloads --model-name name --model-path org/name --local /ds "
+        .. "--definition-names a_ps1,c_ps1,norm --tp 4 --page-size 1",
       onboarding.line(commands[1].words)
     )
-    assert.matches("%-%-tp 8 .*%-%-extra%-sglang%-args %-%-ep%-size 8$", onboarding.line(commands[3].words))
+    assert.matches("--definition-names experts --tp 8 --ep 8", onboarding.line(commands[3].words), 1, true)
     assert.equal(8, commands[3].gpus)
   end)
 

@@ -396,4 +396,9 @@ function hub.config(repo_id, opts)
   return value, path, warning
 end
 
+---The hub's address, and the token for it if there is one: for what this library does not do itself.
+---@return string endpoint # without a slash at its end
+---@return string? token
+function hub.access() return endpoint(), find_token() end
+
 return hub

@@ -147,18 +147,18 @@ end
 
 ---Commands that collect workloads by running the model under SGLang, one for each server that it takes.
 ---@param kernels hone.model.Kernel[] # whose calls FlashInfer logs
+---@param name string # the model's, as in the tags
 ---@param model string # repository or folder of the weights
 ---@param dataset string
 ---@return { words: string[], gpus: integer, definitions: string[] }[]
-function M.collect_commands(kernels, model, dataset)
+function M.collect_commands(kernels, name, model, dataset)
   local commands = {}
   for i, server in ipairs(servers_for(kernels)) do
-    local words = { "python3", "scripts/collect_workloads.py", "sglang", "--model-path", model }
-    append(words, { "--flashinfer-trace-dir", dataset, "--tp", server.tp, "--definitions" })
-    append(words, server.definitions)
+    local words = { "hone", "collect-workloads", "--model-name", name, "--model-path", model }
+    append(words, { "--local", dataset, "--definition-names", table.concat(server.definitions, ",") })
+    append(words, { "--tp", server.tp })
     if server.pages then append(words, { "--page-size", server.pages }) end
-    -- The rest of the line is the server's own.
-    if server.ep and server.ep > 1 then append(words, { "--extra-sglang-args", "--ep-size", server.ep }) end
+    if server.ep and server.ep > 1 then append(words, { "--ep", server.ep }) end
     commands[i] = { words = words, gpus = server.tp, definitions = server.definitions }
   end
   return commands

@@ -1,6 +1,7 @@
 --- Grouped query attention over a paged key-value cache: one query a sequence (decode) or many (prefill), plain or
 --- with a sliding window, a soft cap on the logits or attention sinks.
 local attention_form = require "hone.ops.parts.attention_form"
+local logged = require "hone.ops.parts.logged"
 local grouped_query = require "hone.ops.parts.grouped_query"
 local paged = require "hone.ops.parts.paged"
 
@@ -30,6 +31,7 @@ local function decode(form)
       .. ("page size ${page_size}%s."):format(form.phrase),
     stage = "decode",
     fi_api = form.fi_api or "flashinfer.decode.BatchDecodeWithPagedKVCacheWrapper",
+    logged = logged.paged_decode,
     parallel = { "tp" },
     axes = attention_form.with_axes(form, {
       { "batch_size", "var", "Number of sequences, one query token each." },
@@ -122,6 +124,7 @@ local function prefill_causal(form)
       .. ("page size ${page_size}, causal mask%s."):format(form.phrase),
     stage = "prefill",
     fi_api = form.fi_api or "flashinfer.prefill.BatchPrefillWithPagedKVCacheWrapper",
+    logged = logged.paged_prefill,
     parallel = { "tp" },
     axes = attention_form.with_axes(form, {
       grouped_query.num_qo_heads,

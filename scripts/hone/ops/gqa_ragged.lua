@@ -1,6 +1,7 @@
 --- Grouped query attention over keys and values that lie together, sequence after sequence, plain or with a sliding
 --- window or a soft cap on the logits.
 local attention_form = require "hone.ops.parts.attention_form"
+local logged = require "hone.ops.parts.logged"
 local grouped_query = require "hone.ops.parts.grouped_query"
 
 ---@param form hone.ops.AttentionForm
@@ -12,6 +13,7 @@ local function prefill_causal(form)
       .. ("keys and values, causal mask%s."):format(form.phrase),
     stage = "prefill",
     fi_api = "flashinfer.prefill.BatchPrefillWithRaggedKVCacheWrapper",
+    logged = logged.ragged_prefill,
     parallel = { "tp" },
     axes = attention_form.with_axes(form, {
       grouped_query.num_qo_heads,

@@ -15,6 +15,7 @@
 --                      axis is a parameter unless `value` (a number, or value(params)) follows from the others
 --   inputs, outputs    { { name, shape (nil for a scalar), dtype, description, when, optional } } in calling order
 --   constraints        { { expression, when } }
+--   logged             how FlashInfer's logged calls map onto the inputs: see parts/logged.lua
 --   description, stage, flags, fi_api, parallel ("tp", "ep": the sizes that it depends on)
 --   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
 -- `${name}` stands for a parameter; `when(params)` says whether an entry is there at all. Descriptions of

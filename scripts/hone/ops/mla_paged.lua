@@ -1,6 +1,7 @@
 --- Multi-head latent attention over a paged cache of compressed keys and values, absorbed: one query a sequence
 --- (decode) or many (prefill).
 local latent = require "hone.ops.parts.latent"
+local logged = require "hone.ops.parts.logged"
 local paged = require "hone.ops.parts.paged"
 
 -- The rows of the sequence that a reference is at: for all heads the same keys, of which a part are the values.
@@ -26,6 +27,7 @@ local decode = {
     .. "page size ${page_size}.",
   stage = "decode",
   fi_api = "flashinfer.mla.BatchMLAPagedAttentionWrapper",
+  logged = logged.latent_decode,
   parallel = { "tp" },
   axes = {
     { "batch_size", "var", "Number of sequences, one query token each." },
@@ -101,6 +103,7 @@ local prefill_causal = {
     .. "page size ${page_size}, causal mask.",
   stage = "prefill",
   fi_api = "flashinfer.mla.BatchMLAPagedAttentionWrapper",
+  logged = logged.latent_prefill,
   parallel = { "tp" },
   axes = {
     latent.num_qo_heads,

@@ -9,6 +9,7 @@ local function kernels(layer)
 end
 
 local sequences = require "hone.ops.parts.sequences"
+local logged = require "hone.ops.parts.logged"
 
 local function make_inputs(definition, axes, make) return sequences.make(definition, axes, make, axes.qk_dim) end
 
@@ -24,6 +25,7 @@ return {
         .. "length) queries, keys and values, causal mask.",
       stage = "prefill",
       fi_api = "flashinfer.prefill.BatchPrefillWithRaggedKVCacheWrapper",
+      logged = logged.ragged_prefill,
       parallel = { "tp" },
       axes = {
         { "num_qo_heads", "const", "Number of query heads after tensor parallel split" },

@@ -85,6 +85,7 @@ local function rmsnorm(form)
       form.phrase
     ),
     fi_api = ("flashinfer.norm.%srmsnorm"):format(form.prefix),
+    logged = { run = { hidden_states = "input" } },
     axes = axes,
     inputs = {
       { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to normalize." },
@@ -121,6 +122,7 @@ local function fused_add_rmsnorm(form)
       .. ", hidden_size=${hidden_size}, epsilon ${eps}. The sum itself is not an output.",
     flags = { "fused" },
     fi_api = ("flashinfer.norm.%sfused_add_rmsnorm"):format(form.prefix),
+    logged = { run = { hidden_states = "input" } },
     axes = axes,
     inputs = {
       { "hidden_states", { "batch_size", "hidden_size" }, "bfloat16", "Rows to add to the residual." },

@@ -53,6 +53,7 @@ local function variant(style)
       .. style.called
       .. " style, the first ${rotary_dim} of ${head_size} elements of each head.",
     fi_api = "flashinfer.rope.apply_rope_with_cos_sin_cache_inplace",
+    logged = { run = { q = "query", k = "key" } },
     axes = axes,
     inputs = inputs,
     outputs = outputs,

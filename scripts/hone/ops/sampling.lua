@@ -116,6 +116,7 @@ return {
       description = "Top-k sampling from probabilities, vocab_size=${vocab_size}: "
         .. "keep the k most likely tokens, renormalize, draw one.",
       fi_api = "flashinfer.sampling.top_k_sampling_from_probs",
+      logged = { values = { top_p = true } },
       axes = axes,
       inputs = { probs, top_k },
       outputs = outputs,
@@ -126,6 +127,7 @@ return {
       description = "Top-p (nucleus) sampling from probabilities, vocab_size=${vocab_size}: "
         .. "keep the most likely tokens up to mass p, renormalize, draw one.",
       fi_api = "flashinfer.sampling.top_p_sampling_from_probs",
+      logged = { values = { top_p = true } },
       axes = axes,
       inputs = { probs, top_p },
       outputs = outputs,
@@ -136,6 +138,7 @@ return {
       description = "Top-k top-p sampling from probabilities, vocab_size=${vocab_size}: "
         .. "keep the k most likely tokens, renormalize, keep mass p of those, renormalize, draw one.",
       fi_api = "flashinfer.sampling.top_k_top_p_sampling_from_probs",
+      logged = { values = { top_p = true } },
       axes = axes,
       inputs = { probs, top_k, top_p },
       outputs = outputs,

@@ -239,6 +239,25 @@ function reference.new(definition, options)
   return self
 end
 
+---What checks a definition's constraints.
+---@return (fun(axes: table<string, integer>, inputs: table<string, any>): string?)? check # nil, or the first that is broken
+---@return string? message # a constraint cannot be read
+function reference.constraints(definition)
+  local self = setmetatable({ name = definition.name, definition = definition }, Reference)
+  local list = {}
+  for i, text in ipairs(definition.constraints or {}) do
+    local why
+    list[i], why = compile_constraint(self, text)
+    if not list[i] then return nil, why end
+  end
+  return function(axes, inputs)
+    for _, constraint in ipairs(list) do
+      local ok, why = check_constraint(self, constraint, axes, inputs)
+      if not ok then return why end
+    end
+  end
+end
+
 return setmetatable(reference, {
   __call = function(_, definition, options) return reference.new(definition, options) end,
 })

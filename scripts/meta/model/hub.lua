@@ -61,4 +61,9 @@ function hub.list_cached(filename) end
 ---@return string? warning that it may be out of date, or the code
 function hub.config(repo_id, opts) end
 
+--- The hub's address, from HF_ENDPOINT, and the token for it if there is one.
+---@return string endpoint # without a slash at its end
+---@return string? token
+function hub.access() end
+
 return hub
