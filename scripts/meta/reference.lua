@@ -33,4 +33,10 @@ function Reference:axes(...) end
 ---@return string? message # file, line, and what is not known
 function reference.new(definition, options) end
 
+--- What checks a definition's constraints, without its reference being run.
+---@param definition table
+---@return (fun(axes: table<string, integer>, inputs: table<string, any>): string?)? check # gives nil, or the first constraint that is broken; one about an input that is left out holds
+---@return string? message # a constraint cannot be read
+function reference.constraints(definition) end
+
 return reference
