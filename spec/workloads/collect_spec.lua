@@ -344,3 +344,63 @@ for name in os.listdir(sys.argv[1]):
     assert.equal(-math.huge, outputs[2][{ 2, 1 }]:item())
   end)
 end)
+
+-- Calls of flashinfer 0.6.18 on an H200 (spec/gpu/flashinfer_dumps.py), of larger tensors only what they look like.
+describe("dumps of FlashInfer's own", function()
+  local REAL = "spec/support/dumps"
+  local attention = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128 }
+  local paged = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = 1 }
+  local partial = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = 64 }
+  local latent = { num_qo_heads = 16, head_dim_ckv = 512, head_dim_kpe = 64, page_size = 1 }
+  local norm = { hidden_size = 4096, eps = 1e-5 }
+
+  -- { op type, variant, parameters, sizes of the workloads that come out }
+  for _, case in ipairs {
+    { "gqa_paged", "decode", paged, { "batch_size=3 len_indptr=4 num_kv_indices=21" } },
+    { "gqa_paged", "decode", partial, { "batch_size=3 len_indptr=4 num_kv_indices=3" } },
+    {
+      "gqa_paged",
+      "prefill_causal",
+      paged,
+      {
+        "len_indptr=3 total_q=6 num_kv_indices=11",
+        "len_indptr=2 total_q=7 num_kv_indices=7",
+      },
+    },
+    {
+      "gqa_ragged",
+      "prefill_causal",
+      attention,
+      { "len_indptr=3 total_q=8 total_kv=13", "len_indptr=3 total_q=7 total_kv=10" },
+    },
+    { "mla_paged", "decode", latent, { "batch_size=3 len_indptr=4 num_kv_indices=26" } },
+    { "mla_paged", "prefill_causal", latent, { "total_q=5 len_indptr=3 num_kv_indices=10" } },
+    { "rmsnorm", "rmsnorm", norm, { "batch_size=5" } },
+    { "rmsnorm", "fused_add_rmsnorm", norm, { "batch_size=5" } },
+  } do
+    it(
+      ("become workloads of %s %s, page size %s"):format(case[1], case[2], case[3].page_size or "none"),
+      function()
+        local dir <close> = assert(fs.tempdir())
+        local list = definitions { case[1], case[2], case[3] }
+        local report =
+          assert(collect.from_dumps(REAL, list, { root = dir.path, max_workloads = 20, max_per_axes = 2 }))
+        local found = {}
+        for i, kept in ipairs(report.definitions[1].kept) do
+          local sizes = {}
+          for _, name in ipairs(json.keys(kept.axes)) do
+            -- pages are shuffled: how many there are at most depends on the draw
+            if name ~= "num_pages" then sizes[#sizes + 1] = ("%s=%d"):format(name, kept.axes[name]) end
+            assert.is_true(kept.axes[name] > 0)
+          end
+          found[i] = table.concat(sizes, " ")
+        end
+        local expected = {}
+        for i, text in ipairs(case[4]) do
+          expected[i] = text:gsub("num_pages=%d+ ?", ""):gsub(" $", "")
+        end
+        assert.same(expected, found)
+      end
+    )
+  end
+end)
