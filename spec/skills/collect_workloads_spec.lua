@@ -285,7 +285,7 @@ describe("hone collect-workloads", function()
     assert.matches("there is no definition 'nobody'", result.stderr)
     result = collect { "--all", "--from-dumps", fs.join(dir.path, "nowhere") }
     assert.matches("no such directory", result.stderr)
-    result = collect { "--all", "--server-command", "no-such-program --port {port}" }
+    result = collect { "--all", "--server-command", "no-such-program --port {port}", "--dump-dir", dumps }
     assert.equal(1, result.status)
     assert.matches("no%-such%-program", result.stderr)
   end)

@@ -589,6 +589,8 @@ end
 
 local function make_inputs(definition, axes, make)
   local list = scales(definition, axes, make)
+  local bias = definition.inputs.routing_bias -- small, or all tokens would choose the experts that it favours
+  if bias then list.routing_bias = make:uniform(-0.1, 0.1, axes[bias.shape[1]]):to(bias.dtype) end
   list.local_expert_offset = 0
   list.routed_scaling_factor = 2.5
   if definition.inputs.gemm1_clamp_limit then

@@ -3,7 +3,7 @@ local M = {}
 
 -- Sizes of a small call: four sequences.
 M.usual_axes =
-  { batch_size = 4, len_indptr = 5, total_q = 48, total_kv = 80, num_kv_indices = 40, num_pages = 64 }
+  { batch_size = 4, len_indptr = 5, total_q = 48, total_kv = 80, num_kv_indices = 60, num_pages = 64 }
 
 local function has(definition, name) return definition.inputs[name] ~= nil end
 

@@ -1,0 +1,141 @@
+--- Ground truth and test inputs of gated delta nets: one head and one token after the other, the state as [V, K].
+local shared = [=[
+import math
+import torch
+
+
+def step(state, q, k, v, log_decay, rate, scale):
+    """One token of one head: its state decays, what it holds for k is replaced by v, as far as `rate` says."""
+    q, k, v = q.to(torch.float64), k.to(torch.float64), v.to(torch.float64)
+    state = state * torch.exp(log_decay)
+    wrong = v - (state * k.unsqueeze(0)).sum(dim=1)
+    state = state + rate * wrong.unsqueeze(1) * k.unsqueeze(0)
+    return state, scale * (state * q.unsqueeze(0)).sum(dim=1)
+
+
+def gates(A_log, a, dt_bias, b, h):
+    raw = a.to(torch.float64) + dt_bias[h].to(torch.float64)
+    soft = torch.where(raw > 30, raw, torch.log(1 + torch.exp(raw)))
+    return -torch.exp(A_log[h].to(torch.float64)) * soft, 1 / (1 + torch.exp(-b.to(torch.float64)))
+
+
+def scale_of(scale, size):
+    return scale if scale else 1 / math.sqrt(size)
+
+
+]=]
+
+local batch_body = [=[
+    batch, tokens, key_heads, size = q.shape
+    heads = v.shape[2]
+    group = heads // key_heads
+    scale = scale_of(scale, size)
+    output = torch.zeros(batch, tokens, heads, size, dtype=torch.float64, device=q.device)
+]=]
+
+local decode = shared
+  .. "def truth(q, k, v, state, A_log, a, dt_bias, b, scale):\n"
+  .. batch_body
+  .. [=[
+    new_state = state.to(torch.float64).clone()
+    for n in range(batch):
+        for h in range(heads):
+            decay, rate = gates(A_log, a[n, 0, h], dt_bias, b[n, 0, h], h)
+            kept, out = step(new_state[n, h], q[n, 0, h // group], k[n, 0, h // group], v[n, 0, h], decay, rate, scale)
+            new_state[n, h] = kept
+            output[n, 0, h] = out
+    return output, new_state
+]=]
+
+local mtp = shared
+  .. "def truth(q, k, v, initial_state, initial_state_indices, A_log, a, dt_bias, b, scale,\n"
+  .. "          intermediate_states_buffer):\n"
+  .. batch_body
+  .. [=[
+    for n in range(batch):
+        slot = int(initial_state_indices[n].item())
+        for h in range(heads):
+            state = initial_state[slot, h].to(torch.float64)
+            for t in range(tokens):
+                decay, rate = gates(A_log, a[n, t, h], dt_bias, b[n, t, h], h)
+                state, out = step(state, q[n, t, h // group], k[n, t, h // group], v[n, t, h], decay, rate, scale)
+                output[n, t, h] = out
+    return output, initial_state.to(torch.float64)
+]=]
+
+local prefill = shared
+  .. [=[
+def truth(q, k, v, state, A_log, a, dt_bias, b, cu_seqlens, scale):
+    tokens, key_heads, size = q.shape
+    heads = v.shape[1]
+    group = heads // key_heads
+    scale = scale_of(scale, size)
+    output = torch.zeros(tokens, heads, size, dtype=torch.float64, device=q.device)
+    new_state = torch.zeros(cu_seqlens.shape[0] - 1, heads, size, size, dtype=torch.float64, device=q.device)
+    for n in range(cu_seqlens.shape[0] - 1):
+        first, end = int(cu_seqlens[n].item()), int(cu_seqlens[n + 1].item())
+        for h in range(heads if end > first else 0):
+            held = state[n, h].to(torch.float64)
+            for t in range(first, end):
+                decay, rate = gates(A_log, a[t, h], dt_bias, b[t, h], h)
+                held, out = step(held, q[t, h // group], k[t, h // group], v[t, h], decay, rate, scale)
+                output[t, h] = out
+            new_state[n, h] = held
+    return output, new_state
+]=]
+
+local function make(cases, body) return "CASES = [" .. cases .. "]\n\n\ndef make_inputs(case, rng):\n" .. body end
+
+local PARTS = [=[
+    keys = [rng.unit(*lead, NUM_K_HEADS, HEAD_SIZE) for _ in range(2)]
+    v = rng.normal(*lead, NUM_V_HEADS, HEAD_SIZE)
+    gates = rng.uniform(NUM_V_HEADS), rng.normal(*lead, NUM_V_HEADS), rng.uniform(NUM_V_HEADS)
+    b = rng.normal(*lead, NUM_V_HEADS)
+]=]
+
+local function states(count)
+  return ("    state = rng.normal(%s, NUM_V_HEADS, HEAD_SIZE, HEAD_SIZE, dtype=torch.float32)\n"):format(
+    count
+  )
+end
+
+local TOLERANCE = { atol = 0.02, rtol = 0.02 }
+
+return {
+  decode = {
+    truth = decode,
+    make = make(
+      '{"batch": 1}, {"batch": 4}',
+      '    lead = (case["batch"], 1)\n'
+        .. PARTS
+        .. states 'case["batch"]'
+        .. "    return [*keys, v, state, *gates, b, HEAD_SIZE ** -0.5]\n"
+    ),
+    tolerance = TOLERANCE,
+  },
+  mtp = {
+    truth = mtp,
+    make = make(
+      '{"batch": 1, "tokens": 2}, {"batch": 3, "tokens": 4}',
+      '    lead = (case["batch"], case["tokens"])\n'
+        .. PARTS
+        .. states 'case["batch"] + 2'
+        .. '    slots = rng.tensor(list(range(case["batch"], 0, -1)))\n'
+        .. '    buffer = torch.zeros(state.shape[0], case["tokens"], *state.shape[1:], device=state.device)\n'
+        .. "    return [*keys, v, state, slots, *gates, b, HEAD_SIZE ** -0.5, buffer]\n"
+    ),
+    tolerance = TOLERANCE,
+  },
+  prefill = {
+    truth = prefill,
+    make = make(
+      '{"lengths": [1]}, {"lengths": [3, 0, 6]}',
+      '    lead = (sum(case["lengths"]),)\n'
+        .. PARTS
+        .. states 'len(case["lengths"])'
+        .. '    starts = rng.starts(case["lengths"], dtype=torch.int64)\n'
+        .. "    return [*keys, v, state, *gates, b, starts, HEAD_SIZE ** -0.5]\n"
+    ),
+    tolerance = TOLERANCE,
+  },
+}

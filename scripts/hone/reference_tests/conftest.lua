@@ -1,0 +1,137 @@
+--- The conftest.py that generated tests share.
+return [==[
+"""What the tests of references share: inputs, comparison and report. Written by `hone add-reference-tests`."""
+
+import math
+
+import pytest
+import torch
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    return request.param
+
+
+def workspace():
+    return torch.zeros(128 << 20, dtype=torch.uint8, device="cuda")
+
+
+class Inputs:
+    """Seeded random tensors on a device: the same on every machine, since they are drawn on the CPU."""
+
+    def __init__(self, device, seed=0):
+        self.device = device
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape, dtype=torch.bfloat16):
+        return torch.randn(*shape, generator=self.generator).to(dtype).to(self.device)
+
+    def unit(self, *shape, dtype=torch.bfloat16):
+        """Vectors of length one."""
+        x = torch.randn(*shape, generator=self.generator)
+        return (x / x.norm(dim=-1, keepdim=True)).to(dtype).to(self.device)
+
+    def uniform(self, *shape):
+        return torch.rand(*shape, generator=self.generator).to(self.device)
+
+    def fp8(self, *shape):
+        return torch.randn(*shape, generator=self.generator).clamp(-2, 2).to(torch.float8_e4m3fn).to(self.device)
+
+    def scales(self, *shape):
+        return (torch.rand(*shape, generator=self.generator) * 0.02 + 0.001).to(self.device)
+
+    def integers(self, low, high, *shape, dtype=torch.int32):
+        return torch.randint(low, high, shape, generator=self.generator).to(dtype).to(self.device)
+
+    def permutation(self, count):
+        return torch.randperm(count, generator=self.generator).to(torch.int32)
+
+    def tensor(self, values, dtype=torch.int32):
+        return torch.tensor(values, dtype=dtype, device=self.device)
+
+    def starts(self, lengths, dtype=torch.int32):
+        """Where sequences of these lengths start, and the last one ends."""
+        return torch.tensor([0, *lengths]).cumsum(0).to(dtype).to(self.device)
+
+    def padded(self, lengths):
+        return torch.cat((lengths, lengths.new_zeros(1)))
+
+    def pages(self, lengths, page_size):
+        """Shuffled pages of sequences: starts, page table, tokens on the last pages, size of the pool."""
+        counts = [-(-n // page_size) for n in lengths]
+        pool = sum(counts) + 2
+        last = [(n - 1) % page_size + 1 if n else 0 for n in lengths]
+        table = self.permutation(pool)[: sum(counts)].to(self.device)
+        return self.starts(counts), table, self.tensor(last), pool
+
+
+def as_list(result):
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def check_form(outputs, specs, axes):
+    """Count, dtypes and shapes are those of the definition; returns the sizes of all axes."""
+    assert len(outputs) == len(specs), f"{len(outputs)} outputs, the definition has {len(specs)}"
+    for output, (name, (dtype, shape)) in zip(outputs, specs.items()):
+        assert output.dtype == dtype, f"{name} is {output.dtype}, not {dtype}"
+        assert len(output.shape) == len(shape), f"{name} has shape {tuple(output.shape)}, not {shape}"
+        for axis, size in zip(shape, output.shape):
+            assert axes.setdefault(axis, size) == size, f"{name}: the axis {axis} is {size}, not {axes[axis]}"
+
+
+def bind_axes(inputs, specs, constants):
+    axes = dict(constants)
+    for value, (name, shape) in zip(inputs, specs.items()):
+        for axis, size in zip(shape or (), value.shape if shape else ()):
+            assert axes.setdefault(axis, size) == size, f"{name}: the axis {axis} is {size}, not {axes[axis]}"
+    return axes
+
+
+def compare(name, got, expected, atol, rtol, ratio=1.0):
+    """Fail with the worst places where they differ; -inf and -inf are equal, NaN equals nothing."""
+    assert got.shape == expected.shape, f"{name}: {tuple(got.shape)} against {tuple(expected.shape)}"
+    if got.numel() == 0:
+        return
+    x, y = got.detach().double().flatten(), expected.detach().double().flatten().to(got.device)
+    same = x == y
+    error = torch.where(same, torch.zeros_like(x), (x - y).abs())
+    bad = ~same & ~(error <= atol + rtol * y.abs())
+    matched = 1 - bad.double().mean().item()
+    finite = x.isfinite() & y.isfinite()
+    a, b = x[finite], y[finite]
+    cosine = (a @ b / (a.norm() * b.norm()).clamp_min(1e-300)).item() if a.numel() and b.norm() > 0 else math.nan
+    mse = ((a - b) ** 2).mean().item() if a.numel() else math.nan
+    print(f"{name}: largest error {error.nan_to_num(math.inf).max().item():.3e}, within {matched:.4%}, "
+          f"cosine {cosine:.8f}, MSE {mse:.3e}")
+    if matched >= ratio:
+        return
+    worst = torch.where(bad, error.nan_to_num(math.inf), torch.zeros_like(error)).topk(min(5, x.numel())).indices
+    lines = []
+    for place in worst.tolist():
+        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), got.shape))
+        lines.append(f"  {index}: expected {y[place].item():.6g}, got {x[place].item():.6g}")
+    pytest.fail(f"{name}: {matched:.4%} within atol={atol} rtol={rtol}, wanted {ratio:.2%}\n" + "\n".join(lines))
+
+
+def check_drawn(samples, distribution):
+    """Nothing is drawn that may not be."""
+    chance = distribution.to(samples.device).gather(1, samples.long().unsqueeze(1))
+    assert bool((chance > 0).all()), f"drawn with no chance: {samples[chance.squeeze(1) <= 0].tolist()}"
+
+
+def check_shares(draw, distribution, draws=2000):
+    """How often tokens are drawn is what the distribution says: by total variation over its largest tokens."""
+    row = distribution[0].double().cpu()
+    counts = torch.zeros_like(row)
+    for _ in range(draws):
+        counts[int(draw()[0])] += 1
+    top = row.topk(min(8, row.numel())).indices
+    expected = torch.cat((row[top], 1 - row[top].sum().unsqueeze(0)))
+    seen = counts / draws
+    found = torch.cat((seen[top], 1 - seen[top].sum().unsqueeze(0)))
+    distance = 0.5 * (expected - found).abs().sum().item()
+    assert distance < 4 * math.sqrt(len(expected) / draws), f"total variation {distance:.3f} from the distribution"
+]==]

@@ -1,0 +1,292 @@
+--- The pytest file of a definition: constants, its reference, seeded inputs, ground truths and checks.
+local json = require "hone.json"
+local ops = require "hone.ops"
+local axis_value = require("hone.dataset.definition").axis_value
+
+local generate = {}
+
+local DEFAULT = { atol = 1e-2, rtol = 1e-2, ratio = 1.0 }
+
+-- What is known of a definition's truth, nil where its op type has none.
+local function known(definition)
+  local op_type, variant = ops.parse(definition.name)
+  if op_type ~= definition.op_type then return nil end
+  local found, truths = pcall(require, "hone.ops.truth." .. op_type)
+  return found and truths[variant] or nil
+end
+
+local function fill(text, values)
+  return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
+end
+
+---The independent formula of a definition, as Python source with a function `truth`; nil and why there is none.
+---@return string? source
+---@return string|table # why not; or what the op type knows of its truth
+function generate.truth(definition)
+  local about = known(definition)
+  if not about then
+    return nil,
+      ("no independent formula is known for %s of op type %s"):format(definition.name, definition.op_type)
+  end
+  local constants = about.needs_constants and generate.constants(definition) .. "\n\n" or ""
+  local source = fill(about.truth, about.parts and about.parts(definition) or {})
+  return (source:gsub("^(import torch\n)", "%1" .. (constants ~= "" and "\n" .. constants or ""))), about
+end
+
+---The constant axes as Python assignments, and what else the op type wants.
+function generate.constants(definition, about)
+  local lines = {}
+  for _, name in ipairs(json.keys(definition.axes)) do
+    local value = axis_value(definition.axes[name])
+    if value then lines[#lines + 1] = ("%s = %d"):format(name:upper(), value) end
+  end
+  local more = about and about.constants and about.constants(definition) or {}
+  for name, value in pairs(more) do
+    lines[#lines + 1] = ("%s = %s"):format(name, value)
+  end
+  return table.concat(lines, "\n")
+end
+
+---The tolerance of a definition's comparison.
+---@param given number? # both absolute and relative, instead of the op type's
+function generate.tolerance(about, given)
+  local own = about and about.tolerance or {}
+  return {
+    atol = given or own.atol or DEFAULT.atol,
+    rtol = given or own.rtol or DEFAULT.rtol,
+    ratio = own.ratio or DEFAULT.ratio,
+  }
+end
+
+local function shape_text(spec)
+  if spec.shape == json.null then return "None" end
+  local parts = {}
+  for i, axis in ipairs(spec.shape) do
+    parts[i] = ('"%s"'):format(axis)
+  end
+  return "(" .. table.concat(parts, ", ") .. (#parts == 1 and ",)" or ")")
+end
+
+local function input_specs(definition)
+  local lines = {}
+  for _, name in ipairs(json.keys(definition.inputs)) do
+    lines[#lines + 1] = ('    "%s": %s,'):format(name, shape_text(definition.inputs[name]))
+  end
+  return table.concat(lines, "\n")
+end
+
+local function output_specs(definition)
+  local lines = {}
+  for _, name in ipairs(json.keys(definition.outputs)) do
+    local spec = definition.outputs[name]
+    lines[#lines + 1] = ('    "%s": (torch.%s, %s),'):format(name, spec.dtype, shape_text(spec))
+  end
+  return table.concat(lines, "\n")
+end
+
+local function constant_axes(definition)
+  local parts = {}
+  for _, name in ipairs(json.keys(definition.axes)) do
+    local value = axis_value(definition.axes[name])
+    if value then parts[#parts + 1] = ('"%s": %d'):format(name, value) end
+  end
+  return "{" .. table.concat(parts, ", ") .. "}"
+end
+
+-- A source to be laid into the file as text: it is run in a namespace of its own, so that nothing of it hides the
+-- test's own names.
+local function quoted(source)
+  local text = source:gsub("\\", "\\\\"):gsub('"""', '\\"\\"\\"')
+  return '"""\n' .. text:gsub("^\n+", ""):gsub("%s+$", "") .. '\n"""'
+end
+
+local TEMPLATE = [==[
+"""Tests of the reference of ${name}. Written by `hone add-reference-tests`; --force writes it anew."""
+
+import pytest
+import torch
+from conftest import ${imports}
+
+${constants}
+
+AXES = ${axes}
+INPUTS = {
+${inputs}
+}
+OUTPUTS = {
+${outputs}
+}
+ATOL, RTOL, RATIO = ${atol}, ${rtol}, ${ratio}
+
+REFERENCE = ${reference}
+
+${truth_source}
+
+
+def load(source, name):
+    space = {}
+    exec(compile(source, f"<{name}>", "exec"), space)
+    return space[name]
+
+
+run = load(REFERENCE, "run")
+${truth_loader}
+
+${make}
+
+${ground}
+${sizes}
+
+def inputs_of(case, device, seed=0):
+    return make_inputs(case, Inputs(device, seed))
+
+
+def copies(inputs):
+    return [value.clone() if isinstance(value, torch.Tensor) else value for value in inputs]
+
+
+def outputs_of(case, device, seed=0):
+    """Inputs, and what the reference makes of copies of them, in the form that the definition says."""
+    inputs = inputs_of(case, device, seed)
+    outputs = as_list(run(*copies(inputs)))
+    check_form(outputs, OUTPUTS, bind_axes(inputs, INPUTS, AXES))
+    return inputs, outputs
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_shapes_and_dtypes(case, device):
+    outputs_of(case, device)
+
+
+${checks}
+]==]
+
+local DETERMINISM = [==[
+@pytest.mark.parametrize("case", CASES[-1:], ids=str)
+def test_determinism(case, device):
+    _, first = outputs_of(case, device)
+    _, second = outputs_of(case, device)
+    for one, other in zip(first, second):
+        assert torch.equal(one, other) or torch.equal(one.isnan(), other.isnan()) and torch.equal(
+            one.nan_to_num(), other.nan_to_num())
+]==]
+
+local AGAINST_TORCH = [==[
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_against_torch(case, device):
+    inputs, outputs = outputs_of(case, device)
+    for name, got, expected in zip(OUTPUTS, outputs, as_list(truth(*copies(inputs)))):
+        compare(name, got, expected, ATOL, RTOL, RATIO)
+]==]
+
+local AGAINST_LIBRARY = [==[
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_against_${library}(case):
+    pytest.importorskip("${module}")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    inputs, outputs = outputs_of(case, "cuda")
+    for name, got, expected in zip(OUTPUTS, outputs, as_list(${library}_truth(*copies(inputs)))):
+        compare(name, got, expected, ATOL, RTOL, RATIO)
+]==]
+
+local DISTRIBUTION = [==[
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_draws_what_may_be_drawn(case, device):
+    inputs, outputs = outputs_of(case, device)
+    distribution = truth(*copies(inputs))
+    check_drawn(outputs[0], distribution)
+
+
+def test_draws_as_often_as_it_should(device):
+    inputs = inputs_of(CASES[0], device)
+    few = [value[:1] if isinstance(value, torch.Tensor) else value for value in inputs]
+    check_shares(lambda: run(*copies(few)), truth(*copies(few)), draws=${draws})
+]==]
+
+local DISTRIBUTION_LIBRARY = [==[
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_${library}_draws_what_may_be_drawn(case):
+    pytest.importorskip("${module}")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    inputs = inputs_of(case, "cuda")
+    check_drawn(as_list(${library}_truth(*copies(inputs)))[0], truth(*copies(inputs)))
+]==]
+
+local MODULES = { flashinfer = "flashinfer", sglang = "sgl_kernel" }
+local LIBRARIES = { "flashinfer", "sglang" }
+
+local function checks_of(about)
+  local list = {}
+  if about.is_distribution then
+    list[1] = fill(DISTRIBUTION, { draws = "400" })
+  else
+    list[1], list[2] = DETERMINISM, AGAINST_TORCH
+  end
+  for _, library in ipairs(LIBRARIES) do
+    if about[library] then
+      local template = about.is_distribution and DISTRIBUTION_LIBRARY or AGAINST_LIBRARY
+      list[#list + 1] = fill(template, { library = library, module = MODULES[library] })
+    end
+  end
+  return (table.concat(list, "\n\n"):gsub("%s+$", ""))
+end
+
+local function ground_of(about, definition)
+  local list, parts = {}, about.parts and about.parts(definition) or {}
+  for _, library in ipairs(LIBRARIES) do
+    if about[library] then list[#list + 1] = fill(about[library], parts) end
+  end
+  local text = table.concat(list, "\n\n")
+  return text ~= "" and "\n" .. text or ""
+end
+
+local function imports_of(about)
+  local names = { "Inputs", "as_list", "bind_axes", "check_form" }
+  if about.is_distribution then
+    names[#names + 1], names[#names + 2] = "check_drawn", "check_shares"
+  else
+    names[#names + 1] = "compare"
+  end
+  if about.flashinfer and about.flashinfer:find "workspace" then names[#names + 1] = "workspace" end
+  return table.concat(names, ", ")
+end
+
+local function number(value) return ("%.17g"):format(value):gsub("^(%d+)$", "%1.0") end
+
+---The test file of a definition.
+---@param definition table
+---@param options { sizes: integer?, tolerance: number? }? # sizes: how many of the op type's cases, from the smallest up
+---@return string? text
+---@return string? why
+function generate.test(definition, options)
+  options = options or {}
+  local truth, about = generate.truth(definition)
+  if not truth then return nil, about end
+  local tolerance = generate.tolerance(about, options.tolerance)
+  local make_parts = about.make_parts or about.parts
+  local make = fill(about.make, make_parts and make_parts(definition) or {})
+  return (
+    fill(TEMPLATE, {
+      name = definition.name,
+      imports = imports_of(about),
+      constants = generate.constants(definition, about),
+      axes = constant_axes(definition),
+      inputs = input_specs(definition),
+      outputs = output_specs(definition),
+      atol = number(tolerance.atol),
+      rtol = number(tolerance.rtol),
+      ratio = number(tolerance.ratio),
+      reference = quoted(definition.reference),
+      truth_source = "TRUTH = " .. quoted(truth),
+      truth_loader = 'truth = load(TRUTH, "truth")\n',
+      make = make:gsub("%s+$", ""),
+      ground = ground_of(about, definition),
+      sizes = options.sizes and ("\nCASES = CASES[:%d]\n"):format(options.sizes) or "",
+      checks = checks_of(about),
+    })
+  )
+end
+
+return generate
