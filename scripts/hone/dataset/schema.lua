@@ -42,6 +42,9 @@ local function number_of(text)
   return tonumber((digits:gsub("^%+", "")))
 end
 
+-- As text, an integer has no exponent, and nothing but zeros after its point.
+local function integer_of(text) return text:find "^%s*[+-]?%d[%d_]*%.?0*%s*$" and number_of(text) or nil end
+
 local function number(value)
   if value == true then return 1 end
   if value == false then return 0 end
@@ -51,7 +54,12 @@ end
 
 function schema.size(value, field)
   if math.type(value) == "integer" and value >= 0 then return value end
-  local n = number(value)
+  local n
+  if type(value) == "string" then
+    n = integer_of(value)
+  else
+    n = number(value)
+  end
   local whole = n and math.tointeger(n)
   if not whole or whole < 0 then return refuse(field, "an integer that is not negative", value) end
   return whole
@@ -60,7 +68,8 @@ end
 -- Floats that are at least 0; NaN where the record says so.
 local function measure(value, field, takes_nan)
   local n = number(value)
-  if n and (n >= 0 or takes_nan and n ~= n) then return n + 0.0 end
+  -- Multiplied, not added to: the sign of -0.0 stays.
+  if n and (n >= 0 or takes_nan and n ~= n) then return n * 1.0 end
   return refuse(
     field,
     takes_nan and "a number that is not negative, or NaN" or "a number that is not negative",
@@ -95,6 +104,20 @@ function schema.flag(value, field)
   if type(value) == "string" then flag = FLAGS[value:lower()] end
   if flag == nil then return refuse(field, "true or false", value) end
   return flag
+end
+
+---An integer, a float or a boolean, each kept as what it is; text as what it says.
+function schema.scalar(value, field)
+  if type(value) == "number" or type(value) == "boolean" then return value end
+  if type(value) == "string" then
+    local n = integer_of(value)
+    if n then return math.tointeger(n) or n end
+    n = number_of(value)
+    if n then return n * 1.0 end
+    local flag = FLAGS[value:lower()]
+    if flag ~= nil then return flag end
+  end
+  return refuse(field, "an integer, a float, true or false", value)
 end
 
 function schema.any(value) return value end
@@ -149,8 +172,8 @@ function schema.map(kind)
   end
 end
 
----An object of `fields`: a list of { name, kind, default }. Without a default a field must be there; a default of
----schema.absent leaves it out, a function makes it. `rule(record, field)` says what is wrong with it as a whole.
+---An object of `fields`: a list of { name, kind, default }. Without a default a field must be there; a default
+---of schema.absent leaves it out, a function makes it. `rule(record, field)` says what is wrong with it as a whole.
 function schema.record(fields, rule)
   return function(value, field)
     if not schema.is_object(value) then return refuse(field, "an object", value) end

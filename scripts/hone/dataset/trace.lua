@@ -70,13 +70,13 @@ function trace.is_workload(t)
   return (t.solution == nil or t.solution == json.null) and (t.evaluation == nil or t.evaluation == json.null)
 end
 
--- JSON has no word for what is not finite: the formats quote it. flashinfer-bench writes null for an infinite latency,
--- which it does not read again; it reads the quoted one.
+-- JSON has no word for what is not finite: the formats quote it. flashinfer-bench writes null for an infinite
+-- latency or scalar, which it does not read again; it reads the quoted one.
 local function quoted(record)
   local copy = json.object()
   for key, value in pairs(record) do
-    if math.type(value) == "float" and (value ~= value or value == math.huge) then
-      value = value ~= value and "NaN" or "Infinity"
+    if math.type(value) == "float" and (value ~= value or math.abs(value) == math.huge) then
+      value = value ~= value and "NaN" or value > 0 and "Infinity" or "-Infinity"
     end
     copy[key] = value
   end
@@ -98,6 +98,9 @@ function trace.line(t)
   local checked, why = trace.check(t)
   if not checked then return nil, why end
   checked.evaluation = prepared(checked.evaluation)
+  for name, input in pairs(checked.workload.inputs) do
+    if input.type == "scalar" then checked.workload.inputs[name] = quoted(input) end
+  end
   return json.encode(checked, { nan = "null" })
 end
 
@@ -122,7 +125,8 @@ function trace.path(root, solution, definition)
   return fs.join(root, "traces", solution.author, definition.op_type, definition.name .. ".jsonl")
 end
 
----Append a trace to the dataset at `root`, as one whole line however many processes append: its file, or nil and why.
+---Append a trace to the dataset at `root`, as one whole line however many processes append: its file, or nil and
+---why not.
 function trace.append(root, t, solution, definition)
   if t.definition ~= definition.name or t.solution ~= solution.name then
     return nil,

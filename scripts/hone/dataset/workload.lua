@@ -3,19 +3,9 @@ local json, schema = require "hone.json", require "hone.dataset.schema"
 
 local workload = {}
 
-local function scalar(value, field)
-  if type(value) == "number" or type(value) == "boolean" then return value end
-  local n = type(value) == "string" and tonumber(value)
-  if n then return n end
-  local flag
-  if type(value) == "string" then flag = schema.flag(value, field) end
-  if flag ~= nil then return flag end
-  return nil, field .. " must be an integer, a float, true or false"
-end
-
 local RANDOM = schema.record {}
 local SAFETENSORS = schema.record { { "path", schema.text }, { "tensor_key", schema.text } }
-local SCALAR = schema.record { { "value", scalar } }
+local SCALAR = schema.record { { "value", schema.scalar } }
 
 local KINDS = {
   random = { RANDOM },
