@@ -25,7 +25,7 @@ describe("beside flashinfer-bench", function()
   -- An infinite latency or scalar is null there, which cannot be read again; here it is quoted.
   local function as_printed_there(line)
     return (
-      line:gsub('("[%a_]+":)"-?%a+"([,}])', function(key, after)
+      line:gsub('("[%a_]+":)"%-?%a+"([,}])', function(key, after)
         local is_latency = key == '"latency_ms":' or key == '"reference_latency_ms":'
         if is_latency or key == '"speedup_factor":' or key == '"value":' then
           return key .. "null" .. after
