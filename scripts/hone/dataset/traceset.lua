@@ -1,9 +1,39 @@
 --- A dataset's definitions: reading them, finding out which kernels are new, writing those.
 local fs, json = require "hone.fs", require "hone.json"
 local ops, tags = require "hone.ops", require "hone.dataset.tags"
-local definition = require "hone.dataset.definition"
+local definition, records = require "hone.dataset.definition", require "hone.dataset.records"
 
 local traceset = {}
+
+-- What can be asked of a set with a colon; what needs much else is found when it is called.
+local Set = {}
+Set.__index = Set
+
+function Set:definition(name) return traceset.definition(self, name) end
+
+-- Names, sorted by the paths of their files.
+function Set:definitions()
+  local names = {}
+  for i, entry in ipairs(traceset.definitions(self)) do
+    names[i] = entry.definition.name
+  end
+  return names
+end
+
+for _, name in ipairs { "solutions", "solution", "solved", "workloads", "traces", "each" } do
+  Set[name] = records[name]
+end
+
+for _, name in ipairs {
+  "filter_traces",
+  "best_trace",
+  "solution_score",
+  "author_score",
+  "rank_authors",
+  "summary",
+} do
+  Set[name] = function(...) return require("hone.dataset.scores")[name](...) end
+end
 
 -- ---- reading --------------------------------------------------------------------------------------
 
@@ -36,7 +66,9 @@ function traceset.open(root, options)
     if not listed then return nil, ("cannot open the dataset %s: %s"):format(root, result) end
     files = result
   end
-  return { root = root, files = files, read = {} }
+  local set = setmetatable({ root = root, files = files, read = {} }, Set)
+  records.attach(set)
+  return set
 end
 
 -- The entry of one file, read once: { path, definition } or { path, error }.

@@ -12,6 +12,20 @@ local traceset = {}
 ---@class hone.dataset.TraceSet
 ---@field root string
 ---@field files string[] paths of the files below `definitions/`, sorted
+---@field problems { path: string, message: string }[] files and lines that could not be read so far; the rest is kept
+---@field definition fun(self, name: string): table?, string?
+---@field definitions fun(self): string[] # names
+---@field solutions fun(self, name: string): table[] # of a definition
+---@field solution fun(self, name: string): table?, string? # and its path
+---@field workloads fun(self, name: string): table[] # of a definition: traces without solution
+---@field traces fun(self, name: string): table[]
+---@field each fun(self, folder: "workloads"|"traces"): fun(): table?, string? # every line, file by file
+---@field filter_traces fun(self, name: string, atol?: number, rtol?: number): table[]
+---@field best_trace fun(self, name: string, options?: { axes?: table, atol?: number, rtol?: number }): table?
+---@field solution_score fun(self, name: string, baseline_author?: string): table?, string?
+---@field author_score fun(self, author: string, options?: table): table?, string?
+---@field rank_authors fun(self, options?: { baseline_author?: string, op_type?: string, definition?: string }): table[]?
+---@field summary fun(self, options?: table): table?, string?
 
 --- The folder of the dataset: `chosen`, else what FIB_DATASET_PATH says, else `./flashinfer-trace`.
 ---@param chosen? string

@@ -1,0 +1,614 @@
+--- Is a dataset what the formats say? Every check of flashinfer-bench's validator that needs no GPU, with its
+--- categories, levels and messages; reasons why a file cannot be read are hone's own, one line each.
+local fs, json = require "hone.fs", require "hone.json"
+local definition_rules, solution = require "hone.dataset.definition", require "hone.dataset.solution"
+local trace = require "hone.dataset.trace"
+
+local validator = {
+  CHECKS = { "layout", "definition", "workload", "solution", "trace", "baseline", "benchmark" },
+}
+
+-- ---- scanning: files at the depth that the layout gives them ----------------------------------------
+
+local function files_at(root, folder, depth, extension)
+  local found, top = {}, fs.join(root, folder)
+  if not fs.is_dir(top) then return found end
+  for path in assert(fs.walk(top, { files_only = true })) do
+    local parts = {}
+    for part in path:sub(#top + 2):gmatch "[^/]+" do
+      parts[#parts + 1] = part
+    end
+    if #parts == depth and fs.extension(path) == extension then
+      parts[depth] = fs.stem(path)
+      found[#found + 1] = { path = path, parts = parts }
+    end
+  end
+  table.sort(found, function(a, b) return a.path < b.path end)
+  return found
+end
+
+local function read_definition(path)
+  local value, why = json.read(path)
+  if value == nil then return nil, why end
+  local ok, messages = definition_rules.validate(value)
+  if ok then return value end
+  return nil, ("%s: %s"):format(path, table.concat(messages, "; "))
+end
+
+local function read_solution(path)
+  local value, why = json.read(path)
+  if value ~= nil then
+    value, why = solution.check(value)
+    if not value then why = ("%s: %s"):format(path, why) end
+  end
+  return value, why
+end
+
+-- What the checks ask of a trace; the rest is let go, so that a large dataset fits in memory.
+local function digest(t)
+  local workload_only = trace.is_workload(t)
+  return {
+    definition = t.definition,
+    uuid = t.workload.uuid,
+    workload = workload_only and t.workload or nil,
+    axes = t.workload.axes,
+    inputs = t.workload.inputs,
+    solution = t.solution ~= json.null and t.solution or nil,
+    status = t.evaluation ~= json.null and t.evaluation.status or nil,
+    is_workload = workload_only,
+  }
+end
+
+local function slim(t)
+  local kept = digest(t)
+  kept.axes, kept.inputs, kept.workload = nil, nil, nil
+  return kept
+end
+
+local function read_lines(path, keep)
+  local list = {}
+  local lines, why = json.lines(path, { nan = true, big = "float" })
+  if not lines then return nil, why end
+  for number, value, message in lines do
+    if value == nil then return nil, message end
+    local t, wrong = trace.check(value)
+    if not t then return nil, ("%s:%d: %s"):format(path, number, wrong) end
+    list[#list + 1] = keep(t)
+  end
+  return list
+end
+
+local function push(map, key, value)
+  map[key] = map[key] or {}
+  table.insert(map[key], value)
+end
+
+-- Only what is wanted is read: a file without a definition is nobody's to check.
+local function scan(root, options)
+  local index = { definitions = {}, workloads = {}, solutions = {}, traces = {} }
+  for _, file in ipairs(files_at(root, "definitions", 2, ".json")) do
+    local name = file.parts[2]
+    local known = index.definitions[name]
+    local entry = { op_type = file.parts[1], path = file.path }
+    entry.definition, entry.error = read_definition(file.path)
+    if known then
+      entry.error = ("duplicate definition name: %s and %s"):format(known.path, file.path)
+      entry.duplicate = true
+    end
+    index.definitions[name] = entry
+  end
+  for name, entry in pairs(index.definitions) do
+    entry.wanted = validator.is_wanted(name, entry.op_type, options)
+  end
+  local function wanted(name) return index.definitions[name] and index.definitions[name].wanted end
+  for _, file in ipairs(files_at(root, "workloads", 2, ".jsonl")) do
+    local name = file.parts[2]
+    if wanted(name) then
+      local entry = { op_type = file.parts[1] }
+      entry.traces, entry.error = read_lines(file.path, digest)
+      index.workloads[name] = entry
+    end
+  end
+  for _, file in ipairs(files_at(root, "solutions", 4, ".json")) do
+    if wanted(file.parts[3]) then
+      local entry = { author = file.parts[1], op_type = file.parts[2], name = file.parts[4] }
+      entry.solution, entry.error = read_solution(file.path)
+      push(index.solutions, file.parts[3], entry)
+    end
+  end
+  for _, file in ipairs(files_at(root, "traces", 3, ".jsonl")) do
+    if wanted(file.parts[3]) then
+      local entry = { author = file.parts[1], op_type = file.parts[2] }
+      entry.traces, entry.error = read_lines(file.path, slim)
+      push(index.traces, file.parts[3], entry)
+    end
+  end
+  return index
+end
+
+local function contains(list, item)
+  for _, each in ipairs(list or {}) do
+    if each == item then return true end
+  end
+  return false
+end
+
+---Whether the options ask for a definition: none asks for all, else its op type or its name does.
+function validator.is_wanted(name, op_type, options)
+  if #(options.op_types or {}) == 0 and #(options.definitions or {}) == 0 then return true end
+  return contains(options.op_types, op_type) or contains(options.definitions, name)
+end
+
+-- ---- results --------------------------------------------------------------------------------------
+
+local Result = {}
+Result.__index = Result
+
+local function new_result() return setmetatable({ messages = {} }, Result) end
+
+function Result:add(level, text, ...)
+  local message = json.object { { "level", level }, { "message", text:format(...) } }
+  self.messages[#self.messages + 1] = message
+  return message
+end
+
+local function worst(levels)
+  local found = "ok"
+  for _, level in ipairs(levels) do
+    if level == "error" then return "error" end
+    if level == "warning" then found = "warning" end
+  end
+  return found
+end
+
+function Result:plain()
+  local levels = {}
+  for i, message in ipairs(self.messages) do
+    levels[i] = message.level
+  end
+  return json.object { { "status", worst(levels) }, { "messages", json.array(self.messages) } }
+end
+
+-- ---- layout ---------------------------------------------------------------------------------------
+
+local function first_other(list, name)
+  for _, t in ipairs(list or {}) do
+    if t.definition ~= name then return t.definition end
+  end
+end
+
+local function layout_of_solutions(result, case)
+  for _, entry in ipairs(case.solutions) do
+    local found = entry.solution
+    local function differs(what, in_path, in_json)
+      if in_path == in_json then return end
+      result:add(
+        "error",
+        "solution '%s' %s mismatch: path '%s', JSON '%s'",
+        entry.name,
+        what,
+        in_path,
+        in_json
+      )
+    end
+    if found then
+      differs("author", entry.author, found.author)
+      differs("definition", case.name, found.definition)
+      if found.name ~= entry.name then
+        result:add("error", "solution name mismatch: path '%s', JSON '%s'", entry.name, found.name)
+      end
+      if entry.op_type ~= case.op_type then
+        local text = "solution '%s' op_type mismatch: expected '%s', got '%s'"
+        result:add("error", text, entry.name, case.op_type, entry.op_type)
+      end
+    end
+  end
+end
+
+local function layout_of_traces(result, case)
+  for _, entry in ipairs(case.traces) do
+    if entry.op_type ~= case.op_type then
+      local text = "trace file op_type mismatch for author '%s': expected '%s', got '%s'"
+      result:add("error", text, entry.author, case.op_type, entry.op_type)
+    end
+    local other = first_other(entry.traces, case.name)
+    if other then
+      local text = "trace definition mismatch for author '%s': expected '%s', got '%s'"
+      result:add("error", text, entry.author, case.name, other)
+    end
+  end
+end
+
+local function layout_of_blobs(result, case)
+  for _, t in ipairs(case.workload and case.workload.traces or {}) do
+    for _, input in pairs(t.inputs) do
+      if input.type == "safetensors" and not fs.exists(fs.join(case.root, input.path)) then
+        result:add("error", "workload %s: blob missing at %s", t.uuid, input.path)
+      end
+    end
+  end
+end
+
+local checks = {}
+
+function checks.layout(result, case)
+  if case.entry.duplicate then return result:add("error", "%s", case.entry.error) end
+  local def = case.definition
+  local text = "definition %s mismatch: path says '%s', JSON says '%s'"
+  if def and def.name ~= case.name then result:add("error", text, "name", case.name, def.name) end
+  if def and def.op_type ~= case.op_type then
+    result:add("error", text, "op_type", case.op_type, def.op_type)
+  end
+  if case.workload then
+    local op_type = case.workload.op_type
+    if op_type ~= case.op_type then
+      result:add("error", "workload op_type mismatch: expected '%s', got '%s'", case.op_type, op_type)
+    end
+    local other = first_other(case.workload.traces, case.name)
+    if other then
+      result:add("error", "workload trace definition mismatch: expected '%s', got '%s'", case.name, other)
+    end
+  end
+  layout_of_solutions(result, case)
+  layout_of_traces(result, case)
+  if def then layout_of_blobs(result, case) end
+end
+
+-- ---- definition -----------------------------------------------------------------------------------
+
+local function is_described(t) return type(t.description) == "string" and t.description ~= "" end
+
+function checks.definition(result, case, options)
+  if case.entry.error then return result:add("error", "parse error: %s", case.entry.error) end
+  local def = case.definition
+  if not is_described(def) then result:add("warning", "missing description") end
+  for _, part in ipairs { "axes", "inputs", "outputs" } do
+    for name, entry in pairs(def[part]) do
+      if not is_described(entry) then result:add("warning", "missing description: %s.%s", part, name) end
+    end
+  end
+  if options.disable_gpu then return end
+  -- Built on hone's own tensors: this needs no GPU either.
+  local built, why = require("hone.reference").new(def)
+  if built then
+    result:add("info", "reference build: ok")
+  else
+    result:add("error", "reference build failed: %s", why)
+  end
+end
+
+-- ---- workload -------------------------------------------------------------------------------------
+
+-- Sorted, as Python shows a list of strings.
+local function shown(names)
+  table.sort(names)
+  for i, name in ipairs(names) do
+    names[i] = "'" .. name .. "'"
+  end
+  return "[" .. table.concat(names, ", ") .. "]"
+end
+
+local function missing_from(wanted, given)
+  local missing = {}
+  for name in pairs(wanted) do
+    if given[name] == nil then missing[#missing + 1] = name end
+  end
+  return missing
+end
+
+-- Names that are missing or too many: how many complaints.
+local function check_names(result, uuid, what, wanted, given)
+  local missing, extra = missing_from(wanted, given), missing_from(given, wanted)
+  if #missing > 0 then result:add("error", "%s: missing %s %s", uuid, what, shown(missing)) end
+  if #extra > 0 then result:add("error", "%s: extra %s %s", uuid, what, shown(extra)) end
+  return #missing + #extra
+end
+
+local function check_form(result, case, t)
+  local faults = 0
+  if not t.is_workload then
+    result:add("error", "%s: workload entry should not have solution or evaluation", t.uuid)
+    faults = 1
+  end
+  faults = faults + check_names(result, t.uuid, "axes", case.var_axes, t.axes)
+  for name, size in pairs(t.axes) do
+    if size <= 0 then
+      result:add("error", "%s: axis %s has non-positive value %d", t.uuid, name, size)
+      faults = faults + 1
+    end
+  end
+  return faults + check_names(result, t.uuid, "inputs", case.definition.inputs, t.inputs) == 0
+end
+
+local function shape_of(case, t, spec)
+  local shape = {}
+  for i, axis in ipairs(spec.shape) do
+    shape[i] = definition_rules.axis_value(case.definition.axes[axis]) or t.axes[axis]
+  end
+  return shape
+end
+
+-- As Python shows a tuple.
+local function tuple(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
+
+-- What is wrong with a blob, or nil.
+local function blob_fault(case, t, name, input, spec)
+  local path = fs.join(case.root, input.path)
+  if not fs.exists(path) then return ("blob missing at %s"):format(input.path) end
+  local file <close>, why = require("hone.safetensors").open(path)
+  if not file then return ("blob load failed: %s"):format(why) end
+  local info = file:info(input.tensor_key)
+  if not info then return ("tensor key '%s' not found in %s"):format(input.tensor_key, input.path) end
+  local expected, actual = tuple(shape_of(case, t, spec)), tuple(info.shape)
+  if expected ~= actual then
+    return ("%s shape mismatch: expected %s, got %s"):format(name, expected, actual)
+  end
+end
+
+local function input_fault(case, t, name, spec)
+  local input = t.inputs[name]
+  local is_scalar = spec.shape == json.null
+  if input.type == "scalar" then
+    return not is_scalar and name .. " is scalar but definition expects tensor"
+  end
+  if is_scalar then return ("%s is %s but definition expects scalar"):format(name, input.type) end
+  return input.type == "safetensors" and blob_fault(case, t, name, input, spec)
+end
+
+local function check_inputs(result, case, t)
+  local valid = true
+  for name, spec in pairs(case.definition.inputs) do
+    local fault = input_fault(case, t, name, spec)
+    if fault then
+      result:add("error", "%s: %s", t.uuid, fault)
+      valid = false
+    end
+  end
+  return valid
+end
+
+function checks.workload(result, case)
+  local workload = case.workload
+  if not workload then return result:add("warning", "no workload file found") end
+  if workload.error then return result:add("error", "parse error: %s", workload.error) end
+  if not case.definition then
+    return result:add("error", "cannot validate workloads: definition failed to load")
+  end
+  local valid, total = 0, #workload.traces
+  for _, t in ipairs(workload.traces) do
+    if check_form(result, case, t) and check_inputs(result, case, t) then valid = valid + 1 end
+  end
+  local count = valid == total and ("%d valid"):format(valid) or ("%d/%d valid"):format(valid, total)
+  table.insert(result.messages, 1, json.object { { "level", "info" }, { "message", count } })
+end
+
+-- ---- solution, trace, baseline --------------------------------------------------------------------
+
+function checks.solution(result, case)
+  if #case.solutions == 0 then return result:add("info", "no solutions") end
+  local valid = 0
+  for _, entry in ipairs(case.solutions) do
+    local found = entry.solution
+    if not found then
+      result:add("error", "%s: parse error: %s", entry.name, entry.error)
+    else
+      valid = valid + 1
+      if found.definition ~= case.name then
+        result:add("error", "%s: definition field '%s' != '%s'", entry.name, found.definition, case.name)
+      end
+      for _, field in ipairs { "author", "name" } do
+        if found[field] ~= entry[field] then
+          result:add("error", "%s: %s field '%s' != path '%s'", entry.name, field, found[field], entry[field])
+        end
+      end
+    end
+  end
+  local count = ("%d solutions"):format(valid)
+  table.insert(result.messages, 1, json.object { { "level", "info" }, { "message", count } })
+end
+
+local function covered(case, traces)
+  local seen, count, missing = {}, 0, 0
+  for _, t in ipairs(traces) do
+    if not seen[t.uuid] then count = count + 1 end
+    seen[t.uuid] = true
+  end
+  for uuid in pairs(case.uuids) do
+    if not seen[uuid] then missing = missing + 1 end
+  end
+  return count, missing
+end
+
+local function check_trace_lines(result, case, entry)
+  for _, t in ipairs(entry.traces) do
+    if t.definition ~= case.name then
+      return result:add("error", "%s: trace definition '%s' != '%s'", entry.author, t.definition, case.name)
+    end
+    if not t.solution or not t.status then
+      result:add("error", "%s: trace entry %s missing solution or evaluation", entry.author, t.uuid)
+    elseif not case.solution_names[t.solution] then
+      result:add("error", "%s: trace references unknown solution '%s'", entry.author, t.solution)
+    end
+  end
+end
+
+function checks.trace(result, case)
+  if #case.traces == 0 then return result:add("info", "no trace files") end
+  for _, entry in ipairs(case.traces) do
+    if entry.error then
+      result:add("error", "%s: parse error: %s", entry.author, entry.error)
+    else
+      check_trace_lines(result, case, entry)
+      local _, missing = covered(case, entry.traces)
+      if #entry.traces > 0 and missing > 0 then
+        result:add("warning", "%s missing %d/%d workloads", entry.author, missing, case.uuid_count)
+      end
+    end
+  end
+end
+
+local function check_baseline_trace(result, case, own, names)
+  for _, t in ipairs(own.traces) do
+    if t.solution and not names[t.solution] then
+      result:add("error", "trace references non-baseline solution '%s'", t.solution)
+      break
+    end
+  end
+  local failed = 0
+  for _, t in ipairs(own.traces) do
+    if t.status and t.status ~= "PASSED" then failed = failed + 1 end
+  end
+  if failed > 0 then
+    result:add("warning", "trace has %d non-passing entries", failed)
+  else
+    result:add("info", "trace: all passed")
+  end
+  if case.uuid_count == 0 then return end
+  local count, missing = covered(case, own.traces)
+  local level, text = "info", "trace: %d/%d workloads"
+  if missing > 0 then
+    level, text = "warning", "trace covers %d/%d workloads"
+  end
+  result:add(level, text, count, case.uuid_count)
+end
+
+function checks.baseline(result, case)
+  local names, list, own = {}, {}, nil
+  for _, entry in ipairs(case.solutions) do
+    if entry.author == "baseline" then
+      names[entry.name] = true
+      list[#list + 1] = entry.name
+    end
+  end
+  for _, entry in ipairs(case.traces) do
+    if entry.author == "baseline" then own = own or entry end
+  end
+  if #list == 0 then
+    result:add("warning", "no baseline solution")
+  else
+    result:add("info", "solution: %s", table.concat(list, ", "))
+  end
+  if not own then
+    if #list > 0 then result:add("warning", "trace missing") end
+  elseif own.error then
+    result:add("error", "trace parse error: %s", own.error)
+  else
+    check_baseline_trace(result, case, own, names)
+  end
+end
+
+-- ---- the report -----------------------------------------------------------------------------------
+
+local function case_of(root, index, name)
+  local entry = index.definitions[name]
+  local case = {
+    root = root,
+    name = name,
+    entry = entry,
+    op_type = entry.op_type,
+    definition = entry.definition,
+    workload = index.workloads[name],
+    solutions = index.solutions[name] or {},
+    traces = index.traces[name] or {},
+    var_axes = {},
+    uuids = {},
+    uuid_count = 0,
+    solution_names = {},
+  }
+  for axis, spec in pairs(entry.definition and entry.definition.axes or {}) do
+    if not definition_rules.axis_value(spec) then case.var_axes[axis] = true end
+  end
+  for _, t in ipairs(case.workload and case.workload.traces or {}) do
+    if not case.uuids[t.uuid] then case.uuid_count = case.uuid_count + 1 end
+    case.uuids[t.uuid] = true
+  end
+  for _, found in ipairs(case.solutions) do
+    case.solution_names[found.name] = true
+  end
+  return case
+end
+
+local function report_of(case, options)
+  local results, levels = {}, {}
+  for _, check in ipairs(options.checks) do
+    if checks[check] then
+      local result = new_result()
+      checks[check](result, case, options)
+      results[check] = result:plain()
+      levels[#levels + 1] = results[check].status
+    end
+  end
+  local report = json.object { { "status", worst(levels) } }
+  for _, check in ipairs(validator.CHECKS) do
+    report[check] = results[check] or json.null
+  end
+  return report
+end
+
+---Validate the dataset at `root`: a report in flashinfer-bench's form. options: checks, disable_gpu, op_types,
+---definitions.
+function validator.run(root, options)
+  if not fs.is_dir(root) then return nil, ("cannot validate %s: no such directory"):format(root), "ENOENT" end
+  local index = scan(root, options)
+  local names = {}
+  for name, entry in pairs(index.definitions) do
+    if entry.wanted then names[#names + 1] = name end
+  end
+  table.sort(names)
+  local definitions = json.object()
+  for _, name in ipairs(names) do
+    definitions[name] = report_of(case_of(root, index, name), options)
+  end
+  local config = json.object {
+    { "dataset", root },
+    { "checks", json.array(options.checks) },
+    { "disable_gpu", options.disable_gpu == true },
+    { "op_types", json.array(options.op_types or {}) },
+    { "definitions", json.array(options.definitions or {}) },
+  }
+  return json.object { { "config", config }, { "definitions", definitions } }
+end
+
+---How many definitions are ok, have warnings, have errors.
+function validator.count(report)
+  local counts = { ok = 0, warning = 0, error = 0 }
+  for _, each in pairs(report.definitions) do
+    counts[each.status] = counts[each.status] + 1
+  end
+  return counts, counts.ok + counts.warning + counts.error
+end
+
+---The report as text.
+function validator.text(report)
+  local config, lines = report.config, {}
+  local function add(text, ...) lines[#lines + 1] = text:format(...) end
+  local function all(list) return #list > 0 and table.concat(list, ", ") or "(all)" end
+  add "=== Dataset Validation Report ==="
+  add("dataset:       %s", config.dataset)
+  add("checks:        %s", table.concat(config.checks, ", "))
+  add("disable_gpu:   %s", config.disable_gpu and "True" or "False")
+  add("op_types:      %s", all(config.op_types))
+  add("definitions:   %s", all(config.definitions))
+  add ""
+  local counts, total = validator.count(report)
+  add("%d definitions: %d ok, %d warning, %d error", total, counts.ok, counts.warning, counts.error)
+  add ""
+  for name, each in pairs(report.definitions) do
+    add("--- %s [%s] ---", name, each.status:upper())
+    for _, check in ipairs(validator.CHECKS) do
+      local result = each[check]
+      if result == json.null then
+        add("  %-12s None (skipped)", check .. ":")
+      else
+        add("  %-12s %s", check .. ":", result.status)
+        for _, message in ipairs(result.messages) do
+          add("    - %s", message.message)
+        end
+      end
+    end
+    add ""
+  end
+  return table.concat(lines, "\n")
+end
+
+return validator

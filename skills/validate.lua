@@ -1,0 +1,111 @@
+--- Is a dataset what the formats say?
+local skill = {
+  summary = "check a dataset's layout, definitions, workloads, solutions and traces",
+  description = [[
+Runs the checks of `flashinfer-bench validate` that need no GPU, with the same categories and report. The exit
+status is 1 when a definition has an error. A reference is built on hone's own tensors; `--disable-gpu` leaves
+that out, as there. The check `benchmark`, and building baselines, are not done yet: `benchmark` is refused.
+The report is written only where `--outputs` says json or text.]],
+  params = {
+    { name = "dataset", type = "path", help = "the dataset; else FIB_DATASET_PATH or ./flashinfer-trace" },
+    {
+      name = "checks",
+      type = "list",
+      help = "layout, definition, workload, solution, trace, baseline; by default all of them",
+    },
+    { name = "disable_gpu", type = "boolean", default = false, help = "do not build references" },
+    { name = "op_types", type = "list", help = "only definitions of these op types, or of --definitions" },
+    { name = "definitions", type = "list", help = "only these definitions, or those of --op-types" },
+    { name = "output_folder", type = "path", help = "where reports are written, by default DATASET/reports" },
+    { name = "outputs", type = "list", help = "stdout, json, text; by default stdout" },
+  },
+  outputs = { { name = "config, definitions", help = "the report, as flashinfer-bench writes it" } },
+  examples = {
+    "hone validate --dataset flashinfer-trace --disable-gpu",
+    "hone validate --checks layout,workload --op-types rmsnorm",
+  },
+}
+
+local OUTPUTS = { stdout = true, json = true, text = true }
+
+-- Items of a list that may itself be given with commas.
+local function items(list)
+  local found = {}
+  for _, text in ipairs(list or {}) do
+    for item in text:gmatch "[^,%s]+" do
+      found[#found + 1] = item
+    end
+  end
+  return found
+end
+
+local function chosen_checks(asked)
+  local validator = require "hone.dataset.validator"
+  local known, checks = {}, items(asked)
+  for _, check in ipairs(validator.CHECKS) do
+    known[check] = true
+  end
+  for _, check in ipairs(checks) do
+    if not known[check] then
+      return nil,
+        ("there is no check '%s'; there are %s"):format(check, table.concat(validator.CHECKS, ", ")),
+        "usage"
+    end
+    if check == "benchmark" then return nil, "hone validate cannot run the check 'benchmark' yet" end
+  end
+  if #checks > 0 then return checks end
+  return table.move(validator.CHECKS, 1, #validator.CHECKS - 1, 1, {})
+end
+
+-- Reports that are there already are not overwritten.
+local function write_report(path, text)
+  local fs = require "hone.fs"
+  if fs.exists(path) then return nil, ("cannot write %s: it exists already"):format(path), "EEXIST" end
+  return fs.write(path, text)
+end
+
+local function write_outputs(report, args, root, ctx)
+  local fs, json, validator = require "hone.fs", require "hone.json", require "hone.dataset.validator"
+  local folder = args.output_folder or fs.join(root, "reports")
+  local stem = fs.join(folder, os.date "report-%Y%m%d-%H%M%S")
+  local outputs = #items(args.outputs) > 0 and items(args.outputs) or { "stdout" }
+  for _, output in ipairs(outputs) do
+    if not OUTPUTS[output] then
+      return nil, ("--outputs takes stdout, json, text, not '%s'"):format(output), "usage"
+    end
+  end
+  for _, output in ipairs(outputs) do
+    if output == "stdout" then
+      ctx.say("%s", validator.text(report))
+    else
+      local is_json = output == "json"
+      local text = is_json and json.encode(report, { indent = 2 }) or validator.text(report)
+      local ok, why, code = write_report(stem .. (is_json and ".json" or ".txt"), text)
+      if not ok then return nil, why, code end
+    end
+  end
+  return true
+end
+
+function skill.run(args, ctx)
+  local validator = require "hone.dataset.validator"
+  local checks, why, code = chosen_checks(args.checks)
+  if not checks then return nil, why, code end
+  local root = require("hone.dataset.traceset").locate(args.dataset)
+  local report
+  report, why, code = validator.run(root, {
+    checks = checks,
+    disable_gpu = args.disable_gpu,
+    op_types = items(args.op_types),
+    definitions = items(args.definitions),
+  })
+  if not report then return nil, why, code end
+  local ok
+  ok, why, code = write_outputs(report, args, root, ctx)
+  if not ok then return nil, why, code end
+  local counts = validator.count(report)
+  if counts.error == 0 then return report end
+  return nil, ("%d definitions of %s have errors"):format(counts.error, root), "INVALID", report
+end
+
+return skill
