@@ -103,7 +103,7 @@ end
 local TEMPLATE = [==[
 """Tests of the reference of ${name}. Written by `hone add-reference-tests`; --force writes it anew."""
 
-import pytest
+${math}import pytest
 import torch
 from conftest import ${imports}
 
@@ -270,6 +270,7 @@ function generate.test(definition, options)
   return (
     fill(TEMPLATE, {
       name = definition.name,
+      math = (about.flashinfer or ""):find("math%.") and "import math\n\n" or "",
       imports = imports_of(about),
       constants = generate.constants(definition, about),
       axes = constant_axes(definition),
