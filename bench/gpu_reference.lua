@@ -1,11 +1,12 @@
---- References of real definitions at their workloads' sizes on a GPU, against the same source in eager torch.
--- HONE_TRACE names the dataset; files of workloads that are not there are made.
+--- References of real definitions at their workloads' sizes on a GPU, against the same source in eager torch: how long
+--- they take, and whether they agree. HONE_TRACE names the dataset; files of workloads that are not there are made.
 local cuda = require "hone.cuda"
 local fs = require "hone.fs"
 local inputs = require "hone.dataset.inputs"
 local json = require "hone.json"
 local now = require("hone.core.process").now
 local reference = require "hone.reference"
+local tensor = require "hone.tensor"
 
 local TIMES = 4
 local DEVICE = "cuda:0"
@@ -45,45 +46,122 @@ local function cases(root)
     for prefix, axes in pairs(AXES) do
       if definition.name:sub(1, #prefix) == prefix then options = options or { axes = axes } end
     end
-    if options then list[#list + 1] = { definition, options } end
+    list[#list + 1] = { definition, options or { axes = {} } }
   end
   return list
 end
 
-local function our_seconds(definition, list)
+local function copy(value) return tensor.is_tensor(value) and value:clone() or value end
+
+-- As often as torch runs it, on copies: some references write into their inputs.
+local function run_ours(definition, list)
   local run, values = assert(reference(definition)), {}
   for i, entry in ipairs(list) do
-    values[i] = entry.value
+    values[i] = copy(entry.value)
   end
-  local best = math.huge
+  local best, outputs = math.huge, nil
   for _ = 1, TIMES do
     assert(cuda.synchronize())
     local start = now()
-    assert(run(table.unpack(values, 1, #list)))
+    outputs = assert(run(table.unpack(values, 1, #list)))
     assert(cuda.synchronize())
     best = math.min(best, now() - start)
   end
-  return best
+  return best, outputs
+end
+
+-- ---- agreement -------------------------------------------------------------------------------------
+
+-- Where outputs are not the same bits: half types within a hundredth, float32 within the rounding of long sums.
+local TOLERANCES = { bfloat16 = 1e-2, float16 = 1e-2, float32 = 1e-4 }
+
+local function is_equal(a, b) return a:eq(b):all():item() end
+
+-- "equal", "rounding" or "other"; the largest difference.
+local function compare_floats(a, b)
+  if is_equal(a, b) then return "equal", 0 end
+  local x, y = a:to "float32", b:to "float32"
+  local same = x:eq(y):logical_or(x:isnan():logical_and(y:isnan())) -- a row without keys is NaN to some references
+  local difference = (x - y):abs():masked_fill(same, 0)
+  local largest = difference:max():item()
+  local finite = y:abs():masked_fill(y:isfinite():logical_not(), 0)
+  local tolerance = TOLERANCES[a.dtype]
+  local bound = finite * tolerance + tolerance * math.max(finite:max():item(), 1e-30)
+  return difference:le(bound):logical_or(same):all():item() and "rounding" or "other", largest
+end
+
+-- Indices that are chosen, in any order: of equal scores either may be.
+local function compare_chosen(a, b)
+  local same = a:sort(-1):eq(b:sort(-1)):to("float32"):mean():item()
+  return same == 1 and "equal" or same > 0.999 and "rounding" or "other", 1 - same
+end
+
+-- Tokens are drawn: that each of both has a chance by the formula of the op type is what can be said of one draw.
+local function compare_drawn(definition, list, a, b)
+  local source = assert(require("hone.reference_tests.generate").truth(definition))
+  local formula = assert(require("hone.python.concrete").load(source, { name = definition.name }))
+  local values = {}
+  for i, entry in ipairs(list) do
+    values[i] = tensor.is_tensor(entry.value) and entry.value:cpu() or entry.value
+  end
+  local chance = assert(formula:call("truth", table.unpack(values, 1, #list)))
+  for _, drawn in ipairs { a, b } do
+    local rows = chance:gather(2, drawn:cpu():view(-1, 1))
+    if not rows:gt(0):all():item() then return "other", 1 end
+  end
+  return "drawn", 0
+end
+
+local ORDER = { equal = 1, drawn = 2, rounding = 3, other = 4 }
+
+local function compare_output(definition, list, a, b)
+  if definition.op_type == "sampling" then return compare_drawn(definition, list, a, b) end
+  if TOLERANCES[a.dtype] then return compare_floats(a, b) end
+  return compare_chosen(a, b)
+end
+
+local function compare(definition, list, ours, theirs)
+  local worst, largest = "equal", 0
+  for i, a in ipairs(ours) do
+    local found, difference = compare_output(definition, list, a, theirs[i])
+    if ORDER[found] > ORDER[worst] then worst = found end
+    largest = math.max(largest, difference)
+  end
+  return worst, largest
 end
 
 local function run(report)
   local ok, why = cuda.available()
   local root = os.getenv "HONE_TRACE"
   if not ok or not root then return report("no GPU, or no HONE_TRACE: " .. (why or "a dataset"), nil) end
+  local counts, only = { equal = 0, drawn = 0, rounding = 0, other = 0, none = 0 }, os.getenv "HONE_ONLY"
   for _, case in ipairs(cases(root)) do
     local definition, options = table.unpack(case)
-    options.device, options.root = DEVICE, root
-    local list = assert(inputs.make(definition, options))
-    local ours = our_seconds(definition, list)
-    local outputs, theirs = require("hone.reference.torch").run(definition, list, DEVICE, TIMES)
-    local detail = ("hone %.2f ms, torch %s"):format(
-      ours * 1e3,
-      outputs and ("%.2f ms"):format(theirs * 1e3) or tostring(theirs)
-    )
-    report(definition.name, outputs and ours / theirs, detail)
-    list, outputs = nil, nil -- luacheck: ignore 311
-    collectgarbage()
+    if not only or definition.name:find(only) then
+      options.device, options.root = DEVICE, root
+      local list = assert(inputs.make(definition, options))
+      local ours, results = run_ours(definition, list)
+      local outputs, theirs = require("hone.reference.torch").run(definition, list, DEVICE, TIMES)
+      local kind, largest = "none", 0
+      if outputs then
+        kind, largest = compare(definition, list, results, outputs)
+      end
+      counts[kind] = counts[kind] + 1
+      local detail = ("hone %.2f ms, torch %s; %s, at most %.1e apart"):format(
+        ours * 1e3,
+        outputs and ("%.2f ms"):format(theirs * 1e3) or tostring(theirs),
+        kind,
+        largest
+      )
+      report(definition.name, outputs and ours / theirs, detail)
+      list, outputs, results = nil, nil, nil -- luacheck: ignore 311
+      collectgarbage()
+    end
   end
+  local text =
+    "%d bit for bit, %d within rounding, %d by what may be drawn; %d differ, %d did not run in torch"
+  local summary = text:format(counts.equal, counts.rounding, counts.drawn, counts.other, counts.none)
+  report("agreement with torch", nil, summary)
 end
 
 return { name = "references on a GPU", run = run }
