@@ -328,7 +328,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(200, json.dumps({"pullRequestUrl": url}).encode())
 
     def datasets(self, org, name, *rest):
-        """Where large files are asked about, and where they are put."""
+        """Where large files are asked about, and where they are put; files of a dataset are the hub's."""
+        if rest[0] == "resolve":
+            return self.hub("datasets", org, name, *rest)
         if rest[0] == "put":
             if hashlib.sha256(self.body).hexdigest() != rest[1]:
                 return self.reply(400)

@@ -2,6 +2,7 @@
 return [==[
 """What the tests of references share: inputs, comparison and report. Written by `hone add-reference-tests`."""
 
+import inspect
 import math
 
 import pytest
@@ -43,6 +44,21 @@ class Inputs:
     def scales(self, *shape):
         return (torch.rand(*shape, generator=self.generator) * 0.02 + 0.001).to(self.device)
 
+    def weights(self, *shape):
+        """Large float32 matrices, drawn where they are used."""
+        generator = torch.Generator(self.device).manual_seed(self.generator.initial_seed() + sum(shape))
+        return torch.randn(*shape, generator=generator, device=self.device).div_(shape[-1] ** 0.5)
+
+    def bfloat16_weights(self, *shape):
+        return self.weights(*shape).to(torch.bfloat16)
+
+    def routes(self, rows, top_k, experts):
+        """Numbers of experts in the upper half of 32 bits, their weights as bfloat16 in the lower."""
+        chosen = torch.rand(rows, experts, generator=self.generator).argsort(dim=1)[:, :top_k].to(torch.int32)
+        weights = torch.rand(rows, top_k, generator=self.generator)
+        bits = (weights / weights.sum(dim=1, keepdim=True)).to(torch.bfloat16).view(torch.int16).to(torch.int32)
+        return (chosen * 65536 + bits).to(self.device)
+
     def integers(self, low, high, *shape, dtype=torch.int32):
         return torch.randint(low, high, shape, generator=self.generator).to(dtype).to(self.device)
 
@@ -66,6 +82,22 @@ class Inputs:
         last = [(n - 1) % page_size + 1 if n else 0 for n in lengths]
         table = self.permutation(pool)[: sum(counts)].to(self.device)
         return self.starts(counts), table, self.tensor(last), pool
+
+
+LARGE = 1 << 28  # bytes: nobody writes into inputs of that size
+
+
+def copies(inputs):
+    """Inputs for one call: a reference may write into those that it is given."""
+    return [value.clone() if isinstance(value, torch.Tensor) and value.nbytes < LARGE else value for value in inputs]
+
+
+def call(run, names, inputs):
+    """By the parameters' names where they are the inputs': some references take them in another order."""
+    parameters = list(inspect.signature(run).parameters)
+    if set(parameters) == set(names):
+        return run(**dict(zip(names, copies(inputs))))
+    return run(*copies(inputs))
 
 
 def as_list(result):

@@ -141,14 +141,10 @@ def inputs_of(case, device, seed=0):
     return make_inputs(case, Inputs(device, seed))
 
 
-def copies(inputs):
-    return [value.clone() if isinstance(value, torch.Tensor) else value for value in inputs]
-
-
 def outputs_of(case, device, seed=0):
     """Inputs, and what the reference makes of copies of them, in the form that the definition says."""
     inputs = inputs_of(case, device, seed)
-    outputs = as_list(run(*copies(inputs)))
+    outputs = as_list(call(run, INPUTS, inputs))
     check_form(outputs, OUTPUTS, bind_axes(inputs, INPUTS, AXES))
     return inputs, outputs
 
@@ -201,7 +197,7 @@ def test_draws_what_may_be_drawn(case, device):
 def test_draws_as_often_as_it_should(device):
     inputs = inputs_of(CASES[0], device)
     few = [value[:1] if isinstance(value, torch.Tensor) else value for value in inputs]
-    check_shares(lambda: run(*copies(few)), truth(*copies(few)), draws=${draws})
+    check_shares(lambda: call(run, INPUTS, few), truth(*copies(few)), draws=${draws})
 ]==]
 
 local DISTRIBUTION_LIBRARY = [==[
@@ -243,13 +239,14 @@ local function ground_of(about, definition)
 end
 
 local function imports_of(about)
-  local names = { "Inputs", "as_list", "bind_axes", "check_form" }
+  local names = { "Inputs", "as_list", "bind_axes", "call", "check_form", "copies" }
   if about.is_distribution then
     names[#names + 1], names[#names + 2] = "check_drawn", "check_shares"
   else
     names[#names + 1] = "compare"
   end
   if about.flashinfer and about.flashinfer:find "workspace" then names[#names + 1] = "workspace" end
+  table.sort(names)
   return table.concat(names, ", ")
 end
 

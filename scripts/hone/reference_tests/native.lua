@@ -84,10 +84,14 @@ end
 
 -- ---- one definition ------------------------------------------------------------------------------------
 
+local LARGE = 1 << 26 -- elements: nobody writes into inputs of that size
+
+-- Inputs for one call: a reference may write into those that it is given.
 local function copies(values, count)
   local list = {}
   for i = 1, count do
-    list[i] = tensor.is_tensor(values[i]) and values[i]:clone() or values[i]
+    local is_small = tensor.is_tensor(values[i]) and values[i]:numel() < LARGE
+    list[i] = is_small and values[i]:clone() or values[i]
   end
   return list
 end

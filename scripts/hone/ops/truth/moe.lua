@@ -103,6 +103,79 @@ def make_inputs(case, rng):
     return [rng.normal(rows, local_experts), *weights]
 ]=]
 
+-- ---- weights that are taken as they are, or with a factor for each expert --------------------------------
+
+-- The experts of one token: (number, weight of the output, weight of the input).
+local ROUTES = {
+  renorm = [=[
+def routes(routing_logits, t):
+    logits, experts = torch.sort(routing_logits[t].to(torch.float64), descending=True)
+    weights = torch.exp(logits[:${top_k}] - logits[0])
+    total = weights.sum()
+    return [(int(experts[i].item()), float((weights[i] / total).item()), 1.0) for i in range(${top_k})]
+]=],
+  llama4 = [=[
+def routes(routing_logits, t):
+    scores = 1 / (1 + torch.exp(-routing_logits[t].to(torch.float64)))
+    best = int(scores.argmax().item())
+    return [(best, 1.0, float(scores[best].item()))]
+]=],
+  routed = [=[
+def routes(topk_ids, t):
+    found = []
+    for i in range(topk_ids.shape[1]):
+        packed = topk_ids[t, i]
+        weight = float(((packed & 65535) << 16).to(torch.int32).view(torch.float32).item())
+        found.append((int(packed.item()) >> 16, ${routed}))
+    return found
+]=],
+}
+
+local DIRECT = [=[
+import torch
+
+
+${routes}
+
+def truth(${arguments}):
+    output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
+    for t in range(hidden_states.shape[0]):
+        for e, weight, factor in routes(${routing}, t):
+            both = gemm1_weights[e].to(torch.float64) @ (hidden_states[t].to(torch.float64) * factor)
+            half = both.shape[0] // 2
+            up, gate = both[:half]${up}, both[half:]${gate}
+            made = gemm2_weights[e].to(torch.float64) @ (up * gate / (1 + torch.exp(-gate)))
+            output[t] = output[t] + made${out} * weight
+    return output
+]=]
+
+local MAKE_DIRECT = [=[
+CASES = [{"rows": 1}, {"rows": 5}]
+
+
+def make_inputs(case, rng):
+    rows = case["rows"]
+    routing_logits, routing_bias = rng.normal(rows, NUM_EXPERTS), rng.normal(NUM_EXPERTS)
+    topk_ids = rng.routes(rows, ${top_k}, NUM_EXPERTS)
+    hidden_states = rng.${activations}(rows, HIDDEN_SIZE)
+    gemm1_weights = rng.${weights}(NUM_EXPERTS, 2 * INTERMEDIATE_SIZE, HIDDEN_SIZE)
+    gemm2_weights = rng.${weights}(NUM_EXPERTS, HIDDEN_SIZE, INTERMEDIATE_SIZE)
+    output1_scales_scalar, output1_scales_gate_scalar, output2_scales_scalar = (
+        rng.uniform(NUM_EXPERTS) * 0.02 + 0.01 for _ in range(3))
+    made = locals()
+    return [made[name] for name in INPUTS]
+]=]
+
+local SCALED = {
+  up = " * output1_scales_scalar[e].to(torch.float64)",
+  gate = " * output1_scales_gate_scalar[e].to(torch.float64)",
+  out = " * output2_scales_scalar[e].to(torch.float64)",
+}
+
+local function fill(text, values)
+  return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
+end
+
 local function numbers(definition)
   local name = definition.name
   return {
@@ -123,7 +196,36 @@ local function variant(truth, make)
   return { truth = truth, make = make, parts = numbers, make_parts = make_parts, tolerance = TOLERANCE }
 end
 
+-- A form of weights ("fp4", "bf16" or "fp8" with factors) under a way of routing.
+local function direct(form, routing, routed)
+  local function parts(definition)
+    local has_factors = form == "fp8"
+    local values = {
+      top_k = definition.name:match "_topk(%d+)",
+      routed = routed,
+      arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
+      routing = routing == "routed" and "topk_ids" or "routing_logits",
+      activations = has_factors and "fp8" or "normal",
+      weights = has_factors and "fp8" or form == "fp4" and "weights" or "bfloat16_weights",
+      up = has_factors and SCALED.up or "",
+      gate = has_factors and SCALED.gate or "",
+      out = has_factors and SCALED.out or "",
+    }
+    values.routes = fill(ROUTES[routing], values)
+    return values
+  end
+  return { truth = DIRECT, make = MAKE_DIRECT, parts = parts, tolerance = TOLERANCE }
+end
+
 return {
   fp8_block_scale_ds = variant(ds, make_ds),
   fp8_block_scale_renorm = variant(renorm, make_renorm),
+  fp4_block_scale_renorm = direct("fp4", "renorm"),
+  fp4_block_scale_llama4 = direct("fp4", "llama4"),
+  fp4_block_scale_routed = direct("fp4", "routed", "weight, 1.0"),
+  fp4_block_scale_routed_llama4 = direct("fp4", "routed", "1.0, weight"),
+  fp8_per_tensor_scale_renorm = direct("fp8", "renorm"),
+  fp8_per_tensor_scale_llama4 = direct("fp8", "llama4"),
+  bf16_renorm = direct("bf16", "renorm"),
+  bf16_llama4 = direct("bf16", "llama4"),
 }
