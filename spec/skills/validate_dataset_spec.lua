@@ -9,7 +9,7 @@ local NAMES = {
   rmsnorm_h96 = true,
   gqa_paged_decode_h8_kv2_d64_ps1 = true,
   gdn_decode_qk2_v4_d32_k_last = true,
-  trtllm_bf16_moe_topk3_e16_h1024_i640 = true,
+  gqa_paged_decode_h8_kv2_d64_ps1_window9 = true,
 }
 
 describe("hone validate-dataset", function()
@@ -46,7 +46,7 @@ describe("hone validate-dataset", function()
       rmsnorm_h96 = "agrees",
       gqa_paged_decode_h8_kv2_d64_ps1 = "agrees",
       gdn_decode_qk2_v4_d32_k_last = "agrees",
-      trtllm_bf16_moe_topk3_e16_h1024_i640 = "no formula",
+      gqa_paged_decode_h8_kv2_d64_ps1_window9 = "no formula",
     }, by_name)
     assert.is_truthy(answer.files.definitions.rmsnorm_h96)
     local report = fs.read(box:at(answer.report .. ".md"))
