@@ -1,5 +1,5 @@
---- Dumps to workloads, against the public script on the same dumps. HONE_DUMPS says how many (1,000; the figures of
---- the manual are of 10,000), HONE_SANITIZE names flashinfer-bench's scripts/sanitize_dumps.py.
+--- Dumps to workloads, against the public script on the same dumps. HONE_DUMPS says how many (1,000 by default),
+--- HONE_SANITIZE names flashinfer-bench's scripts/sanitize_dumps.py.
 local fs = require "hone.fs"
 local json = require "hone.json"
 local ops = require "hone.ops"

@@ -150,6 +150,7 @@ local function check(definitions, args, result, ctx)
   local wrong = 0
   for _, definition in ipairs(definitions) do
     local outcome, why, code = native.check(definition, { tolerance = args.tolerance })
+    collectgarbage() -- weights of experts are gigabytes, and small to the collector
     local entry = json.object { { "definition", definition.name } }
     if outcome then
       entry.agrees, entry.largest_error, entry.matched = true, outcome.worst, outcome.matched

@@ -65,6 +65,7 @@ local function check_references(definitions, ctx)
   local bar = ctx.progress { label = "references", total = #definitions }
   for i, definition in ipairs(definitions) do
     local outcome, why, code = native.check(definition)
+    collectgarbage() -- weights of experts are gigabytes, and small to the collector
     local entry = json.object { { "definition", definition.name } }
     entry.status = outcome and "agrees" or code == "unknown" and "no formula" or "disagrees"
     if outcome then entry.largest_error = outcome.worst end

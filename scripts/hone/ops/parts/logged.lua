@@ -49,7 +49,9 @@ local function is_decode(axes) return axes.batch_size == axes.len_indptr - 1 end
 local function last_page_lengths(_, plan, axes)
   local info = plan and plan:tensor_info "kv_len_arr"
   local lengths = info and plan:tensor(info)
-  return lengths and (lengths - 1):remainder(axes.page_size) + 1
+  if not lengths then return nil end
+  local last = (lengths - 1):remainder(axes.page_size) + 1
+  return last:masked_fill(lengths:le(0), 0)
 end
 
 ---BatchMLAPagedAttentionWrapper: it decodes where each sequence has one query.
