@@ -21,21 +21,36 @@ describe("beside flashinfer-bench's evaluators", function()
   local python, absent = support.python()
   if not python then return pending(absent) end
 
+  local checkout = os.getenv "HONE_FLASHINFER_BENCH"
   local folder, cases, theirs
+
+  local function repeated(case, inputs)
+    if not case.times then return inputs end
+    local list = {}
+    for i, value in ipairs(inputs) do
+      local times = { case.times }
+      for d = 2, value:dim() do
+        times[d] = 1
+      end
+      list[i] = value:tile(table.unpack(times))
+    end
+    return list
+  end
 
   local function ours(case)
     local evaluator = assert(evaluate.new(case.definition, case.resolved))
+    if case.times then evaluator:calls { batch_size = case.inputs[1][1]:size(1), vocab_size = 64 } end
     for trial, expected in ipairs(case.expected) do
-      local verdict = evaluator:check(case.outputs[trial], expected, case.inputs[trial])
+      local inputs = repeated(case, case.inputs[trial])
+      local verdict = evaluator:check(case.outputs[trial], expected, inputs)
       if verdict then return verdict end
     end
     return evaluator:finish()
   end
 
-  setup(function()
-    folder = assert(fs.tempdir())
-    cases = random.cases(11, 400)
-    local described, tensors = random.describe(cases)
+  -- What flashinfer-bench says of each case.
+  local function ask(asked)
+    local described, tensors = random.describe(asked)
     assert(fs.write(fs.join(folder.path, "cases.json"), json.encode(described)))
     assert(safetensors.write(fs.join(folder.path, "tensors.safetensors"), tensors))
     local done = assert(process.run {
@@ -43,15 +58,22 @@ describe("beside flashinfer-bench's evaluators", function()
       "spec/support/bench_peers.py",
       fs.join(folder.path, "cases.json"),
       fs.join(folder.path, "tensors.safetensors"),
-      os.getenv "HONE_FLASHINFER_BENCH",
+      checkout,
       timeout = 300,
     })
     assert(done.status == 0, done.stderr)
-    theirs = {}
+    local answers = {}
     for line in done.stdout:gmatch "[^\n]+" do
-      theirs[#theirs + 1] = assert(json.decode(line))
+      answers[#answers + 1] = assert(json.decode(line))
     end
-    assert(#theirs == #cases)
+    assert(#answers == #asked)
+    return answers
+  end
+
+  setup(function()
+    folder = assert(fs.tempdir())
+    cases = random.cases(11, 400)
+    theirs = ask(cases)
   end)
 
   teardown(function() folder:remove() end)
@@ -115,4 +137,34 @@ describe("beside flashinfer-bench's evaluators", function()
     assert.is_true(seen.default and seen.lowbit)
   end)
 
+  it("says of the indexer of DSA what flashinfer-bench says", function()
+    if not checkout then return pending "no checkout of flashinfer-bench (HONE_FLASHINFER_BENCH)" end
+    local asked = random.indexer_cases(5, 70)
+    local seen = {}
+    for i, their in ipairs(ask(asked)) do
+      assert.equal("DsaTopkIndexerEvaluator", their.evaluator)
+      local verdict = ours(asked[i])
+      assert.equal(their.status, verdict.status, asked[i].what)
+      if verdict.correctness then
+        assert.is_true(close(verdict.correctness.max_absolute_error, their.absolute), asked[i].what)
+        assert.is_true(close(verdict.correctness.max_relative_error, their.relative), asked[i].what)
+      end
+      seen[their.status] = true
+    end
+    assert.is_true(seen.PASSED and seen.INCORRECT_NUMERICAL and seen.INCORRECT_SHAPE and seen.INCORRECT_DTYPE)
+  end)
+
+  it("knows what flashinfer-bench says of draws, and says so where it differs", function()
+    if not checkout then return pending "no checkout of flashinfer-bench (HONE_FLASHINFER_BENCH)" end
+    local asked = random.sampling_cases(9, 30)
+    local differ, seen = 0, {}
+    for i, their in ipairs(ask(asked)) do
+      assert.equal("SamplingEvaluator", their.evaluator)
+      local verdict = ours(asked[i])
+      assert.equal(their.status, verdict.upstream or verdict.status, asked[i].what)
+      if verdict.upstream then differ = differ + 1 end
+      seen[verdict.status] = true
+    end
+    assert.is_true(differ > 0 and seen.PASSED and seen.INCORRECT_NUMERICAL)
+  end)
 end)

@@ -24,9 +24,10 @@ describe("hone.bench.statistics", function()
     near(5, statistics.quantile({ 5, 4, 3, 2, 1 }, 1))
   end)
 
-  it("measures spread by the median distance", function()
-    near(1, statistics.deviation { 1, 2, 3, 4, 1000 })
-  end)
+  it(
+    "measures spread by the median distance",
+    function() near(1, statistics.deviation { 1, 2, 3, 4, 1000 }) end
+  )
 
   it("does not change the list it is given", function()
     local list = { 3, 1, 2 }
@@ -44,9 +45,10 @@ describe("hone.bench.statistics", function()
     assert.is_true(held / 400 >= 0.87, held)
   end)
 
-  it("has no interval of the median for too few numbers", function()
-    assert.is_nil(statistics.median_interval({ 1, 2, 3 }, 0.95))
-  end)
+  it(
+    "has no interval of the median for too few numbers",
+    function() assert.is_nil(statistics.median_interval({ 1, 2, 3 }, 0.95)) end
+  )
 
   it("knows the tail of the chi-square distribution", function()
     near(0.0455002638963584, statistics.chi_square_tail(4, 1))

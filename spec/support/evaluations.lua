@@ -55,7 +55,9 @@ local STRANGE = { math.huge, -math.huge, 0 / 0 }
 
 -- Put what is not finite into the one, the other or both.
 local function add_strange(r, output, expected, case)
-  if not (expected:is_floating_point() and expected:numel() > 0) or output:numel() ~= expected:numel() then return end
+  if not (expected:is_floating_point() and expected:numel() > 0) or output:numel() ~= expected:numel() then
+    return
+  end
   if not output:is_floating_point() then return end
   local where, value = one_of(r, 3), STRANGE[one_of(r, 3)]
   local at = one_of(r, expected:numel())
@@ -100,6 +102,110 @@ function M.cases(seed, n)
   return cases
 end
 
+-- ---- the indexer of DSA --------------------------------------------------------------------------------
+
+-- What an indexer might choose instead.
+local SLIPS = {
+  function(indices) return indices end,
+  function(indices) return indices:flip(2) end,
+  function(indices, r) -- a token of another place, perhaps of another sequence
+    indices[one_of(r, indices:size(1))][one_of(r, indices:size(2))] = one_of(r, 190)
+    return indices
+  end,
+  function(indices) -- the same twice
+    indices[1][1] = indices[1]:tolist()[2]
+    return indices
+  end,
+  function(indices, r) -- padding too early
+    indices[one_of(r, indices:size(1))][indices:size(2)] = -1
+    return indices
+  end,
+  function(indices) return indices:to "int64" end,
+  function(indices) return indices:narrow(2, 1, 3):contiguous() end,
+}
+
+---So many cases of DSA's indexer.
+function M.indexer_cases(seed, n)
+  local ops, inputs = require "hone.ops", require "hone.dataset.inputs"
+  local definition = assert(ops.build("dsa_paged", "topk_indexer", {
+    num_index_heads = 4,
+    index_head_dim = 32,
+    page_size = 8,
+    topk = 16,
+  }))
+  local run = assert(require "hone.reference"(definition))
+  local r, cases = tensor.generator(seed), {}
+  for i = 1, n do
+    local sizes = { batch_size = one_of(r, 4), max_num_pages = 6, num_pages = 24 }
+    local values = {}
+    for k, input in ipairs(assert(inputs.make(definition, { axes = sizes, seed = seed + i }))) do
+      values[k] = input.value
+    end
+    local expected = assert(run(table.unpack(values)))
+    local output = SLIPS[(i - 1) % #SLIPS + 1](expected[1]:clone(), r)
+    local settings = { atol = 1e-2, rtol = 1e-2 }
+    cases[i] = {
+      what = "indexer " .. i,
+      definition = definition,
+      settings = settings,
+      resolved = { atol = 1e-2, rtol = 1e-2, extra = {} },
+      outputs = { { output } },
+      expected = { expected },
+      inputs = { values },
+    }
+  end
+  return cases
+end
+
+-- ---- sampling ------------------------------------------------------------------------------------------
+
+local DRAWN, ROWS, VOCAB = 20000, 2, 64
+local VARIANTS = { "top_k", "top_p", "top_k_top_p" }
+
+-- Draws of solutions that are right, and of some that ignore what they are told.
+local function sampling_case(r, i)
+  local definition =
+    assert(require("hone.ops").build("sampling", VARIANTS[(i - 1) % 3 + 1], { vocab_size = VOCAB }))
+  local probs = (tensor.randn({ ROWS, VOCAB }, { generator = r }) * 3):softmax(-1)
+  local values = { probs }
+  if definition.inputs.top_k then
+    values[2] = tensor.randint(2, 30, { ROWS }, { generator = r }):to "int32"
+  end
+  if definition.inputs.top_p then
+    values[#values + 1] = tensor.rand({ ROWS }, { generator = r }) * 0.8 + 0.1
+  end
+  local sampling = require "hone.bench.evaluate.sampling"
+  local has_k = definition.inputs.top_k ~= nil
+  local top_k = has_k and values[2] or nil
+  local right = sampling.expected(definition, probs, top_k, values[has_k and 3 or 2]).probs
+  local actual = chance(r, 0.3) and tensor.full({ ROWS, VOCAB }, 1 / VOCAB, "float64") or right
+  local samples = actual:multinomial(DRAWN, true, r):t():reshape(-1)
+  local counts = tensor.zeros(ROWS * VOCAB, "int64")
+  local row = tensor.arange(samples:numel()):remainder(ROWS)
+  counts:index_add_(1, row * VOCAB + samples, tensor.ones(samples:numel(), "int64"))
+  local extra = { sampling_validation_trials = 1 }
+  return {
+    what = ("sampling %d, %s"):format(i, definition.name),
+    definition = definition,
+    settings = { atol = 1e-2, rtol = 1e-2, extra = extra },
+    resolved = { atol = 1e-2, rtol = 1e-2, extra = extra, secret = i },
+    outputs = { { samples } },
+    expected = { { probs } },
+    inputs = { values },
+    frequencies = counts:reshape(ROWS, VOCAB):to "float32" / DRAWN,
+    times = DRAWN,
+  }
+end
+
+---So many cases of sampling. A case's inputs are the workload's; its one call holds them `times` over.
+function M.sampling_cases(seed, n)
+  local r, cases = tensor.generator(seed), {}
+  for i = 1, n do
+    cases[i] = sampling_case(r, i)
+  end
+  return cases
+end
+
 ---Cases as JSON and the tensors that they name.
 function M.describe(cases)
   local list, tensors = json.array {}, {}
@@ -122,6 +228,10 @@ function M.describe(cases)
       { "expected", keys("expected", case.expected) },
       { "inputs", keys("inputs", case.inputs) },
     }
+    if case.frequencies then
+      local key = ("c%d_frequencies"):format(i)
+      list[i].frequencies, tensors[key] = key, case.frequencies
+    end
   end
   return list, tensors
 end

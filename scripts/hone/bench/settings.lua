@@ -222,9 +222,7 @@ function settings.load(options)
     if self[key] == nil then self[key] = from_file[key] end
     if self[key] == nil then self[key] = RUN_DEFAULTS[key] end
   end
-  if self.log_dir then
-    self.notes[#self.notes + 1] = "log_dir is ignored: logs are part of the traces"
-  end
+  if self.log_dir then self.notes[#self.notes + 1] = "log_dir is ignored: logs are part of the traces" end
   return self
 end
 
@@ -272,7 +270,9 @@ end
 function settings.describe(resolved)
   local parts = {}
   for _, key in ipairs { "atol", "rtol", "required_matched_ratio" } do
-    if resolved[key] then parts[#parts + 1] = ("%s %g (%s)"):format(key, resolved[key], resolved.from[key]) end
+    if resolved[key] then
+      parts[#parts + 1] = ("%s %g (%s)"):format(key, resolved[key], resolved.from[key])
+    end
   end
   return "tolerances: " .. table.concat(parts, ", ")
 end

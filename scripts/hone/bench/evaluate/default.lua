@@ -62,20 +62,37 @@ local function follow_upstream(self, found, strange, required)
   if 1 - mismatches / math.max(found.count, 1) < required then self.upstream_failed = true end
 end
 
--- The verdict on an output with values that are not finite and should be, or the other way round.
-local function refuse_strange(self, name, found, has)
+-- An error that is not a number is worse than any that is, an infinite one worse still: it tells where it came from.
+local function worse(error_before, value)
+  if error_before == math.huge or value == math.huge then return math.huge end
+  if error_before ~= error_before or value ~= value then return 0 / 0 end
+  return math.max(error_before, value)
+end
+
+-- What is wrong with values that are not finite and should be, or the other way round, and the error to record.
+local function describe_strange(name, found, has)
+  local at = position(found)
   if has.expected_nan then
     local what = has.nan and "NaN, which never matches" or "numbers"
-    self:note("the reference gives NaN in %s, so nothing can match it; the solution gives %s", name, what)
-    return self:wrong(has.inf and math.huge or 0 / 0)
-  end
-  if has.inf and not has.nan then
-    return self:wrong(math.huge, "%s is infinite where the reference is not%s", name, position(found))
+    local message = "the reference gives NaN in %s, so nothing can match it; the solution gives %s"
+    return message:format(name, what), has.inf and math.huge or 0 / 0
+  elseif has.inf and not has.nan then
+    return ("%s is infinite where the reference is not%s"):format(name, at), math.huge
   elseif has.nan then
-    local value = has.inf and math.huge or 0 / 0
-    return self:wrong(value, "%s holds NaN, which never matches%s", name, position(found))
+    return ("%s holds NaN, which never matches%s"):format(name, at), has.inf and math.huge or 0 / 0
   end
-  return self:wrong(math.huge, "%s is finite where the reference is infinite%s", name, position(found))
+  return ("%s is finite where the reference is infinite%s"):format(name, at), math.huge
+end
+
+-- A solution's values that are not finite end the evaluation, as they do in flashinfer-bench. Those of the reference
+-- alone do not: flashinfer-bench goes on, and what it would say in the end is to be known.
+local function refuse_strange(self, name, found, has)
+  local message, value = describe_strange(name, found, has)
+  if has.inf or has.nan then return self:wrong(value, "%s", message) end
+  if not self.failed then self:note("%s", message) end
+  self.failed = true
+  self.max_absolute = worse(self.max_absolute, value)
+  self.max_relative = worse(self.max_relative, value)
 end
 
 local function note_mismatch(self, name, found, matched, required)
@@ -111,8 +128,8 @@ function default.compare(self, i, output, expected)
   end
   local matched = 1 - found.mismatches / math.max(found.count, 1)
   self.matched = math.min(self.matched or 1.0, matched)
-  self.max_absolute = math.max(self.max_absolute, found.max_absolute_error)
-  self.max_relative = math.max(self.max_relative, found.max_relative_error)
+  self.max_absolute = worse(self.max_absolute, found.max_absolute_error)
+  self.max_relative = worse(self.max_relative, found.max_relative_error)
   if matched < required then
     if not self.failed then note_mismatch(self, name, found, matched, required) end
     self.failed = true
@@ -120,6 +137,10 @@ function default.compare(self, i, output, expected)
 end
 
 function default.check(self, outputs, expected)
+  if #outputs ~= #expected then
+    self:note("the solution gives %d outputs, it should be %d", #outputs, #expected)
+    return self:verdict "RUNTIME_ERROR"
+  end
   for i, one in ipairs(expected) do
     local verdict = default.compare(self, i, outputs[i], one)
     if verdict then return verdict end

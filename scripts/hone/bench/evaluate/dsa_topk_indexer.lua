@@ -25,14 +25,23 @@ local function scores_of(indices, keys, queries, weights)
   return tensor.where(indices:lt(0), -math.huge, scores)
 end
 
--- bool [batch]: an index that its sequence does not hold. The slot is the first in which the page stands.
+-- bool [n]: which indices one sequence does not hold. The slot is the first in which the page stands.
+local function beyond_sequence(indices, page_size, length, pages)
+  local page, offset = indices // page_size, indices % page_size
+  local held = page:unsqueeze(2):eq(pages:unsqueeze(1)) -- [n, slots]
+  local slot = held:to("int64"):argmax(2)
+  local reached = held:any(2) & (slot * page_size + offset):lt(length)
+  return indices:ge(0) & ~reached
+end
+
+-- The sequences with an index that they do not hold: one after the other, since n x slots is much for all at once.
 local function out_of_range(indices, page_size, seq_lens, block_table)
-  local safe = indices:to("int64"):clamp(0)
-  local page, offset = safe // page_size, safe % page_size
-  local held = page:unsqueeze(3):eq(block_table:to("int64"):unsqueeze(2)) -- [batch, n, slots]
-  local slot = held:to("int64"):argmax(3)
-  local reached = held:any(3) & (slot * page_size + offset):lt(seq_lens:to("int64"):unsqueeze(2))
-  return (indices:ge(0) & ~reached):any(2)
+  indices, block_table, seq_lens = indices:to "int64", block_table:to "int64", seq_lens:to "int64"
+  local rows = {}
+  for i = 1, indices:size(1) do
+    rows[i] = beyond_sequence(indices[i], page_size, seq_lens:narrow(1, i, 1), block_table[i]):any()
+  end
+  return tensor.stack(rows, 1)
 end
 
 local function duplicates(indices)

@@ -2,7 +2,8 @@
 --
 -- An evaluator is a file of this folder that returns a table:
 --   name
---   calls(self)               how many calls it takes to judge: by default one a trial
+--   calls(self, axes)         how many calls it takes to judge, and how many times each holds the workload's rows: by
+--                             default as many as there are trials, once
 --   same_inputs               all calls get the same inputs' contents (sampling)
 --   begin(self)               what is kept while calls are judged, put into self
 --   check(self, outputs, expected, inputs)   one call: nil, or a verdict that ends it
@@ -146,10 +147,10 @@ function Evaluator:check(outputs, expected, inputs)
   return self.kind.check(self, outputs, expected, inputs)
 end
 
----How many calls it takes, given the inputs' sizes.
+---How many calls it takes, given the workload's sizes, and how many times over each of them holds its rows.
 function Evaluator:calls(axes)
   if self.kind.calls then return self.kind.calls(self, axes) end
-  return self.settings.num_trials
+  return self.settings.num_trials, 1
 end
 
 ---The verdict after all calls.
