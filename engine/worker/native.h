@@ -1,10 +1,10 @@
-/* native.h -- solutions in C++ and CUDA, called through tvm-ffi's C ABI. */
+/* native.h -- the language of solutions that are shared libraries with tvm-ffi's calling
+ * convention. */
 #ifndef HONE_WORKER_NATIVE_H
 #define HONE_WORKER_NATIVE_H
 
 #include "worker/worker.h"
 
-/* The hooks; one solution at a time. */
-const worker_language *hone_native_language(void);
+worker_language native_language(void);
 
 #endif
