@@ -145,7 +145,7 @@ $(OUT)/obj/python/yyjson.o: $(DEPS)/yyjson/yyjson/yyjson.c
 $(OUT)/lib/hone/libhone_worker.so: $(WORKER_LOOP:engine/%.c=$(OUT)/obj/python/%.o) $(OUT)/obj/python/yyjson.o
 	$(CC) -shared -o $@.new $^ $(core_serve_LIBS) && mv $@.new $@
 
-$(OUT)/lib/hone/worker: $(patsubst engine/%.c,$(OUT)/obj/%.o,engine/worker/main.c engine/worker/native.c $(WORKER_LOOP)) $(OUT)/deps/yyjson.o
+$(OUT)/lib/hone/worker: $(patsubst engine/%.c,$(OUT)/obj/%.o,$(addprefix engine/worker/,main.c native.c copy.c tvm_ffi.c) $(WORKER_LOOP)) $(OUT)/deps/yyjson.o
 	$(CC) $(SANITIZERS) -o $@.new $^ $(core_serve_LIBS) -Wl,-E -Wl,-z,relro -Wl,-z,now && mv $@.new $@
 $(OUT)/obj/worker/main.o $(OUT)/obj/worker/native.o: ALL_CFLAGS += $(core_serve_CFLAGS)
 

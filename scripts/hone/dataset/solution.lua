@@ -23,7 +23,7 @@ end
 
 local LANGUAGES = "python triton cpp cuda tilelang"
 
-local function spec(languages, more)
+local function build_spec(languages, more)
   local fields = {
     { "language", schema.choice(languages) },
     { "target_hardware", schema.list(schema.string, 1) },
@@ -36,9 +36,9 @@ local function spec(languages, more)
   return schema.record(fields)
 end
 
-local SPEC = spec(LANGUAGES)
+local SPEC = build_spec(LANGUAGES)
 -- What only hone runs says so itself: `"extension": "hone"`.
-local EXTENDED_SPEC = spec(LANGUAGES .. " lua", { "extension", schema.choice "hone" })
+local EXTENDED_SPEC = build_spec(LANGUAGES .. " lua", { "extension", schema.choice "hone" })
 
 local SOURCE = schema.record { { "path", source_path }, { "content", schema.text } }
 

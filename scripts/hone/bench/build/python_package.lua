@@ -25,6 +25,11 @@ function M.sources.make(plan, folder)
   return {}, ""
 end
 
+-- hone's own worker looks for the entry file below the directory itself.
+function M.sources.finish(plan, artefact)
+  if plan.language == "lua" then artefact.directory = fs.join(plan.folder, plan.package) end
+end
+
 -- ---- torch --------------------------------------------------------------------------------------------
 
 local COMPILED = { [".cu"] = true, [".cpp"] = true, [".cc"] = true, [".cxx"] = true, [".c"] = true }

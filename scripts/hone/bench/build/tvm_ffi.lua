@@ -98,9 +98,10 @@ end
 function tvm_ffi.fetch()
   local folder, why, code = cache_folder()
   if not folder then return nil, why, code end
-  local store, ok = require "hone.bench.build.store", nil
-  ok, why, code = fs.mkdir(fs.dirname(folder))
-  if not ok then return nil, why, code end
+  local made
+  made, why, code = fs.mkdir(fs.dirname(folder))
+  if not made then return nil, why, code end
+  local store = require "hone.bench.build.store"
   local held <close>, refused, kind =
     store.lock(folder .. ".lock", require("hone.bench.build.command").now() + FETCHING)
   if not held then return nil, refused, kind end

@@ -134,7 +134,8 @@ local function compile_words(plan, path, object)
   for _, folder in ipairs(kind ~= "nvcc" and plan.cuda_includes or {}) do
     append(words, { "-isystem", folder })
   end
-  return append(words, { "-c", "./" .. fs.normalize(path), "-o", object })
+  path = fs.normalize(path)
+  return append(words, { "-c", path:find "^-" and "./" .. path or path, "-o", object })
 end
 
 local function link_words(plan, objects, library)
