@@ -121,7 +121,7 @@ local function outcome(t)
   if evaluation.performance == json.null then
     local correctness = evaluation.correctness
     if correctness == json.null then return evaluation.status end
-    return ("%s (error %.3g)"):format(evaluation.status, correctness.max_absolute_error)
+    return ("%s (error %.3g)"):format(evaluation.status, correctness.max_absolute_error):gsub("-nan", "nan")
   end
   local performance = evaluation.performance
   return ("%s %s, %.2fx"):format(
