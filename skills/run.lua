@@ -90,23 +90,22 @@ end
 -- The GPUs to be used: those named, or all there are; none where "cpu" is named.
 local function find_devices(args)
   local cuda = require "hone.cuda"
+  local present = cuda.available() and cuda.devices() or {}
+  local list = {}
   if args.devices then
-    local list = {}
     for _, name in ipairs(args.devices) do
       local index = name:match "^cuda:(%d+)$"
       if not index and name ~= "cpu" then
         return nil, ("device '%s' is not known (cuda:0, cuda:1, …, or cpu)"):format(name), "usage"
       end
-      if index then
-        local found, why = cuda.device(math.tointeger(index))
-        if not found then return nil, ("cannot run on %s: %s"):format(name, why) end
-        list[#list + 1] = name
+      if index and not present[math.tointeger(index) + 1] then
+        return nil, ("cannot run on %s: there are %d GPUs (hone doctor says more)"):format(name, #present)
       end
+      if index then list[#list + 1] = name end
     end
     return list
   end
-  local list = {}
-  for i in ipairs(cuda.available() and cuda.devices() or {}) do
+  for i in ipairs(present) do
     list[i] = ("cuda:%d"):format(i - 1)
   end
   return list
@@ -121,7 +120,8 @@ local function outcome(t)
   if evaluation.performance == json.null then
     local correctness = evaluation.correctness
     if correctness == json.null then return evaluation.status end
-    return ("%s (error %.3g)"):format(evaluation.status, correctness.max_absolute_error):gsub("-nan", "nan")
+    local text = ("%s (error %.3g)"):format(evaluation.status, correctness.max_absolute_error)
+    return (text:gsub("-nan", "nan"))
   end
   local performance = evaluation.performance
   return ("%s %s, %.2fx"):format(

@@ -17,8 +17,8 @@ function environment.hardware(device)
     if device == "cpu" then
       names[device] = processor_name()
     else
-      local properties = assert(require("hone.cuda").device(math.tointeger(device:match "%d+")))
-      names[device] = properties.name
+      local devices = require("hone.cuda").devices()
+      names[device] = devices[math.tointeger(device:match "%d+") + 1].name
     end
   end
   return names[device]
