@@ -62,9 +62,7 @@ local function reserve(self, least, wanted)
   if self.arena then self.arena:close() end
   local why
   self.arena, why = arena.new(self.device, bytes)
-  if not self.arena then
-    return nil, ("the calls' tensors need %d MiB: %s"):format(bytes >> 20, why)
-  end
+  if not self.arena then return nil, ("the calls' tensors need %d MiB: %s"):format(bytes >> 20, why) end
   return self.arena
 end
 
@@ -161,8 +159,7 @@ function Judge:workload(definition, workload, resolved)
   first, why = known_content(self, work, 1)
   if not first then return nil, why end
   if self.device ~= "cpu" then
-    work.floor =
-      ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
+    work.floor = ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
   end
   self.watch:lap "references"
   return work
@@ -255,7 +252,8 @@ local function request(self, made, run, n, audited, warmup)
       for k, view in ipairs(slot.views) do
         if view and k <= #made.inputs then view:copy_(values[k]) end
       end
-      cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = n == 1 and values or nil }
+      cases[#cases + 1] =
+        { i = i, slot = slot, content = content, dps = run.dps, list = n == 1 and values or nil }
     else
       made:fill(slot.views, secret())
     end
@@ -345,33 +343,50 @@ local function choose(self, work, run, warmup, n)
   return audited
 end
 
--- One trial: its calls may take several requests. Returns their seconds, or nil, a verdict or why, code.
-local function trial(self, work, run)
-  local made, seconds = work.contents, {}
-  local left, warmup = work.settings.iterations, math.max(1, work.settings.warmup_runs)
-  while left > 0 do
+local FIRST, LATER = 10, 20 -- timed calls of a trial's first request, and of the others
+local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well a trial's median is to be known
+
+-- Whether more calls would tell nothing new of the middle time.
+local function is_known(seconds)
+  local low, high = statistics.median_interval(seconds, CONFIDENCE)
+  return low ~= nil and high - low <= 2 * PRECISION * statistics.median(seconds)
+end
+
+-- Look at the chosen calls of a timed request: a verdict where one of them is wrong.
+local function audit(self, work, run, cases, reply)
+  local started = clock.now()
+  local auditor = evaluate.new(work.definition, work.settings)
+  local verdict = look_at_all(self, work, work.contents, cases, reply, auditor)
+  if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
+  self.watch:lap "audits"
+  self.audited = self.audited + clock.now() - started
+  run.audits, run.judged = run.audits + #cases, run.judged + reply.judged
+  if verdict then
+    table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
+  end
+  return verdict
+end
+
+-- One trial: requests until its median is known well, or it has had its calls. Returns their seconds; or nil, a verdict
+-- or why, code.
+local function trial(self, work, run, warmup)
+  local made, seconds, most = work.contents, {}, work.settings.iterations
+  while #seconds < most and not (#seconds >= FIRST and is_known(seconds)) do
     local room = capacity(self, made)
     local first = math.min(warmup, math.max(1, room - 1))
-    local n = math.min(left, math.max(1, room - first)) + first
+    local wanted = #seconds == 0 and FIRST or LATER
+    local n = math.min(wanted, most - #seconds, math.max(1, room - first)) + first
     local audited, why = choose(self, work, run, first, n)
     if not audited then return nil, why, "REFERENCE" end
     local reply, cases, code = request(self, made, run, n, audited, first)
     if not reply then return nil, cases, code end
-    local looked = clock.now()
-    local auditor = evaluate.new(work.definition, work.settings)
-    local verdict = look_at_all(self, work, made, cases, reply, auditor)
-    if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
-    self.watch:lap "audits"
-    self.audited = self.audited + clock.now() - looked
-    run.judged = (run.judged or 0) + reply.judged
-    run.audits = run.audits + #cases
-    if verdict then
-      table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
-      return nil, verdict, "VERDICT"
+    if #reply.seconds ~= n - first then
+      return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
     end
+    local verdict = audit(self, work, run, cases, reply)
+    if verdict then return nil, verdict, "VERDICT" end
     table.move(reply.seconds, 1, #reply.seconds, #seconds + 1, seconds)
-    run.last = reply
-    left, warmup = left - (n - first), 1
+    run.last, run.timed, warmup = reply, run.timed + #reply.seconds, 1
   end
   return seconds
 end
@@ -383,7 +398,6 @@ local function suspicion(self, work, run, trials)
     for _, s in ipairs(seconds) do
       sum, count = sum + s, count + 1
     end
-    if #seconds < work.settings.iterations then return "the worker reported fewer times than calls" end
   end
   if sum > run.judged then
     return ("the reported times, %.3g s in all, are longer than the calls took"):format(sum)
@@ -394,16 +408,20 @@ local function suspicion(self, work, run, trials)
   end
 end
 
+local REWARM = 2 -- calls before the clock in trials after the first
+
 local function measure(self, work, run)
   local bytes = slots.bytes(work.contents.values)
-  local calls = work.settings.iterations + math.max(1, work.settings.warmup_runs) + 2
+  local warmup = math.max(1, work.settings.warmup_runs)
+  local calls = math.max(FIRST, LATER) + warmup + 2
   local memory, why = reserve(self, 3 * bytes, calls * bytes)
   if not memory then return nil, why, "RUNTIME_ERROR" end
   local trials, medians = {}, {}
   for i = 1, work.settings.num_trials do
     local seconds, code
-    seconds, why, code = trial(self, work, run)
+    seconds, why, code = trial(self, work, run, warmup)
     if not seconds then return nil, why, code end
+    warmup = math.min(warmup, REWARM)
     trials[i], medians[i] = seconds, statistics.median(seconds)
   end
   local suspect = suspicion(self, work, run, trials)
@@ -431,7 +449,7 @@ local function describe_clock(run)
   if reply.threads_after > reply.threads_before then
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
   end
-  return ("%s; %d of the timed calls were looked at"):format(text, run.audits)
+  return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, run.timed)
 end
 
 local function failed(status, why, lines)
@@ -442,7 +460,7 @@ end
 ---Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
 ---{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
 function Judge:evaluate(work, run)
-  run.dps, run.audits, run.used = run.artefact.dps, 0, 0
+  run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
   local evaluator = assert(evaluate.new(work.definition, work.settings))
   local verdict, why, code = check(self, work, run, evaluator)
   if code == "REFERENCE" then return nil, why end

@@ -106,12 +106,21 @@ end
 
 -- ---- running ---------------------------------------------------------------------------------------
 
--- Build what the next definition needs.
+local DEFINITIONS_AHEAD = 4
+
+-- Build, and have workers come up for, what the next definitions need.
 local function look_ahead(station, items, at)
-  local here = items[at].definition
+  local expected, here, ahead = {}, nil, 0
   for i = at, #items do
-    if items[i].definition ~= here then return station:prepare(items[i].definition, items[i].solutions) end
+    local item = items[i]
+    if item.definition ~= here then
+      here, ahead = item.definition, ahead + 1
+      if ahead > DEFINITIONS_AHEAD then break end
+      station:prepare(here, item.solutions)
+      table.move(item.solutions, 1, #item.solutions, #expected + 1, expected)
+    end
   end
+  station:expect(expected)
 end
 
 local function run_items(station, items, report, skip)

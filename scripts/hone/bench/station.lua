@@ -57,11 +57,22 @@ function Station:prepare(definition, solutions)
         cache = self.options.cache,
       })
     end
-    self.pool:prepare(kind_of(solution))
   end
   if self.device ~= "cpu" then return end
   for _, solution in ipairs(solutions) do
     self.jobs[job_key(definition, solution)]:wait(self.settings.timeout_seconds)
+  end
+end
+
+---Have workers come up for solutions that will be asked for, which have none yet.
+function Station:expect(solutions)
+  local wanted = {}
+  for _, solution in ipairs(solutions) do
+    local kind = kind_of(solution)
+    if not self.pool:has(solution.name) then wanted[kind] = (wanted[kind] or 0) + 1 end
+  end
+  for kind, count in pairs(wanted) do
+    self.pool:prepare(kind, count)
   end
 end
 
@@ -113,7 +124,10 @@ local function remember(self, solution, verdict)
 end
 
 local function build_failure(message, log, code)
-  return { status = code == "TIMEOUT" and "TIMEOUT" or "COMPILE_ERROR", log = { message, log ~= "" and log or nil } }
+  return {
+    status = code == "TIMEOUT" and "TIMEOUT" or "COMPILE_ERROR",
+    log = { message, log ~= "" and log or nil },
+  }
 end
 
 local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
@@ -129,7 +143,10 @@ local function evaluate(self, of, work, solution)
   worker, why, code, printed = self.pool:get(solution.name, artefact, deadline - clock.now())
   of.watch:lap "workers"
   if not worker then
-    return { status = STATUS[code] or "RUNTIME_ERROR", log = { printed ~= "" and printed or why, printed and why } }
+    return {
+      status = STATUS[code] or "RUNTIME_ERROR",
+      log = { printed ~= "" and printed or why, printed and why },
+    }
   end
   local verdict
   verdict, why = of:evaluate(work, { worker = worker, artefact = artefact, deadline = deadline })
@@ -161,7 +178,8 @@ function Station:run(item, report)
   local of = judge_of(self, item.root)
   self:prepare(item.definition, item.solutions)
   of.watch:lap "builds"
-  local work, why = of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
+  local work, why =
+    of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
   if not work then return nil, why end
   for _, solution in ipairs(item.solutions) do
     local verdict = remembered(self, solution)
