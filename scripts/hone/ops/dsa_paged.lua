@@ -274,6 +274,7 @@ return {
   op_type = "dsa_paged",
   usual_axes = { num_tokens = 4, batch_size = 2, num_pages = 96, max_num_pages = 40 },
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = {
     ["sglang.srt.layers.radix_attention.RadixAttention"] = sparse_kernels,
     ["sglang.srt.layers.attention.dsa.dsa_indexer.Indexer"] = indexer_kernels,

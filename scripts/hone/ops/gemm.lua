@@ -181,6 +181,7 @@ def run(A, B, A_scale, B_scale):
 
 return {
   op_type = "gemm",
+  mistakes = "gemm",
   layers = {
     ["sglang.srt.layers.linear.LinearBase"] = kernels,
     ["torch.nn.functional.linear"] = own_kernels,

@@ -226,6 +226,7 @@ return {
   op_type = "gqa_paged",
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = grouped_query.check,
   contradictions = paged.contradictions,

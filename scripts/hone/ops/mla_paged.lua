@@ -209,6 +209,7 @@ return {
   op_type = "mla_paged",
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   contradictions = paged.contradictions,
   variants = { decode = decode, prefill_causal = prefill_causal },

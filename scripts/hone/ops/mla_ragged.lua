@@ -17,6 +17,7 @@ return {
   op_type = "mla_ragged",
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   variants = {
     prefill_causal = {

@@ -155,6 +155,7 @@ end
 
 return {
   op_type = "rmsnorm",
+  mistakes = "rmsnorm",
   layers = {
     ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
     ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma_kernels,
