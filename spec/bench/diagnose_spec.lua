@@ -68,8 +68,14 @@ describe("the diagnosis of any kernel", function()
   local definition = json.object {
     { "name", "some_kernel" },
     { "op_type", "unheard_of" },
-    { "axes", json.object { { "n", { type = "var" } }, { "h", { type = "var" } }, { "d", { type = "var" } } } },
-    { "inputs", json.object { { "x", json.object { { "shape", { "n", "h", "d" } }, { "dtype", "float32" } } } } },
+    {
+      "axes",
+      json.object { { "n", { type = "var" } }, { "h", { type = "var" } }, { "d", { type = "var" } } },
+    },
+    {
+      "inputs",
+      json.object { { "x", json.object { { "shape", { "n", "h", "d" } }, { "dtype", "float32" } } } },
+    },
     {
       "outputs",
       json.object {
@@ -132,9 +138,18 @@ describe("the diagnosis of any kernel", function()
 
   it("knows an order of rows, of heads, and says which", function()
     assert.equal("rows are permuted: reversed", (first(y:flip(1))))
-    assert.equal("rows are permuted: 1 and 4 exchanged", (first(y:index_select(1, tensor.new { 0, 4, 2, 3, 1, 5 }))))
-    starts("the second dimension are permuted: in the order 2, 0, 3, 1", (first(y:index_select(2, tensor.new { 2, 0, 3, 1 }))))
-    assert.equal("rows are permuted: rotated by 2", (first(y:index_select(1, tensor.new { 2, 3, 4, 5, 0, 1 }))))
+    assert.equal(
+      "rows are permuted: 1 and 4 exchanged",
+      (first(y:index_select(1, tensor.new { 0, 4, 2, 3, 1, 5 })))
+    )
+    starts(
+      "slices of dimension 1 are permuted: in the order 2, 0, 3, 1",
+      (first(y:index_select(2, tensor.new { 2, 0, 3, 1 })))
+    )
+    assert.equal(
+      "rows are permuted: rotated by 2",
+      (first(y:index_select(1, tensor.new { 2, 3, 4, 5, 0, 1 })))
+    )
   end)
 
   it("names one mistake of two outputs once", function()
@@ -150,9 +165,12 @@ describe("the diagnosis of any kernel", function()
     starts("rows are off by one: element i holds what belongs to i + 1", (first(late)))
   end)
 
-  it("knows all rows like the first", function()
-    assert.equal("all of rows are like the first", (first(y:narrow(1, 1, 1):expand_as(y):contiguous())))
-  end)
+  it(
+    "knows all rows like the first",
+    function()
+      assert.equal("all rows are like the first", (first(y:narrow(1, 1, 1):expand_as(y):contiguous())))
+    end
+  )
 
   it("knows another layout", function()
     local written = y:transpose(1, 2):contiguous():reshape(6, 4, 32)
@@ -166,7 +184,10 @@ describe("the diagnosis of any kernel", function()
     assert.equal("the sign is turned round", (first(-y)))
     assert.equal("it is sqrt(d) = 5.657 times too small", (first(y / math.sqrt(32))))
     assert.equal("it is 1.7 times what it should be", (first(y * 1.7)))
-    starts("each row is off by a factor of its own, from 0.5 to 3", (first(y * tensor.new { 0.5, 1, 1.5, 2, 2.5, 3 }:to("float32"):reshape(6, 1, 1))))
+    starts(
+      "each row is off by a factor of its own, from 0.5 to 3",
+      (first(y * tensor.new { 0.5, 1, 1.5, 2, 2.5, 3 }:to("float32"):reshape(6, 1, 1)))
+    )
     assert.equal("0.25 is added to every element", (first(y + 0.25)))
     assert.equal("the signs are lost: it is the absolute value", (first(y:abs())))
   end)
@@ -188,7 +209,9 @@ describe("the diagnosis of any kernel", function()
     assert.is_true(#found[1].hint > 0)
     local lines = diagnose.lines(found)
     assert.is_true(#lines <= 3)
-    assert.truthy(lines[1]:find("it looks like: y: rows are permuted: reversed (remaining error 0, 100% match;", 1, true))
+    assert.truthy(
+      lines[1]:find("it looks like: y: rows are permuted: reversed (remaining error 0, 100% match;", 1, true)
+    )
     assert.same({}, diagnose.lines {})
   end)
 

@@ -32,7 +32,7 @@ local function unwritten(got, expected, case)
       local where = places.describe(mask)
       list[#list + 1] = {
         what = where == "all elements" and "nothing was written" or ("never written: " .. where),
-        hint = "check the grid's size, the last partial tile and the early returns; or the kernel only adds to its output",
+        hint = "check the grid's size, the last partial tile, early returns; or it only adds to its output",
         rank = FACT,
         predicted = tensor.where(mask, got, expected),
       }
@@ -73,9 +73,7 @@ local function constant(got, expected)
   }
 end
 
-local function same_shape(a, b)
-  return table.concat(a:shape(), ",") == table.concat(b:shape(), ",")
-end
+local function same_shape(a, b) return table.concat(a:shape(), ",") == table.concat(b:shape(), ",") end
 
 local function copies(_, expected, case)
   local list = {}
@@ -116,11 +114,14 @@ local function fingerprints(t, dim)
   local slices = t:to("float64"):transpose(1, dim):reshape(t:size(dim), -1)
   slices = tensor.where(slices:isfinite(), slices, 0.0)
   local generator = tensor.generator(20240229)
-  local key = tensor.randn({ slices:size(2) }, { generator = generator, device = t.device, dtype = "float64" })
+  local key = tensor.randn(
+    { slices:size(2) },
+    { generator = generator, device = t.device, dtype = "float64" }
+  )
   return (slices * key):sum(2)
 end
 
-local NAMES = { "rows", "the second dimension", "the third dimension", "the fourth dimension" }
+local NAMES = { "rows", "slices of dimension 1", "slices of dimension 2", "slices of dimension 3" } -- counted from 0
 
 -- "shifted by 3", "reversed", "rows 2 and 5 exchanged".
 local function order_text(order)
@@ -172,7 +173,7 @@ local function repeated(_, expected)
   for dim = 1, math.min(expected:dim(), 3) do
     if expected:size(dim) > 1 then
       list[#list + 1] = {
-        what = ("all of %s are like the first"):format(NAMES[dim]),
+        what = ("all %s are like the first"):format(NAMES[dim]),
         hint = "its index does not enter the address that is read",
         rank = LIKELY,
         predicted = expected:narrow(dim, 1, 1):expand_as(expected),
@@ -190,7 +191,10 @@ local function shifted(got, expected)
     for _, by in ipairs { 1, -1 } do
       if n > 3 then
         list[#list + 1] = {
-          what = ("%s are off by one: element i holds what belongs to i %s 1"):format(NAMES[dim], by > 0 and "+" or "-"),
+          what = ("%s are off by one: element i holds what belongs to i %s 1"):format(
+            NAMES[dim],
+            by > 0 and "+" or "-"
+          ),
           hint = "check where this dimension's index starts",
           rank = LIKELY,
           got = got:narrow(dim, by > 0 and 1 or 2, n - 1),
@@ -229,7 +233,10 @@ local function layouts(_, expected, case, own)
           what = ("it lies in memory as [%s]"):format(table.concat(axes, ", ")),
           hint = ("dimensions %d and %d are exchanged: check the strides of the store"):format(a - 1, b - 1),
           rank = LIKELY,
-          predicted = expected:permute(table.unpack(order)):contiguous():reshape(table.unpack(expected:shape())),
+          predicted = expected
+            :permute(table.unpack(order))
+            :contiguous()
+            :reshape(table.unpack(expected:shape())),
         }
       end
     end
@@ -252,15 +259,18 @@ local function known_factors(case, own)
     local value = case.input[name]
     if type(value) == "number" and value ~= 0 and value ~= 1 then
       list[#list + 1] = { 1 / value, ("the factor %s = %g is missing"):format(name, value) }
-      list[#list + 1] = { value, ("the factor %s = %g is there twice, or should not be there"):format(name, value) }
+      list[#list + 1] =
+        { value, ("the factor %s = %g is there twice, or should not be there"):format(name, value) }
     end
   end
   for axis, size in pairs(case.axes or {}) do
     if size > 2 then
       list[#list + 1] = { size, ("it is %s = %d times too large"):format(axis, size), own }
       list[#list + 1] = { 1 / size, ("it is %s = %d times too small"):format(axis, size) }
-      list[#list + 1] = { math.sqrt(size), ("it is sqrt(%s) = %.4g times too large"):format(axis, math.sqrt(size)) }
-      list[#list + 1] = { 1 / math.sqrt(size), ("it is sqrt(%s) = %.4g times too small"):format(axis, math.sqrt(size)) }
+      list[#list + 1] =
+        { math.sqrt(size), ("it is sqrt(%s) = %.4g times too large"):format(axis, math.sqrt(size)) }
+      list[#list + 1] =
+        { 1 / math.sqrt(size), ("it is sqrt(%s) = %.4g times too small"):format(axis, math.sqrt(size)) }
     end
   end
   return list

@@ -2,10 +2,12 @@
 --- that explain it are told. See scripts/meta/bench/diagnose.lua.
 --
 -- A mistake of an op type is a table in the list of its file in ops/mistakes:
---   what, hint         what it is, and what to look at; `what` may be a function of the case
+--   what, hint         what it is, and what to look at
 --   outputs(case)      what the outputs would be if it were so, by name: { output = t, lse = t }. Nil where it does not
 --                      apply. `rows`, an int64 vector, says that these are some rows only
+--   over(outputs)      instead of outputs(case): what it makes of right outputs, so that it can come on top of another
 --   runs               whether it takes a run of the reference: tried last, and only while nothing explains all
+-- The list may have a field canonical(name, output): what is compared in place of an output whose order is open.
 -- `case` holds definition, axes, input, expected and outputs by name, and
 --   case:run{ name = value }        the reference with other inputs: its outputs by name, or nil
 --   case:edited(from, to)           the same inputs through a reference in whose source `from` (plain text) became `to`
@@ -16,9 +18,10 @@ local general = require "hone.bench.diagnose.general"
 
 local diagnose = {}
 
-local BUDGET = 20 -- seconds
+local BUDGET = 5 -- seconds
 local TOLERANCE = 1e-2
 local SPECIFIC = 2 -- the rank of an op type's own mistakes
+local TWO = 2.5 -- of two at once
 
 local function clock()
   local found, terminal = pcall(require, "hone.core.terminal")
@@ -62,8 +65,8 @@ end
 function Case:run(changed) return call(self, self.reference, in_order(self, changed)) end
 
 function Case:edited(from, to)
-  local source, at = self.definition.reference, nil
-  at = source:find(from, 1, true)
+  local source = self.definition.reference
+  local at = source:find(from, 1, true)
   if not at then return nil end
   local copy = setmetatable({
     reference = source:sub(1, at - 1) .. to .. source:sub(at + #from),
@@ -107,7 +110,16 @@ end
 -- ---- trying ------------------------------------------------------------------------------------------
 
 local function same_form(a, b)
-  return tensor.is_tensor(a) and a.dtype == b.dtype and table.concat(a:shape(), ",") == table.concat(b:shape(), ",")
+  return tensor.is_tensor(a)
+    and a.dtype == b.dtype
+    and table.concat(a:shape(), ",") == table.concat(b:shape(), ",")
+end
+
+function Case:measure(name, got, wanted)
+  if self.canonical then
+    got, wanted = self.canonical(name, got), self.canonical(name, wanted)
+  end
+  return measure.between(got, wanted, self.tolerance)
 end
 
 -- How far each output is from what it should be; those of another form cannot be explained.
@@ -116,7 +128,7 @@ local function measure_all(case)
   for _, name in ipairs(case.output_names) do
     local got, expected = case.outputs[name], case.expected[name]
     if expected and same_form(got, expected) and expected:numel() > 0 then
-      bases[name] = measure.between(got, expected, case.tolerance)
+      bases[name] = case:measure(name, got, expected)
     end
   end
   return bases
@@ -128,10 +140,10 @@ local function weigh(case, name, predicted, rows)
   if not base then return nil end
   if rows then
     got, expected = got:index_select(1, rows), expected:index_select(1, rows)
-    base = measure.between(got, expected, case.tolerance)
+    base = case:measure(name, got, expected)
   end
   if not same_form(predicted, expected) then return nil end
-  return measure.between(got, predicted, case.tolerance), base
+  return case:measure(name, got, predicted), base
 end
 
 -- Add what explains: `explained` outputs by name, with what is left of their errors.
@@ -142,7 +154,8 @@ local function add(case, mistake, explained, n)
     local left = explained[name]
     if left then
       names[#names + 1] = name
-      worst, matched, within = math.max(worst, left.error), math.min(matched, left.matched), within and left.fits
+      worst, matched, within =
+        math.max(worst, left.error), math.min(matched, left.matched), within and left.fits
     end
   end
   case.found[#case.found + 1] = {
@@ -157,9 +170,9 @@ local function add(case, mistake, explained, n)
   }
 end
 
--- Whether mistakes of an op type explain: none of the outputs may be worse for it.
-local function try_outputs(case, mistake, predicted)
-  local explained, n = {}, 0
+-- Which outputs a mistake explains, how many, and whether it leaves some wrong; nil where what is right would be wrong.
+local function explained_by(case, predicted)
+  local explained, n, is_rest = {}, 0, false
   for name, value in pairs(predicted) do
     local left, base
     if name ~= "rows" then
@@ -168,33 +181,69 @@ local function try_outputs(case, mistake, predicted)
     if left and measure.explains(left, base) then
       explained[name], n = left, n + 1
     elseif left and base.fits and not left.fits then
-      return -- what is right would be wrong
+      return nil
+    elseif left and not base.fits then
+      is_rest = true
     end
   end
-  if n > 0 then add(case, mistake, explained, n) end
+  return explained, n, is_rest
+end
+
+-- What it makes of outputs that another mistake gives.
+local function on_top(mistake, outputs)
+  local worked, changed = pcall(mistake.over, outputs)
+  if not worked or not changed then return nil end
+  local all = {}
+  for name, value in pairs(outputs) do
+    all[name] = changed[name] or value
+  end
+  return all
+end
+
+-- Where a mistake leaves something wrong, with one of those that may come on top.
+local function try_both(case, mistake, predicted, least)
+  for _, other in ipairs(case.on_top) do
+    local both = other ~= mistake and on_top(other, predicted)
+    local explained, n
+    if both then
+      explained, n = explained_by(case, both)
+    end
+    if explained and n > least then
+      add(case, {
+        what = ("%s; and %s"):format(mistake.what, other.what),
+        hint = ("%s; %s"):format(mistake.hint, other.hint),
+        rank = TWO,
+      }, explained, n)
+    end
+  end
+end
+
+local function outputs_if(case, mistake)
+  if mistake.over then return mistake.over(case.expected) end
+  return mistake.outputs(case)
 end
 
 -- A mistake may meet sizes that it was not made for: it explains nothing then.
 local function try_specific(case, mistake)
-  local worked, predicted = pcall(mistake.outputs, case)
+  local worked, predicted = pcall(outputs_if, case, mistake)
   if not worked then
-    if type(predicted) == "string" and not predicted:find "interrupted" then return end
+    if not tostring(predicted):find "interrupted" then return end
     error(predicted, 0)
   end
   if not predicted then return end
-  local what = mistake.what
-  if type(what) == "function" then what = what(case) end
-  try_outputs(case, { what = what, hint = mistake.hint, rank = mistake.rank }, predicted)
+  local explained, n, is_rest = explained_by(case, predicted)
+  if explained and n > 0 then add(case, mistake, explained, n) end
+  if not mistake.over and (is_rest or not explained) then try_both(case, mistake, predicted, n or 0) end
 end
 
 local function try_one_general(case, name, one)
   local base = case.bases[name]
   local left
   if one.got then
-    base = measure.between(one.got, one.expected, case.tolerance)
-    left = measure.between(one.got, one.predicted, case.tolerance)
+    base = case:measure(name, one.got, one.expected)
+    left = case:measure(name, one.got, one.predicted)
   elseif same_form(one.predicted, case.expected[name]) then
-    left = measure.between(case.outputs[name], one.predicted, case.tolerance)
+    left = case:measure(name, case.outputs[name], one.predicted)
   end
   if left and measure.explains(left, base) then add(case, one, { [name] = left }, 1) end
 end
@@ -268,14 +317,19 @@ local function in_order_of_merit(found)
   return found
 end
 
-local function mistakes_of(definition)
-  local op = require("hone.ops").get(definition.op_type)
+-- Those that take no run of the reference and those that do; the former may come on top of any.
+local function mistakes_of(case)
+  local op = require("hone.ops").get(case.definition.op_type)
+  local file = op and op.mistakes
+  if type(file) == "function" then file = file(case.definition) end
   local cheap, dear = {}, {}
-  local known = op and op.mistakes and require("hone.ops.mistakes." .. op.mistakes) or {}
+  local known = file and require("hone.ops.mistakes." .. file) or {}
   for _, mistake in ipairs(known) do
     local list = mistake.runs and dear or cheap
     list[#list + 1] = mistake
+    if mistake.over then case.on_top[#case.on_top + 1] = mistake end
   end
+  case.canonical = known.canonical
   return cheap, dear
 end
 
@@ -291,11 +345,15 @@ end
 
 ---What explains a wrong result, the best first.
 function diagnose.explain(definition, inputs, outputs, expected, options)
+  local evaluator = options and options.evaluator
+  if evaluator and evaluator.counts then return require("hone.bench.diagnose.draws").explain(evaluator) end
+  if definition.op_type == "sampling" then return {} end
   local case = case_of(definition, inputs, outputs, expected, options or {})
   check_device(case)
-  case.found, case.bases = {}, measure_all(case)
+  case.found, case.on_top = {}, {}
+  local cheap, dear = mistakes_of(case)
+  case.bases = measure_all(case)
   local ends = clock() + (case.options.budget or BUDGET)
-  local cheap, dear = mistakes_of(definition)
   for _, mistake in ipairs(cheap) do
     try_specific(case, mistake)
   end

@@ -37,9 +37,7 @@ function M.describe(mask)
     box = box * #positions
     parts[d] = range_text(positions, mask:size(d))
   end
-  if box == n and #parts == mask:dim() then
-    return ("[%s]"):format(table.concat(parts, ", "))
-  end
+  if box == n and #parts == mask:dim() then return ("[%s]"):format(table.concat(parts, ", ")) end
   local first = mask:nonzero()[1]:tolist()
   return ("%d of %d elements, the first at [%s]"):format(n, total, table.concat(first, ", "))
 end

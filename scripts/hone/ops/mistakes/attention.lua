@@ -15,12 +15,12 @@ M.lse = {
   {
     what = "the LSE is in base e, it should be in base 2",
     hint = "divide by ln 2, or use log2 of the sum and the maximum times log2(e)",
-    outputs = function(case) return case.expected.lse and { lse = case.expected.lse * LN2 } end,
+    over = function(outputs) return outputs.lse and { lse = outputs.lse * LN2 } end,
   },
   {
     what = "the LSE was divided by ln 2 twice",
     hint = "it is in base 2 before the last division",
-    outputs = function(case) return case.expected.lse and { lse = case.expected.lse / LN2 } end,
+    over = function(outputs) return outputs.lse and { lse = outputs.lse / LN2 } end,
   },
   {
     what = "rows that see no key have a large negative number as their LSE, it should be -inf",
@@ -50,20 +50,32 @@ local function size_of(t, dim) return t and t:size(dim) end
 
 M.sm_scale = {
   scaled("sm_scale is missing", "multiply the logits by sm_scale", function() return 1.0 end),
-  scaled("sm_scale is applied twice", "queries or logits are already scaled", function(scale) return scale ^ 2 end),
+  scaled(
+    "sm_scale is applied twice",
+    "queries or logits are already scaled",
+    function(scale) return scale ^ 2 end
+  ),
   scaled(
     "the root of sm_scale is applied",
     "it belongs to queries and keys both, or to the logits whole",
     function(scale) return math.sqrt(scale) end
   ),
-  scaled("1/sqrt of the queries' size is applied instead of sm_scale", "use the sm_scale that is given", function(_, case)
-    local size = size_of(case.input.q or case.input.q_nope, -1)
-    return size and 1 / math.sqrt(size)
-  end),
-  scaled("1/sqrt of both parts' size is applied instead of sm_scale", "use the sm_scale that is given", function(_, case)
-    local nope, pe = size_of(case.input.q_nope, -1), size_of(case.input.q_pe, -1)
-    return nope and pe and 1 / math.sqrt(nope + pe)
-  end),
+  scaled(
+    "1/sqrt of the queries' size is applied instead of sm_scale",
+    "use the sm_scale that is given",
+    function(_, case)
+      local size = size_of(case.input.q or case.input.q_nope, -1)
+      return size and 1 / math.sqrt(size)
+    end
+  ),
+  scaled(
+    "1/sqrt of both parts' size is applied instead of sm_scale",
+    "use the sm_scale that is given",
+    function(_, case)
+      local nope, pe = size_of(case.input.q_nope, -1), size_of(case.input.q_pe, -1)
+      return nope and pe and 1 / math.sqrt(nope + pe)
+    end
+  ),
   scaled(
     "exp2 is taken of logits that are not multiplied by log2(e)",
     "exp2 needs sm_scale * log2(e)",
@@ -100,20 +112,25 @@ M.grouped_heads = {
       if not heads or groups == 1 then return nil end
       local gather, back = interleaved(heads, groups, case.input.q.device)
       local sink = case.input.sink
-      local made = case:run { q = case.input.q:index_select(2, gather), sink = sink and sink:index_select(1, gather) }
+      local made =
+        case:run { q = case.input.q:index_select(2, gather), sink = sink and sink:index_select(1, gather) }
       return made and { output = made.output:index_select(2, back), lse = made.lse:index_select(2, back) }
     end,
   },
-  changed("all query heads use key-value head 0", "the group's number does not enter the address", function(input)
-    local heads, groups = heads_of(input)
-    if not heads or groups == 1 then return nil end
-    local k, v = key_of(input), input[value_name(input)]
-    local dim = k:dim() - 1
-    return {
-      [key_name(input)] = k:narrow(dim, 1, 1):expand_as(k):contiguous(),
-      [value_name(input)] = v:narrow(dim, 1, 1):expand_as(v):contiguous(),
-    }
-  end),
+  changed(
+    "all query heads use key-value head 0",
+    "the group's number does not enter the address",
+    function(input)
+      local heads, groups = heads_of(input)
+      if not heads or groups == 1 then return nil end
+      local k, v = key_of(input), input[value_name(input)]
+      local dim = k:dim() - 1
+      return {
+        [key_name(input)] = k:narrow(dim, 1, 1):expand_as(k):contiguous(),
+        [value_name(input)] = v:narrow(dim, 1, 1):expand_as(v):contiguous(),
+      }
+    end
+  ),
   changed("keys and values are exchanged", "check the order of k and v", function(input)
     local k, v = key_of(input), input[value_name(input)]
     if not k or not v or table.concat(k:shape(), ",") ~= table.concat(v:shape(), ",") then return nil end
@@ -138,7 +155,10 @@ local function without_last_pages(input, drop)
   end
   return {
     kv_indptr = tensor.new(new_starts, input.kv_indptr.dtype):to(input.kv_indptr.device),
-    kv_indices = tensor.new(new_pages, input.kv_indices.dtype):reshape(#new_pages):to(input.kv_indices.device),
+    kv_indices = tensor
+      .new(new_pages, input.kv_indices.dtype)
+      :reshape(#new_pages)
+      :to(input.kv_indices.device),
   }
 end
 
@@ -148,12 +168,16 @@ local function page_size_of(input)
 end
 
 M.pages = {
-  changed("the last page of each sequence is left out", "count pages with a division that rounds up", function(input)
-    if not input.kv_indices or not input.kv_last_page_len then return nil end
-    local inputs = without_last_pages(input, function(n) return n > 1 and 1 or 0 end)
-    inputs.kv_last_page_len = tensor.full_like(input.kv_last_page_len, page_size_of(input))
-    return inputs
-  end),
+  changed(
+    "the last page of each sequence is left out",
+    "count pages with a division that rounds up",
+    function(input)
+      if not input.kv_indices or not input.kv_last_page_len then return nil end
+      local inputs = without_last_pages(input, function(n) return n > 1 and 1 or 0 end)
+      inputs.kv_last_page_len = tensor.full_like(input.kv_last_page_len, page_size_of(input))
+      return inputs
+    end
+  ),
   changed("the last page of each sequence is taken as full", "mind kv_last_page_len", function(input)
     if not input.kv_last_page_len then return nil end
     return { kv_last_page_len = tensor.full_like(input.kv_last_page_len, page_size_of(input)) }
@@ -171,13 +195,17 @@ M.pages = {
     inputs.kv_last_page_len = tensor.new(last, input.kv_last_page_len.dtype):to(input.kv_indptr.device)
     return inputs
   end),
-  changed("kv_indices is not used: pages are read in order", "pages lie anywhere in the cache", function(input)
-    if not input.kv_indices then return nil end
-    local cache = input.k_cache or input.ckv_cache
-    if input.kv_indices:numel() > cache:size(1) then return nil end
-    local n = input.kv_indices:numel()
-    return { kv_indices = tensor.arange(n, { device = input.kv_indices.device }):to(input.kv_indices.dtype) }
-  end),
+  changed(
+    "kv_indices is not used: pages are read in order",
+    "pages lie anywhere in the cache",
+    function(input)
+      if not input.kv_indices then return nil end
+      local cache = input.k_cache or input.ckv_cache
+      if input.kv_indices:numel() > cache:size(1) then return nil end
+      local n = input.kv_indices:numel()
+      return { kv_indices = tensor.arange(n, { device = input.kv_indices.device }):to(input.kv_indices.dtype) }
+    end
+  ),
   changed(
     "the cache is read as [num_pages, heads, page_size, dim] (HND), it is [num_pages, page_size, heads, dim] (NHD)",
     "check the strides of the cache",
@@ -247,7 +275,10 @@ local function ragged_alone(input, queries, count)
     new_starts[k + 1] = #rows
   end
   local picked = index(rows, input.k.device):reshape(#rows)
-  return { kv_indptr = new_starts }, { k = input.k:index_select(1, picked), v = input.v:index_select(1, picked) }
+  return { kv_indptr = new_starts }, {
+    k = input.k:index_select(1, picked),
+    v = input.v:index_select(1, picked),
+  }
 end
 
 local function queries_alone(case, count)
@@ -288,9 +319,11 @@ local function masked(what, hint, count)
 end
 
 M.causal = {
-  masked("the causal mask is missing", "query i sees the keys j <= i + n_kv - n_q", function(_, _, n_kv)
-    return n_kv
-  end),
+  masked(
+    "the causal mask is missing",
+    "query i sees the keys j <= i + n_kv - n_q",
+    function(_, _, n_kv) return n_kv end
+  ),
   masked(
     "the causal mask is off by one: a query does not see its own key",
     "query i sees the keys j <= i + n_kv - n_q, the last one included",
@@ -332,12 +365,16 @@ M.window = {
 -- ---- latent attention ---------------------------------------------------------------------------------
 
 M.latent = {
-  changed("the rotary part (q_pe, kpe_cache) is left out of the logits", "logits are q_nope . ckv + q_pe . kpe", function(input)
-    return input.q_pe and { q_pe = tensor.zeros_like(input.q_pe) }
-  end),
-  changed("the compressed part (q_nope, ckv_cache) is left out of the logits", "logits are q_nope . ckv + q_pe . kpe", function(input)
-    return input.q_nope and { q_nope = tensor.zeros_like(input.q_nope) }
-  end),
+  changed(
+    "the rotary part (q_pe, kpe_cache) is left out of the logits",
+    "logits are q_nope . ckv + q_pe . kpe",
+    function(input) return input.q_pe and { q_pe = tensor.zeros_like(input.q_pe) } end
+  ),
+  changed(
+    "the compressed part (q_nope, ckv_cache) is left out of the logits",
+    "logits are q_nope . ckv + q_pe . kpe",
+    function(input) return input.q_nope and { q_nope = tensor.zeros_like(input.q_nope) } end
+  ),
   changed("padding (-1) is attended to as token 0", "leave out indices below 0", function(input)
     local indices = input.sparse_indices
     if not indices or not indices:lt(0):any():item() then return nil end

@@ -29,10 +29,7 @@ local layout = {
   {
     what = "the state is stored as [K, V], it should be [V, K] (k last)",
     hint = "the last dimension of the state counts key elements; it is read as it should be",
-    outputs = function(case)
-      local _, output = states(case)
-      return output and { [output] = turned(case.expected[output]) }
-    end,
+    over = function(outputs) return outputs.new_state and { new_state = turned(outputs.new_state) } end,
   },
   changed(
     "the state is read as [K, V], it should be [V, K] (k last)",
@@ -42,10 +39,14 @@ local layout = {
       return input and { [input] = turned(case.input[input]) }
     end
   ),
-  changed("the state that is given is not read: it starts from zeros", "load the state first", function(_, case)
-    local input = states(case)
-    return input and { [input] = tensor.zeros_like(case.input[input]) }
-  end),
+  changed(
+    "the state that is given is not read: it starts from zeros",
+    "load the state first",
+    function(_, case)
+      local input = states(case)
+      return input and { [input] = tensor.zeros_like(case.input[input]) }
+    end
+  ),
 }
 
 local function head_size(case) return case.input.q and case.input.q:size(-1) end
@@ -56,28 +57,45 @@ local factors = {
     if scale == 0 then scale = 1 / math.sqrt(head_size(case)) end
     return scale ^ 2
   end, "scale is applied twice", "queries are already scaled"),
-  number("scale", function(_, case)
-    return 1 / math.sqrt(head_size(case))
-  end, "1/sqrt(head_size) is applied instead of scale", "use the scale that is given"),
+  number(
+    "scale",
+    function(_, case) return 1 / math.sqrt(head_size(case)) end,
+    "1/sqrt(head_size) is applied instead of scale",
+    "use the scale that is given"
+  ),
 }
 
 local function log_of(t) return t:gt(0):all():item() and t:to("float32"):log():to(t.dtype) or nil end
 
 local gates = {
-  filled("A_log", -1e4, "the state does not decay", "multiply the state by exp(-exp(A_log) * softplus(a + dt_bias))"),
+  filled(
+    "A_log",
+    -1e4,
+    "the state does not decay",
+    "multiply the state by exp(-exp(A_log) * softplus(a + dt_bias))"
+  ),
   filled("dt_bias", 0, "dt_bias is missing", "the decay is softplus(a + dt_bias)"),
   filled("a", 0, "a is missing from the decay", "the decay is softplus(a + dt_bias)"),
-  filled("b", 100, "the update is not scaled by sigmoid(b)", "the change of the state is sigmoid(b) * (v - k S)"),
+  filled(
+    "b",
+    100,
+    "the update is not scaled by sigmoid(b)",
+    "the change of the state is sigmoid(b) * (v - k S)"
+  ),
   changed("A_log is taken as the rate itself", "the rate is exp(A_log)", function(input)
     local logarithm = input.A_log and log_of(input.A_log)
     return logarithm and { A_log = logarithm }
   end),
-  changed("a and b are exchanged", "a makes the decay, b the update", function(input)
-    return input.a and input.b and { a = input.b, b = input.a }
-  end),
-  changed("q and k are exchanged", "k updates the state, q reads it", function(input)
-    return input.q and input.k and { q = input.k, k = input.q }
-  end),
+  changed(
+    "a and b are exchanged",
+    "a makes the decay, b the update",
+    function(input) return input.a and input.b and { a = input.b, b = input.a } end
+  ),
+  changed(
+    "q and k are exchanged",
+    "k updates the state, q reads it",
+    function(input) return input.q and input.k and { q = input.k, k = input.q } end
+  ),
 }
 
 -- Value heads in another order, whatever has one entry a head: heads are the dimension that this gives.

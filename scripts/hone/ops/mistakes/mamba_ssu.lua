@@ -13,17 +13,27 @@ return {
   filled("dt_bias", 0, "dt_bias is missing", "the time step is softplus(dt + dt_bias)"),
   filled("A", 0, "the state does not decay", "multiply the state by exp(A * dt)"),
   filled("state", 0, "the state that is given is not read", "load the state first"),
-  changed("A is taken as its logarithm", "A is the rate itself, negative: exp(A * dt)", function(input)
-    return { A = -(input.A:exp()) }
-  end),
+  changed(
+    "A is taken as its logarithm",
+    "A is the rate itself, negative: exp(A * dt)",
+    function(input) return { A = -(input.A:exp()) } end
+  ),
   changed("A has the wrong sign", "A is negative: exp(A * dt)", function(input) return { A = -input.A } end),
-  changed("B and C are exchanged", "B enters the state, C reads it", function(input)
-    return { B = input.C, C = input.B }
-  end),
-  changed("state_batch_indices is not used: sequence i updates slot i", "states lie anywhere in the cache", function(input)
-    local indices = input.state_batch_indices
-    return { state_batch_indices = tensor.arange(indices:numel(), { device = indices.device }):to(indices.dtype) }
-  end),
+  changed(
+    "B and C are exchanged",
+    "B enters the state, C reads it",
+    function(input) return { B = input.C, C = input.B } end
+  ),
+  changed(
+    "state_batch_indices is not used: sequence i updates slot i",
+    "states lie anywhere in the cache",
+    function(input)
+      local indices = input.state_batch_indices
+      return {
+        state_batch_indices = tensor.arange(indices:numel(), { device = indices.device }):to(indices.dtype),
+      }
+    end
+  ),
   {
     what = "heads share B and C by h % ngroups, it should be h // (nheads / ngroups)",
     hint = "heads that follow each other belong to one group",

@@ -49,19 +49,31 @@ local function all_ones(input)
 end
 
 local experts = {
-  changed("gate and up are exchanged", "the first half of the first GEMM's rows is up, the second is gate", halves_swapped),
-  changed("gate and up are read in turn, row by row", "the first half of the rows is up, the second is gate", function(input)
-    local inputs = {}
-    for _, name in ipairs { "gemm1_weights", "gemm1_bias" } do
-      if input[name] then inputs[name] = in_turn(input[name]) end
+  changed(
+    "gate and up are exchanged",
+    "the first half of the first GEMM's rows is up, the second is gate",
+    halves_swapped
+  ),
+  changed(
+    "gate and up are read in turn, row by row",
+    "the first half of the rows is up, the second is gate",
+    function(input)
+      local inputs = {}
+      for _, name in ipairs { "gemm1_weights", "gemm1_bias" } do
+        if input[name] then inputs[name] = in_turn(input[name]) end
+      end
+      return inputs
     end
-    return inputs
-  end),
+  ),
   changed("no scale is applied: FP8 values are taken as they are", "multiply by the scales", all_ones),
-  changed("the activations' scales are read as [tokens, blocks], they are [blocks, tokens]", "hidden_states_scale is transposed", function(input)
-    local t = input.hidden_states_scale
-    return t and { hidden_states_scale = t:reshape(t:size(2), t:size(1)):t():contiguous() }
-  end),
+  changed(
+    "the activations' scales are read as [tokens, blocks], they are [blocks, tokens]",
+    "hidden_states_scale is transposed",
+    function(input)
+      local t = input.hidden_states_scale
+      return t and { hidden_states_scale = t:reshape(t:size(2), t:size(1)):t():contiguous() }
+    end
+  ),
 }
 
 for _, name in ipairs(SCALES) do
@@ -74,13 +86,20 @@ local function logit(p) return (p / (1 - p)):log() end
 
 local routing = {
   filled("routing_bias", 0, "the routing bias is missing", "experts are chosen by their score plus the bias"),
-  changed("the routing bias is part of the weights", "it is for the choice alone: weights are the scores", function(input)
-    local bias = input.routing_bias
-    if not bias or not input.routed_scaling_factor then return nil end
-    local biased = input.routing_logits:to("float32"):sigmoid() + bias:to "float32"
-    local dtype = input.routing_logits.dtype
-    return { routing_logits = logit(biased:clamp(1e-6, 1 - 1e-6)):to(dtype), routing_bias = tensor.zeros_like(bias) }
-  end),
+  changed(
+    "the routing bias is part of the weights",
+    "it is for the choice alone: weights are the scores",
+    function(input)
+      local bias = input.routing_bias
+      if not bias or not input.routed_scaling_factor then return nil end
+      local biased = input.routing_logits:to("float32"):sigmoid() + bias:to "float32"
+      local dtype = input.routing_logits.dtype
+      return {
+        routing_logits = logit(biased:clamp(1e-6, 1 - 1e-6)):to(dtype),
+        routing_bias = tensor.zeros_like(bias),
+      }
+    end
+  ),
   number(
     "routed_scaling_factor",
     function() return 1.0 end,
@@ -109,8 +128,8 @@ local function chosen_sum(case, scores, choice)
     local open = tensor.zeros_like(best):scatter_(2, which, tensor.ones_like(which):to(best.dtype)):gt(0)
     choice = tensor.where(open:unsqueeze(3), grouped, -math.huge):reshape(choice:size(1), -1)
   end
-  local _, experts = choice:topk(top_k, 2)
-  return scores:gather(2, experts):sum(2, true)
+  local _, chosen = choice:topk(top_k, 2)
+  return scores:gather(2, chosen):sum(2, true)
 end
 
 local weights = {

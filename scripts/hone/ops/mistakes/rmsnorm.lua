@@ -35,28 +35,48 @@ local function by_formula(what, hint, make)
 end
 
 local list = {
-  by_formula("the weight is missing", "multiply by the weight", function(rows, _, eps) return norm(rows, 1.0, eps) end),
-  by_formula("the weight plus one is applied, as in Gemma", "multiply by the weight itself", function(rows, w, eps, plus)
-    return not plus and norm(rows, w + 1, eps) or nil
-  end),
-  by_formula("the weight is applied without plus one", "Gemma's norm multiplies by 1 + weight", function(rows, w, eps, plus)
-    return plus and norm(rows, w, eps) or nil
-  end),
-  by_formula("the mean is subtracted, as in LayerNorm", "an RMS norm does not centre", function(rows, w, eps, plus)
-    return norm(rows - rows:mean(2, true), plus and w + 1 or w, eps)
-  end),
-  by_formula("rows are not normalised", "divide by the root of the mean square", function(rows, w, _, plus)
-    return rows * (plus and w + 1 or w)
-  end),
-  by_formula("rows are divided by the mean square, without the root", "rsqrt, not a division", function(rows, w, eps, plus)
-    return rows / (rows:square():mean(2, true) + eps) * (plus and w + 1 or w)
-  end),
-  by_formula("epsilon is added outside the root", "rsqrt(mean square + eps)", function(rows, w, eps, plus)
-    return rows / (rows:square():mean(2, true):sqrt() + eps) * (plus and w + 1 or w)
-  end),
-  changed("the residual is not added", "normalise the sum", function(input)
-    return input.residual and { residual = tensor.zeros_like(input.residual) }
-  end),
+  by_formula(
+    "the weight is missing",
+    "multiply by the weight",
+    function(rows, _, eps) return norm(rows, 1.0, eps) end
+  ),
+  by_formula(
+    "the weight plus one is applied, as in Gemma",
+    "multiply by the weight itself",
+    function(rows, w, eps, plus) return not plus and norm(rows, w + 1, eps) or nil end
+  ),
+  by_formula(
+    "the weight is applied without plus one",
+    "Gemma's norm multiplies by 1 + weight",
+    function(rows, w, eps, plus) return plus and norm(rows, w, eps) or nil end
+  ),
+  by_formula(
+    "the mean is subtracted, as in LayerNorm",
+    "an RMS norm does not centre",
+    function(rows, w, eps, plus) return norm(rows - rows:mean(2, true), plus and w + 1 or w, eps) end
+  ),
+  by_formula(
+    "rows are not normalised",
+    "divide by the root of the mean square",
+    function(rows, w, _, plus) return rows * (plus and w + 1 or w) end
+  ),
+  by_formula(
+    "rows are divided by the mean square, without the root",
+    "rsqrt, not a division",
+    function(rows, w, eps, plus) return rows / (rows:square():mean(2, true) + eps) * (plus and w + 1 or w) end
+  ),
+  by_formula(
+    "epsilon is added outside the root",
+    "rsqrt(mean square + eps)",
+    function(rows, w, eps, plus)
+      return rows / (rows:square():mean(2, true):sqrt() + eps) * (plus and w + 1 or w)
+    end
+  ),
+  changed(
+    "the residual is not added",
+    "normalise the sum",
+    function(input) return input.residual and { residual = tensor.zeros_like(input.residual) } end
+  ),
 }
 
 for _, other in ipairs { 0.0, 1e-5, 1e-6, 1e-8, 1e-3 } do

@@ -64,22 +64,34 @@ return {
     "element 2 i belongs to element 2 i + 1",
     true
   ),
-  changed("it is rotated the other way: the sign of the sine is wrong", "x cos - y sin, y cos + x sin", function(input)
-    local cosines, sines = halves(input.cos_sin_cache)
-    return { cos_sin_cache = tensor.cat({ cosines, -sines }, 2) }
-  end),
+  changed(
+    "it is rotated the other way: the sign of the sine is wrong",
+    "x cos - y sin, y cos + x sin",
+    function(input)
+      local cosines, sines = halves(input.cos_sin_cache)
+      return { cos_sin_cache = tensor.cat({ cosines, -sines }, 2) }
+    end
+  ),
   changed("cosines and sines are exchanged", "a row of the cache holds the cosines first", function(input)
     local cosines, sines = halves(input.cos_sin_cache)
     return { cos_sin_cache = tensor.cat({ sines, cosines }, 2) }
   end),
-  changed("cosines and sines are read in turn", "a row of the cache holds all cosines, then all sines", function(input)
-    local pairs_of = input.cos_sin_cache:reshape(input.cos_sin_cache:size(1), -1, 2)
-    return { cos_sin_cache = tensor.cat({ pairs_of:select(3, 1), pairs_of:select(3, 2) }, 2) }
-  end),
-  changed("positions is not used: token i has position i", "take the row of the cache from positions", function(input)
-    local positions, last = input.positions, input.cos_sin_cache:size(1) - 1
-    return { positions = tensor.arange(positions:numel(), { device = positions.device }):clamp(0, last) }
-  end),
+  changed(
+    "cosines and sines are read in turn",
+    "a row of the cache holds all cosines, then all sines",
+    function(input)
+      local pairs_of = input.cos_sin_cache:reshape(input.cos_sin_cache:size(1), -1, 2)
+      return { cos_sin_cache = tensor.cat({ pairs_of:select(3, 1), pairs_of:select(3, 2) }, 2) }
+    end
+  ),
+  changed(
+    "positions is not used: token i has position i",
+    "take the row of the cache from positions",
+    function(input)
+      local positions, last = input.positions, input.cos_sin_cache:size(1) - 1
+      return { positions = tensor.arange(positions:numel(), { device = positions.device }):clamp(0, last) }
+    end
+  ),
   moved_by(1, "positions are one too large"),
   moved_by(-1, "positions are one too small"),
   {
