@@ -38,7 +38,7 @@ end
 local function read_solution(set, path)
   local value, why = json.read(path)
   if value ~= nil then
-    value, why = solution.check(value)
+    value, why = solution.check(value, { extensions = true })
     if value then return value end
     why = ("%s: %s"):format(path, why)
   end

@@ -239,11 +239,14 @@ local function sparse_inputs(axes, make)
   return { sparse_indices = indices, sm_scale = 1 / math.sqrt(128 + axes.head_dim_kpe) }
 end
 
--- Keys of float8 with a scale each, as bytes of a page: all keys first, then all scales.
+-- Normal keys in float8, each token's with the scale that makes its largest element float8's largest, as bytes of a
+-- page: all keys first, then all scales.
 local function key_pages(axes, make)
-  local keys, scales = axes.page_size * axes.index_head_dim, axes.page_size
-  local values = make:normal(axes.num_pages, keys):clamp(-2, 2):to("float8_e4m3fn"):view "int8"
-  local factors = make:uniform(0.5, 1.5, axes.num_pages, scales):view "int8"
+  local keys, largest = axes.page_size * axes.index_head_dim, 448.0
+  local drawn = make:normal(axes.num_pages, axes.page_size, axes.index_head_dim):to("bfloat16"):to "float32"
+  local scales = drawn:abs():amax(3, true):clamp(1e-4) / largest
+  local values = (drawn * scales:reciprocal()):to("float8_e4m3fn"):view("int8"):reshape(axes.num_pages, keys)
+  local factors = scales:reshape(axes.num_pages, axes.page_size):view "int8"
   local bytes = require("hone.tensor").cat({ values, factors }, 2)
   return bytes:view(axes.num_pages, axes.page_size, axes.kv_cache_num_heads, axes.head_dim_with_scale)
 end
