@@ -334,4 +334,17 @@ def run(x, s):
       assert.matches("hello from the solution", workers.python:log(), 1, true)
     end)
   end)
+
+  it("runs an extension of torch's", function()
+    local solution = cpp("", true)
+    solution.spec.binding = "torch"
+    solution.sources[1].content = [[
+#include <torch/csrc/utils/pybind.h>
+void run(at::Tensor x, double s, at::Tensor y) {
+  for (int64_t i = 0; i < x.numel(); i++) y.data_ptr<float>()[i] = x.data_ptr<float>()[i] * s;
+}
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("run", &run); }
+]]
+    assert_scaled(definition_of "float32", solution)
+  end)
 end)
