@@ -228,7 +228,8 @@ local function look(self, work, made, case, facts, evaluator)
     return evaluator:verdict "RUNTIME_ERROR"
   end
   if (verdict or evaluator.failed) and not evaluator.wrong_case then
-    evaluator.wrong_case = { inputs = list, expected = case.content.expected, outputs = {} }
+    evaluator.wrong_case =
+      { inputs = list, expected = case.content.expected, outputs = {}, evaluator = evaluator }
     for i, output in ipairs(outputs) do
       evaluator.wrong_case.outputs[i] = tensor.is_tensor(output) and output:clone() or output
     end

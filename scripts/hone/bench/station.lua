@@ -34,6 +34,7 @@ function station.new(options)
     judges = {},
     jobs = {},
     failures = {},
+    diagnosed = {},
     pool = pool.new {
       device = options.device,
       isolated = options.isolated,
@@ -130,6 +131,28 @@ local function build_failure(message, log, code)
   }
 end
 
+local MOST_DIAGNOSES = 3 -- of one solution: it goes wrong in the same way, most often
+local DIAGNOSIS_SECONDS = 2
+
+-- Say what a wrong result looks like.
+local function diagnose(self, of, work, solution, verdict)
+  local case = verdict.wrong_case
+  local done = self.diagnosed[solution.name] or 0
+  if not case or done >= MOST_DIAGNOSES then return end
+  self.diagnosed[solution.name] = done + 1
+  local explain = require "hone.bench.diagnose"
+  local found = explain.explain(work.definition, case.inputs, case.outputs, case.expected or {}, {
+    settings = work.settings,
+    run = work.reference,
+    budget = DIAGNOSIS_SECONDS,
+    evaluator = case.evaluator,
+  })
+  for _, line in ipairs(explain.lines(found)) do
+    table.insert(verdict.log, line)
+  end
+  of.watch:lap "diagnosis"
+end
+
 local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
 
 -- Verdict, or nil and why the reference failed.
@@ -153,6 +176,7 @@ local function evaluate(self, of, work, solution)
   if verdict then
     printed = worker:log()
     if printed ~= "" then table.insert(verdict.log, 1, printed) end
+    diagnose(self, of, work, solution, verdict)
   end
   self.pool:put(solution.name)
   return verdict, why
