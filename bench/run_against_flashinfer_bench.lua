@@ -35,13 +35,15 @@ end
 
 -- ---- the dataset -----------------------------------------------------------------------------------
 
--- Folders of solutions by the definition that they are for.
+-- Folders of solutions by the definition that they are for; solutions for the CPU are none of the other program's.
 local function folders_by_definition()
   local by_name = {}
   for _, folder in ipairs(fs.glob(SOLUTIONS .. "/*")) do
-    local name = assert(json.read(fs.join(folder, "solution.json"))).definition
-    by_name[name] = by_name[name] or {}
-    table.insert(by_name[name], folder)
+    local it = assert(json.read(fs.join(folder, "solution.json")))
+    if it.spec.target_hardware[1] ~= "cpu" or setting "OTHER" then
+      by_name[it.definition] = by_name[it.definition] or {}
+      table.insert(by_name[it.definition], folder)
+    end
   end
   return by_name
 end
@@ -69,10 +71,21 @@ local function choose_workloads(path, count)
   return chosen
 end
 
+-- The definition with those inputs alone that a workload has in files.
+local function in_files(definition, workload)
+  local part = setmetatable({ inputs = json.object() }, { __index = definition })
+  for _, name in ipairs(json.keys(definition.inputs)) do
+    local spec = workload.inputs[name]
+    if spec and spec.path then part.inputs[name] = definition.inputs[name] end
+  end
+  return part
+end
+
 -- Write the files that a workload names and that are not there, with what the op type's rules give.
 local function complete(root, definition, workload)
   local files = {}
-  for _, entry in ipairs(assert(inputs.make(definition, { workload = workload, root = root, seed = 1 }))) do
+  local options = { workload = workload, root = root, seed = 1 }
+  for _, entry in ipairs(assert(inputs.make(in_files(definition, workload), options))) do
     local spec = workload.inputs[entry.name]
     if entry.from:find "^made: " then
       files[spec.path] = files[spec.path] or {}
@@ -144,6 +157,7 @@ local function run(command, root, environment)
   local log = (result.stdout or "") .. (result.stderr or "")
   fs.write(root .. ".log", log)
   if result.status ~= 0 then return nil, log:match "([^\n]+)%s*$" or "no word" end
+  if not fs.is_dir(fs.join(root, "traces")) then return nil, "it left no traces; see " .. root .. ".log" end
   local traces, order = read_traces(root)
   return { seconds = seconds, traces = traces, order = order }
 end
