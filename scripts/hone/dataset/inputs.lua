@@ -93,7 +93,7 @@ end
 -- ---- random values ---------------------------------------------------------------------------------
 
 ---Values as a benchmark draws them: normal floats, float8 within 2, integers in a fixed range.
-local function random(spec, sizes, generator, device)
+function inputs.random(spec, sizes, generator, device)
   local dtype = spec.dtype
   local options = { generator = generator, device = device }
   if RANGES[dtype] then
@@ -160,7 +160,7 @@ local function make_tensor(making, name, spec, named)
   end
   local structured = making.structure[name]
   if structured then return structured:to(spec.dtype), from or "made" end
-  return random(spec, sizes, making.generator, options.device), from or "random"
+  return inputs.random(spec, sizes, making.generator, options.device), from or "random"
 end
 
 local function make_input(making, name)

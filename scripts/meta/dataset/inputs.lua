@@ -23,6 +23,14 @@ function inputs.axes(definition, given) end
 ---@param axes table<string, integer>
 function inputs.solve(definition, axes) end
 
+--- A tensor of random values, for an input as the definition describes it.
+---@param spec { dtype: string }
+---@param sizes integer[]
+---@param generator hone.Generator
+---@param device? string
+---@return hone.Tensor
+function inputs.random(spec, sizes, generator, device) end
+
 --- All inputs in the definition's order. A seed gives the same ones on every machine and device.
 ---@param definition table
 ---@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string? }

@@ -1,0 +1,193 @@
+--- A run: which solutions are evaluated on which workloads, on which devices, and where the traces go.
+local clock = require "hone.bench.clock"
+local trace = require "hone.dataset.trace"
+local traceset = require "hone.dataset.traceset"
+
+local runner = {}
+
+-- ---- planning --------------------------------------------------------------------------------------
+
+local function set_of(list)
+  if not list then return nil end
+  local members = {}
+  for _, name in ipairs(list) do
+    members[name] = true
+  end
+  return members
+end
+
+-- What has been evaluated: uuid and solution.
+local function evaluated(set, name)
+  local done = {}
+  for _, t in ipairs(set:traces(name)) do
+    if t.solution and t.evaluation then done[t.workload.uuid .. "\0" .. t.solution] = true end
+  end
+  return done
+end
+
+-- Whether a solution runs on the CPU alone.
+local function is_for_cpu(solution)
+  for _, target in ipairs(solution.spec.target_hardware) do
+    if target:lower() ~= "cpu" then return false end
+  end
+  return true
+end
+
+-- The chosen solutions of a definition, by the kind of device that they run on.
+local function solutions_of(set, name, chosen)
+  local on = { cpu = {}, cuda = {} }
+  for _, solution in ipairs(set:solutions(name)) do
+    if not chosen or chosen[solution.name] then
+      table.insert(is_for_cpu(solution) and on.cpu or on.cuda, solution)
+    end
+  end
+  return on
+end
+
+local function add_item(plan, set, definition, workload, kind, solutions, done)
+  local remaining = {}
+  for _, solution in ipairs(solutions) do
+    if done[workload.uuid .. "\0" .. solution.name] then
+      plan.skipped = plan.skipped + 1
+    else
+      remaining[#remaining + 1] = solution
+    end
+  end
+  if #remaining == 0 then return end
+  plan.items[#plan.items + 1] =
+    { root = set.root, definition = definition, workload = workload, solutions = remaining, kind = kind }
+  plan.evaluations = plan.evaluations + #remaining
+end
+
+local function add_items(plan, set, definition, options, chosen)
+  local on = solutions_of(set, definition.name, chosen)
+  local done = options.resume and evaluated(set, definition.name) or {}
+  for _, kind in ipairs { "cuda", "cpu" } do
+    if #on[kind] > 0 and kind == "cuda" and not options.cuda then
+      plan.left_out = plan.left_out + #on[kind]
+    elseif #on[kind] > 0 then
+      for _, line in ipairs(set:workloads(definition.name)) do
+        add_item(plan, set, definition, line.workload, kind, on[kind], done)
+      end
+    end
+  end
+end
+
+local function unknown(names, is_known, what, plan)
+  for _, name in ipairs(names or {}) do
+    if not is_known(name) then plan.notes[#plan.notes + 1] = ("no %s is called '%s'"):format(what, name) end
+  end
+end
+
+---What there is to do: { items = { root, definition, workload, solutions, kind = "cuda" or "cpu" }, evaluations,
+---skipped (they have a trace), left_out (solutions that need a GPU, where `options.cuda` says there is none), notes }.
+function runner.plan(sets, options)
+  local plan = { items = {}, evaluations = 0, skipped = 0, left_out = 0, notes = {} }
+  local definitions, solutions = set_of(options.definitions), set_of(options.solutions)
+  for _, set in ipairs(sets) do
+    for _, entry in ipairs(traceset.definitions(set)) do
+      local definition = entry.definition
+      if not definitions or definitions[definition.name] then
+        add_items(plan, set, definition, options, solutions)
+      end
+    end
+  end
+  local function in_some(question)
+    return function(name)
+      for _, set in ipairs(sets) do
+        if set[question](set, name) then return true end
+      end
+    end
+  end
+  unknown(options.definitions, in_some "definition", "definition", plan)
+  unknown(options.solutions, in_some "solution", "solution", plan)
+  return plan
+end
+
+-- ---- running ---------------------------------------------------------------------------------------
+
+local DEFINITIONS_AHEAD = 4
+
+-- Build, and have workers come up for, what the next definitions need.
+local function look_ahead(station, items, at)
+  local expected, here, ahead = {}, nil, 0
+  for i = at, #items do
+    local item = items[i]
+    if item.definition ~= here then
+      here, ahead = item.definition, ahead + 1
+      if ahead > DEFINITIONS_AHEAD then break end
+      station:prepare(here, item.solutions)
+      table.move(item.solutions, 1, #item.solutions, #expected + 1, expected)
+    end
+  end
+  station:expect(expected)
+end
+
+local function run_items(station, items, report, skip)
+  for at, item in ipairs(items) do
+    station:prepare(item.definition, item.solutions)
+    if station.device ~= "cpu" then look_ahead(station, items, at) end
+    local ok, why = station:run(item, report)
+    if not ok then skip(item, why) end
+    local following = items[at + 1]
+    if following and following.definition ~= item.definition then station:leave(item.solutions) end
+  end
+end
+
+local function of_kind(items, kind)
+  local list = {}
+  for _, item in ipairs(items) do
+    if item.kind == kind then list[#list + 1] = item end
+  end
+  return list
+end
+
+local function add_shares(result, station)
+  for name, seconds in pairs(station:shares()) do
+    result.shares[name] = (result.shares[name] or 0) + seconds
+  end
+end
+
+---Run a plan. `options`: settings, devices (GPUs; none: the CPU alone), isolated, reference, save (traces are appended
+---to the dataset), cache; `on_trace(trace, item)` and `on_skip(item, why)` are told of what comes of it. Returns what the
+---run was: { counts by status, evaluations, skipped_workloads, seconds, shares }; nil and why a trace cannot be kept.
+function runner.run(plan, options)
+  local result = { counts = {}, evaluations = 0, skipped_workloads = 0, shares = {} }
+  local started = clock.now()
+  local function report(t, solution, item)
+    local status = t.evaluation.status
+    result.counts[status] = (result.counts[status] or 0) + 1
+    result.evaluations = result.evaluations + 1
+    if options.save then
+      local path, why = trace.append(item.root, t, solution, item.definition)
+      if not path then error({ unsaved = why }, 0) end
+    end
+    options.on_trace(t, item)
+  end
+  local function skip(item, why)
+    result.skipped_workloads = result.skipped_workloads + 1
+    options.on_skip(item, why)
+  end
+  for _, device in ipairs { options.devices[1] or "cpu", options.devices[1] and "cpu" or nil } do
+    local items = of_kind(plan.items, device == "cpu" and "cpu" or "cuda")
+    if #items > 0 then
+      local station <close> = require("hone.bench.station").new {
+        device = device,
+        settings = options.settings,
+        isolated = options.isolated,
+        reference = options.reference,
+        cache = options.cache,
+      }
+      local ok, why = pcall(run_items, station, items, report, skip)
+      add_shares(result, station)
+      if not ok then
+        if type(why) == "table" and why.unsaved then return nil, why.unsaved end
+        error(why, 0)
+      end
+    end
+  end
+  result.seconds = clock.now() - started
+  return result
+end
+
+return runner
