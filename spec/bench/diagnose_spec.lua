@@ -1,8 +1,12 @@
+local concrete = require "hone.python.concrete"
 local diagnose = require "hone.bench.diagnose"
+local fs = require "hone.fs"
+local generate = require "hone.reference_tests.generate"
 local inputs = require "hone.dataset.inputs"
 local json, ops, tensor = require "hone.json", require "hone.ops", require "hone.tensor"
 local reference = require "hone.reference"
 local mistakes = require "support.mistakes"
+local support = require "support.dataset"
 
 local function values_of(definition, axes)
   local values, list = {}, assert(inputs.make(definition, { axes = axes, seed = 4 }))
@@ -10,6 +14,15 @@ local function values_of(definition, axes)
     values[i] = input.value
   end
   return values, #list
+end
+
+-- Small rows, in which epsilon counts.
+local function with_small(values, edit)
+  if not edit.small then return values end
+  for i, value in ipairs(values) do
+    if tensor.is_tensor(value) and value:dim() == 2 then values[i] = value * 2.0 ^ -9 end
+  end
+  return values
 end
 
 local function outputs_of(definition, source, values, n)
@@ -24,10 +37,74 @@ describe("the diagnosis of a wrong kernel", function()
     it(("of %s, %s says: %s"):format(edit[1], edit[2], edit[4]), function()
       local definition = assert(ops.build(edit[1], edit[2], edit[3]))
       local values, n = values_of(definition, edit.axes)
+      values = with_small(values, edit)
       local expected = outputs_of(definition, definition.reference, values, n)
       local got = outputs_of(definition, mistakes.edited(definition.reference, edit), values, n)
       local settings = edit.tolerance and { atol = edit.tolerance, rtol = edit.tolerance }
       local found = diagnose.explain(definition, values, got, expected, { settings = settings })
+      assert.is_true(#found > 0, "nothing is said")
+      assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
+    end)
+  end
+end)
+
+-- What the formula that tests a definition gives, in the outputs' dtypes.
+local function by_formula(definition, edit, values, n, expected)
+  local constants = {}
+  for name, axis in pairs(definition.axes) do
+    if axis.value then constants[#constants + 1] = ("%s = %d\n"):format(name:upper(), axis.value) end
+  end
+  local source = table.concat(constants) .. mistakes.edited(assert(generate.truth(definition)), edit)
+  local copies = {}
+  for i = 1, n do
+    copies[i] = tensor.is_tensor(values[i]) and values[i]:clone() or values[i]
+  end
+  local formula = assert(concrete.load(source, { name = "formula" }))
+  local results = assert(formula:call("truth", table.unpack(copies, 1, n)))
+  if tensor.is_tensor(results) then results = { results } end
+  local outputs = {}
+  for i, one in ipairs(expected) do
+    outputs[i] = results[i]:to(one.dtype)
+  end
+  return outputs
+end
+
+describe("the diagnosis of a wrong formula", function()
+  for _, edit in ipairs(mistakes.formulas) do
+    it(("of %s, %s says: %s"):format(edit[1], edit[2], edit[4]), function()
+      local definition = assert(ops.build(edit[1], edit[2], edit[3]))
+      local values, n = values_of(definition, edit.axes)
+      local expected = outputs_of(definition, definition.reference, values, n)
+      local right = by_formula(definition, {}, values, n, expected)
+      assert.same({}, diagnose.explain(definition, values, right, expected))
+      local got = by_formula(definition, edit, values, n, expected)
+      local found = diagnose.explain(definition, values, got, expected)
+      assert.is_true(#found > 0, "nothing is said")
+      assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
+    end)
+  end
+end)
+
+-- Definitions of the public dataset, whose references others wrote.
+local PUBLIC = {
+  { "gqa_paged/gqa_paged_decode_h24_kv8_d128_ps64", 1, { num_kv_indices = 8, num_pages = 12 } },
+  { "gqa_paged/gqa_paged_decode_h24_kv8_d128_ps64", 4, { num_kv_indices = 8, num_pages = 12 } },
+  { "gqa_paged/gqa_paged_prefill_causal_h24_kv8_d128_ps1", 7 },
+  { "gqa_paged/gqa_paged_prefill_causal_h24_kv8_d128_ps1", 9 },
+  { "gdn/gdn_prefill_qk4_v8_d128_k_last", 19, { num_seqs = 2, total_seq_len = 9, len_cu_seqlens = 3 } },
+}
+
+describe("the diagnosis under a reference of the public dataset", function()
+  local root, absent = support.trace()
+  for _, case in ipairs(PUBLIC) do
+    local edit = mistakes.formulas[case[2]]
+    it(("says of %s: %s"):format(case[1], edit[4]), function()
+      if not root then return pending(absent) end
+      local definition = assert(json.read(fs.join(root, "definitions", case[1] .. ".json")))
+      local values, n = values_of(definition, case[3])
+      local expected = outputs_of(definition, definition.reference, values, n)
+      local got = by_formula(definition, edit, values, n, expected)
+      local found = diagnose.explain(definition, values, got, expected)
       assert.is_true(#found > 0, "nothing is said")
       assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
     end)

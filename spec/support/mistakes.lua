@@ -352,6 +352,15 @@ M.edits = {
     { "cos_sin_cache[positions]", "cos_sin_cache[: q.shape[0]]" },
   },
   -- norms
+  { "rmsnorm", "rmsnorm", NORM, "epsilon is missing", { "mean_square + EPS", "mean_square" }, small = true },
+  {
+    "rmsnorm",
+    "fused_add_rmsnorm",
+    NORM,
+    "epsilon is 1e-06",
+    { "mean_square + EPS", "mean_square + 1e-6" },
+    small = true,
+  },
   {
     "rmsnorm",
     "rmsnorm",
@@ -393,6 +402,27 @@ M.edits = {
   { "gemm", "gemm", { N = 64, K = 64 }, "B is not transposed", { "B.transpose(0, 1)", "B" } },
   { "gemm", "gemm", { N = 96, K = 64 }, "B is read as [K, N]", { "B.transpose(0, 1)", "B.reshape(64, 96)" } },
 }
+
+for _, edit in ipairs {
+  { "gemm", "fp8_block_scale", { N = 256, K = 384 }, "A's scale is missing", { " * a_scale", "" } },
+  {
+    "gemm",
+    "fp8_block_scale",
+    { N = 256, K = 384 },
+    "both scales are missing",
+    { " * a_scale", "" },
+    { " * b_scale", "" },
+  },
+  {
+    "gemm",
+    "fp8_block_scale",
+    { N = 256, K = 384 },
+    "A's scales are read as if they were transposed",
+    { "    # Each", "    A_scale = A_scale.reshape(A_scale.shape[1], -1).t()\n    # Each" },
+  },
+} do
+  M.edits[#M.edits + 1] = edit
+end
 
 local EXPERTS = {
   top_k = 3,
@@ -510,7 +540,125 @@ for _, edit in ipairs {
   M.edits[#M.edits + 1] = edit
 end
 
----A definition's source with the edits of a case.
+-- Wrong kernels in double precision, made from the formulas that references are tested with: another text than the
+-- references', so that nothing is found by being the same.
+local INTERLEAVED = { "h // group", "h % k_cache.shape[2]" }
+local SEEN = "keys.shape[0] - (end - 1 - i)"
+
+M.formulas = {
+  { "gqa_paged", "decode", B, "the LSE is in base e", { " / math.log(2.0)", "" } },
+  { "gqa_paged", "decode", B, "sm_scale is missing", { " * scale", "" } },
+  { "gqa_paged", "decode", A, "sm_scale is applied twice", { " * scale", " * scale * scale" } },
+  { "gqa_paged", "decode", A, SHARED_HEADS, INTERLEAVED, INTERLEAVED },
+  {
+    "gqa_paged",
+    "decode",
+    B,
+    "the last page of each sequence is taken as full",
+    { "(count - 1) * cache.shape[1] + int(lengths[b].item())", "count * cache.shape[1]" },
+  },
+  { "gqa_paged", "prefill_causal", A, SHARED_HEADS, INTERLEAVED, INTERLEAVED },
+  {
+    "gqa_paged",
+    "prefill_causal",
+    A,
+    "the causal mask is off by one: a query does not see",
+    { SEEN, SEEN .. " - 1" },
+  },
+  {
+    "gqa_paged",
+    "prefill_causal",
+    B,
+    "the causal mask is off by one: a query sees the key after",
+    { SEEN, "min(keys.shape[0], keys.shape[0] - (end - 1 - i) + 1)" },
+  },
+  { "gqa_paged", "prefill_causal", B, "the causal mask is missing", { SEEN, "keys.shape[0]" } },
+  { "gqa_paged", "prefill_causal", B, "the causal mask starts at the first key", { SEEN, "i - first + 1" } },
+  { "gqa_ragged", "prefill_causal", R, "the causal mask is missing", { "stop - (end - 1 - i)", "stop" } },
+  {
+    "mla_ragged",
+    "prefill_causal",
+    MR,
+    "the causal mask is off by one",
+    { "(end - 1 - i)", "(end - 1 - i) - 1" },
+  },
+  { "mla_paged", "decode", L16, "sm_scale is missing", { " * scale", "" } },
+  { "mla_paged", "decode", L1, "the rotary part", { "(q_nope, q_pe)", "(q_nope, q_pe * 0)" } },
+  { "mla_paged", "prefill_causal", L1, "the causal mask is missing", { SEEN, "keys.shape[0]" } },
+  {
+    "dsa_paged",
+    "sparse_attention",
+    SPARSE,
+    "padding (-1) is attended to",
+    { "picked[picked >= 0].to(torch.int64)", "picked.clamp(min=0).to(torch.int64)" },
+    axes = { num_pages = 40, num_tokens = 3 },
+  },
+  {
+    "gdn",
+    "decode",
+    D,
+    "value heads share",
+    { "h // group", "h % key_heads" },
+    { "h // group", "h % key_heads" },
+  },
+  { "gdn", "decode", D, "the update is not scaled by sigmoid(b)", { "rate * wrong", "wrong" } },
+  {
+    "gdn",
+    "prefill",
+    D,
+    "values are added to the state as they are",
+    { "v - (state * k.unsqueeze(0)).sum(dim=1)", "v" },
+  },
+  { "gdn", "prefill", D, "the state does not decay", { "state * torch.exp(log_decay)", "state" } },
+  { "gdn", "mtp", D, "scale is missing", { "scale * (", "(" } },
+  {
+    "gdn",
+    "decode",
+    D,
+    "the state is stored as [K, V]",
+    { "return output, new_state", "return output, new_state.transpose(-1, -2)" },
+  },
+  { "mamba_ssu", "decode", S, "D is missing", { " + value * D[h].to(torch.float64)", "" } },
+  {
+    "mamba_ssu",
+    "decode",
+    S,
+    "softplus is missing",
+    { "torch.where(raw > 30, raw, torch.log(1 + torch.exp(raw)))", "raw" },
+  },
+  { "mamba_ssu", "decode", S, "heads share B and C", { "h // group", "h % 2" }, { "h // group", "h % 2" } },
+  {
+    "rope",
+    "neox",
+    { head_size = 64, rotary_dim = 32 },
+    "neighbours are rotated as pairs",
+    { "i, i + half", "2 * i, 2 * i + 1" },
+  },
+  {
+    "rmsnorm",
+    "fused_add_rmsnorm",
+    NORM,
+    "the residual is not added",
+    { " + residual.to(torch.float64)", "" },
+  },
+  { "rmsnorm", "rmsnorm", NORM, "it is sqrt(hidden_size) = 9.798 times too small", { " / x.shape[-1]", "" } },
+  {
+    "moe",
+    FP8,
+    RENORM,
+    "the softmax over the chosen experts is not divided",
+    { "weights[i] / weights.sum()", "weights[i]" },
+  },
+  {
+    "moe",
+    DS,
+    EXPERTS,
+    "the weights of the chosen experts are not divided",
+    { "scores[e] / total", "scores[e]" },
+  },
+}
+
+---A source with the edits of a case.
 function M.edited(source, edit)
   for i = 5, #edit do
     local from, to = edit[i][1], edit[i][2]

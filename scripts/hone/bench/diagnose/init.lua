@@ -10,7 +10,8 @@
 -- The list may have a field canonical(name, output): what is compared in place of an output whose order is open.
 -- `case` holds definition, axes, input, expected and outputs by name, and
 --   case:run{ name = value }        the reference with other inputs: its outputs by name, or nil
---   case:edited(from, to)           the same inputs through a reference in whose source `from` (plain text) became `to`
+--   case:edited(from, to)           the same inputs through a reference in whose source `from` (plain text) became `to`:
+--                                   the definition's own, or hone's of the same kernel where that does not hold `from`
 local json = require "hone.json"
 local tensor = require "hone.tensor"
 local measure = require "hone.bench.diagnose.measure"
@@ -64,9 +65,22 @@ end
 
 function Case:run(changed) return call(self, self.reference, in_order(self, changed)) end
 
+-- The text of hone's own reference of the same kernel: others write theirs in their own words.
+local function own_source(definition)
+  local ops = require "hone.ops"
+  local op_type, variant, params = ops.parse(definition.name)
+  if op_type ~= definition.op_type then return nil end
+  local built, own = pcall(ops.build, op_type, variant, params)
+  return built and own and own.reference or nil
+end
+
 function Case:edited(from, to)
   local source = self.definition.reference
   local at = source:find(from, 1, true)
+  if not at then
+    source = own_source(self.definition)
+    at = source and source:find(from, 1, true)
+  end
   if not at then return nil end
   local copy = setmetatable({
     reference = source:sub(1, at - 1) .. to .. source:sub(at + #from),
@@ -261,14 +275,18 @@ local function try_general(case, mistake)
   end
 end
 
--- How many outputs are wrong, and whether one mistake explains them all.
-local function is_explained(case)
+local function wrong_outputs(case)
   local wrong = 0
   for _, base in pairs(case.bases) do
     if not base.fits then wrong = wrong + 1 end
   end
+  return wrong
+end
+
+-- Whether one mistake explains all that is wrong.
+local function is_explained(case)
   for _, found in ipairs(case.found) do
-    if found.count == wrong and found.within and found.rank <= SPECIFIC then return true end
+    if found.count == case.wrong and found.within and found.rank <= SPECIFIC then return true end
   end
   return false
 end
@@ -305,12 +323,27 @@ local function merged(found)
   return list
 end
 
-local function in_order_of_merit(found)
-  found = merged(found)
+-- Where the best explains all that is wrong, what explains it less well, or in less certain words, is not worth
+-- saying.
+local function worth_saying(case, found)
+  local best, list = found[1], {}
+  local is_all = best and best.within and best.count == case.wrong
+  for i, one in ipairs(found) do
+    local is_as_good = one.within
+      and one.rank <= best.rank
+      and grade(one.error_if_so) == grade(best.error_if_so)
+    if i == 1 or not is_all or is_as_good then list[#list + 1] = one end
+  end
+  return list
+end
+
+local function in_order_of_merit(case)
+  local found = merged(case.found)
   for i, one in ipairs(found) do
     one.number = i
   end
   table.sort(found, goes_before)
+  found = worth_saying(case, found)
   for _, one in ipairs(found) do
     one.number, one.within, one.rank, one.count = nil, nil, nil, nil
   end
@@ -353,6 +386,8 @@ function diagnose.explain(definition, inputs, outputs, expected, options)
   case.found, case.on_top = {}, {}
   local cheap, dear = mistakes_of(case)
   case.bases = measure_all(case)
+  case.wrong = wrong_outputs(case)
+  if case.wrong == 0 then return {} end
   local ends = clock() + (case.options.budget or BUDGET)
   for _, mistake in ipairs(cheap) do
     try_specific(case, mistake)
@@ -362,12 +397,15 @@ function diagnose.explain(definition, inputs, outputs, expected, options)
     try_general(case, mistake)
   end
   if not is_explained(case) and case.reference then
+    local longest = 0
     for _, mistake in ipairs(dear) do
-      if clock() > ends then break end
+      local begins = clock()
+      if begins + longest > ends then break end
       try_specific(case, mistake)
+      longest = math.max(longest, clock() - begins)
     end
   end
-  return in_order_of_merit(case.found)
+  return in_order_of_merit(case)
 end
 
 local SHOWN = 3

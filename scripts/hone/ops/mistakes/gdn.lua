@@ -98,6 +98,34 @@ local gates = {
   ),
 }
 
+local rule = {
+  mistakes.edited(
+    "values are added to the state as they are: what it holds for their keys is not taken off",
+    "the delta rule adds sigmoid(b) * (v - k S), not sigmoid(b) * v",
+    "take[:, None] * (v - expected)",
+    "take[:, None] * v"
+  ),
+  mistakes.edited(
+    "the change is worked out before the state decays",
+    "the state decays first",
+    'state = state * keep[:, None, None]\n    expected = torch.einsum("hvk,hk->hv", state, k)',
+    'expected = torch.einsum("hvk,hk->hv", state, k)\n    state = state * keep[:, None, None]'
+  ),
+  mistakes.edited(
+    "softplus is missing",
+    "the decay is exp(-exp(A_log) * softplus(a + dt_bias))",
+    "F.softplus(a.to(torch.float32) + dt_bias.to(torch.float32))",
+    "(a.to(torch.float32) + dt_bias.to(torch.float32))"
+  ),
+  mistakes.edited(
+    "what a token reads is the state before it",
+    "the query reads the state that its own token has changed",
+    'state = state + torch.einsum("hv,hk->hvk", change, k)\n    return state, torch.einsum("hvk,hk->hv", state, q)',
+    'read = torch.einsum("hvk,hk->hv", state, q)\n'
+      .. '    state = state + torch.einsum("hv,hk->hvk", change, k)\n    return state, read'
+  ),
+}
+
 -- Value heads in another order, whatever has one entry a head: heads are the dimension that this gives.
 local HEADS = { v = -2, state = 2, initial_state = 2, A_log = 1, a = -1, dt_bias = 1, b = -1 }
 
@@ -127,4 +155,4 @@ local heads = {
   },
 }
 
-return mistakes.join(layout, factors, gates, heads)
+return mistakes.join(layout, factors, gates, heads, rule)

@@ -54,4 +54,16 @@ return {
       return made
     end,
   },
+  mistakes.edited(
+    "softplus is missing",
+    "the time step is softplus(dt + dt_bias)",
+    "F.softplus(dt[i].to(torch.float32) + dt_bias.to(torch.float32))",
+    "(dt[i].to(torch.float32) + dt_bias.to(torch.float32))"
+  ),
+  mistakes.edited(
+    "what enters the state is not multiplied by the time step",
+    "x * dt * B enters the state",
+    "(time_step * token)[:, :, None]",
+    "token[:, :, None]"
+  ),
 }

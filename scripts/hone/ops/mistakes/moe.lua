@@ -134,6 +134,17 @@ end
 
 local weights = {
   {
+    what = "the softmax over the chosen experts is not divided by its sum",
+    hint = "divide by the sum of the exponentials",
+    outputs = function(case)
+      local logits = case.input.routing_logits
+      if not logits or case.input.routed_scaling_factor then return nil end
+      logits = logits:to "float32"
+      local total = chosen_sum(case, (logits - logits:amax(2, true)):exp(), logits)
+      return total and { output = (case.expected.output:to "float32" * total):to(case.expected.output.dtype) }
+    end,
+  },
+  {
     what = "the weights of the chosen experts are not divided by their sum",
     hint = "renormalise them over the experts that were chosen",
     outputs = function(case)
@@ -164,6 +175,37 @@ local weights = {
   },
 }
 
+local SILU = "torch.nn.functional.silu(gate)"
+local activation = {
+  mistakes.edited(
+    "the gate goes through GELU",
+    "it goes through SiLU",
+    SILU,
+    "torch.nn.functional.gelu(gate)"
+  ),
+  mistakes.edited(
+    "the gate goes through a sigmoid alone",
+    "silu(x) = x * sigmoid(x)",
+    SILU,
+    "torch.sigmoid(gate)"
+  ),
+  mistakes.edited("the gate goes through no activation", "it goes through SiLU", SILU, "gate"),
+}
+
+local groups = {
+  {
+    what = "experts are chosen among all groups",
+    hint = "only those of the best groups may be chosen",
+    runs = true,
+    outputs = function(case)
+      local _, details = require("hone.ops").signature(case.definition)
+      local all, kept = details.hidden.n_group, details.hidden.topk_group
+      if not all or not kept or all == kept then return nil end
+      return case:edited(("TOPK_GROUP = %s"):format(kept), ("TOPK_GROUP = %s"):format(all))
+    end,
+  },
+}
+
 -- One expert fewer or more than top_k.
 local function other_count(by, what)
   return {
@@ -183,4 +225,4 @@ local counts = {
   other_count(1, "one expert too many is chosen"),
 }
 
-return mistakes.join(weights, experts, routing, counts)
+return mistakes.join(weights, experts, routing, groups, counts, activation)

@@ -41,6 +41,16 @@ function M.number(name, other, what, hint)
   end)
 end
 
+---A piece of the reference's source in other words; of hone's own reference where the definition's is written otherwise.
+function M.edited(what, hint, from, to)
+  return {
+    what = what,
+    hint = hint,
+    runs = true,
+    outputs = function(case) return case:edited(from, to) end,
+  }
+end
+
 ---Positions of a dimension, counted from 0, as a tensor that selects them.
 function M.index(list, device) return tensor.new(list, "int64"):to(device) end
 
