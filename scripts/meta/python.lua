@@ -207,10 +207,11 @@ local World = {}
 
 --- Import a module. Errors of its own statements are counted in the report, not raised.
 ---@param name string "sglang.srt.models.llama"
+---@param lazily? boolean parse only what is needed of its file: a syntax error elsewhere in it goes unnoticed
 ---@return hone.python.Value? module
 ---@return string? message one line
 ---@return hone.python.Value? exception
-function World:import(name) end
+function World:import(name, lazily) end
 
 --- Run a program's text, all statements in order.
 ---@param text string

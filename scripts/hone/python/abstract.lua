@@ -162,8 +162,8 @@ end
 
 -- ---- what a world can be asked ------------------------------------------------------------------
 
-function World:import(name)
-  return result(enter(self, function() return modules.load(name, false, true) end))
+function World:import(name, lazily)
+  return result(enter(self, function() return modules.load(name, false, not lazily) end))
 end
 
 function World:run(text, name)
