@@ -255,6 +255,11 @@ function World:attribute(v, name) end
 ---@return string? message
 function World:item(value, key) end
 
+--- Let `int(text)` give a number where the text is none: for a part of a name that stands for it.
+---@param text string
+---@param value hone.python.Value? nil: not any more
+function World:reads_as(text, value) end
+
 --- All items of an iterable; nil when they are not known.
 ---@param value hone.python.Value
 ---@return hone.python.Value[]?

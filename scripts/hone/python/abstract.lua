@@ -64,6 +64,7 @@ function abstract.new(options)
     opaque = options.opaque or {},
     limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
     modules = {},
+    integers = {},
     unknown_roots = {},
     stdlib = stdlib,
     roots = {},
@@ -201,6 +202,8 @@ end
 function World:item(value, key)
   return result(enter(self, function() return core.getitem(value, key) end))
 end
+
+function World:reads_as(text, value) self.inner.integers[text] = value end
 
 ---All items of an iterable as a Lua list.
 function World:items(value)

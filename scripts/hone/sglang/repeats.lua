@@ -127,20 +127,24 @@ function Repeats:share(owner)
   self.spoilt = self.spoilt or owner.read_later or false
 end
 
--- A layer's name without its index, for one that may stand for others: a constructor that takes the index from
--- there fails, and the walk is done again without this.
+local ANY = "*"
+
+-- A layer's name without its index, since others of its kind have other names: a constructor that takes the index from
+-- there gets the one that tells, or it fails, and the walk is done again without this.
 function Repeats:without_index(prefix, index)
   if type(prefix) ~= "string" then return prefix end
   self.spoilt = true -- until the layer is built
-  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", "*"))
+  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", ANY))
 end
 
 function Repeats:build(world, layer_fn, owner, prefix)
   local spoilt = self.spoilt
   owner.is_opaque = self.named[owner.index]
-  if owner.is_middle and not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
+  if not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
   local tracked = self:tracked(owner.index, owner)
+  world:reads_as(ANY, tracked)
   owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = prefix }))
+  world:reads_as(ANY, nil)
   owner.building, self.spoilt = false, spoilt
   if rawget(tracked, "has_derived") then
     local _, keeps = world:shape(owner.layer, owner.index, {})
