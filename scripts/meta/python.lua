@@ -348,6 +348,12 @@ function World:list_items(v) end
 ---@param replacements table<hone.python.Value, hone.python.Value> items to what takes their places
 function World:replace_items(v, replacements) end
 
+--- Run a function and keep what it writes to Python's objects.
+---@param fn fun(): hone.python.Value
+---@return hone.python.Value value
+---@return fun() write_again writes all of it once more, in place of running the function
+function World:record(fn) end
+
 --- What an object is made of, as a text: two layers of a stack have the same shape when nothing but their index
 --- tells them apart, where it is kept as it is and in names such as "layers.12". Nothing is read of a number
 --- made by `python.tracked`.

@@ -285,6 +285,8 @@ function World.replace_items(_, v, replacements)
   end
 end
 
+function World.record(_, fn) return require("hone.python.branch").record(fn) end
+
 function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
 
 ---What was met and is not known, most frequent first: { { kind, what, count, first } }.
