@@ -138,6 +138,7 @@ function contents.new(definition, workload, options)
     base = {},
     ways = {},
     pools = {},
+    variants = {},
     notes = {},
   }, Contents)
   for name, size in pairs(axes) do

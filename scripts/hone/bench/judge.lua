@@ -307,29 +307,24 @@ end
 -- How many slots a request can have.
 local function capacity(self, made) return math.max(1, self.arena.bytes // slots.bytes(made.values) - 1) end
 
--- ---- correctness -----------------------------------------------------------------------------------
+-- ---- draws -----------------------------------------------------------------------------------------
 
--- Requests of which every call is looked at, but for the first.
+-- Requests of which every call is looked at, but for the first: for what only many calls can tell.
 local function check(self, work, run, evaluator)
-  local made, left, at = work.checked, work.calls, 0
+  local made, left = work.checked, work.calls
   while left > 0 do
     local n = math.min(left, math.max(1, capacity(self, made) - 1), 16)
     local audited = {}
     for i = 1, n do
-      local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or at + i)
-      if not content then return nil, why, "REFERENCE" end
-      audited[i + 1] = content
+      audited[i + 1] = work.known[1]
     end
-    self.watch:lap "references"
     local reply, cases, code = request(self, made, run, n + 1, audited, 1)
     if not reply then return nil, cases, code end
     local verdict = look_at_all(self, work, made, cases, reply, evaluator)
     self.watch:lap "comparisons"
     if verdict then return verdict end
-    left, at = left - n, at + n
-    run.first = run.first or reply
+    left = left - n
   end
-  run.used = at
   return evaluator:finish()
 end
 
@@ -366,7 +361,7 @@ local function choose(list, warmup, n)
 end
 
 local FIRST = 10 -- timed calls of a trial to begin with
-local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well the median of all is to be known
+local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 -- Whether more calls would tell nothing new of the middle time.
@@ -375,18 +370,15 @@ local function is_known(seconds)
   return low ~= nil and high - low <= math.max(2 * PRECISION * statistics.median(seconds), TICK)
 end
 
--- Look at the chosen calls of a timed request: a verdict where one of them is wrong.
+-- Look at the chosen calls of a timed request: a verdict where it ends all.
 local function audit(self, work, run, cases, reply)
   local started = clock.now()
-  local auditor = evaluate.new(work.definition, work.settings)
+  local auditor = run.evaluator
+  if work.evaluator.same_inputs then auditor = evaluate.new(work.definition, work.settings) end
   local verdict = look_at_all(self, work, work.contents, cases, reply, auditor)
-  if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
   self.watch:lap "audits"
   self.audited = self.audited + clock.now() - started
   run.audits, run.judged = run.audits + #cases, run.judged + reply.judged
-  if verdict then
-    table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
-  end
   return verdict
 end
 
@@ -431,7 +423,7 @@ local function time_trials(self, work, run)
     if not ok then return nil, why, code end
   end
   for _, one in ipairs(trials) do
-    if is_known(all_seconds(trials)) then break end
+    if run.evaluator.failed or is_known(all_seconds(trials)) then break end
     local ok, why, code = time_more(self, work, run, one, most - #one.seconds)
     if not ok then return nil, why, code end
   end
@@ -454,17 +446,13 @@ local function suspicion(self, work, run, seconds)
   end
 end
 
--- The mean of the trials' medians, in seconds.
-local function measure(self, work, run)
-  local trials, why, code = time_trials(self, work, run)
-  if not trials then return nil, why, code end
-  local suspect = suspicion(self, work, run, all_seconds(trials))
-  if suspect then return nil, "refused: " .. suspect, "RUNTIME_ERROR" end
+-- The mean of the trials' medians, in milliseconds.
+local function latency_of(trials)
   local medians = {}
   for i, one in ipairs(trials) do
     medians[i] = statistics.median(one.seconds)
   end
-  return statistics.mean(medians)
+  return statistics.mean(medians) * 1e3
 end
 
 -- ---- a solution on a workload ----------------------------------------------------------------------
@@ -495,31 +483,50 @@ local function failed(status, why, lines)
   return { status = status, log = lines }
 end
 
----Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
----{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
-function Judge:evaluate(work, run)
-  run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
-  local evaluator = assert(evaluate.new(work.definition, work.settings))
-  local verdict, why, code = check(self, work, run, evaluator)
-  if code == "REFERENCE" then return nil, why end
-  if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", why, evaluator.log) end
-  verdict.wrong_case = evaluator.wrong_case
-  table.insert(verdict.log, 1, settings.describe(work.settings))
-  table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
-  if verdict.status ~= "PASSED" then return verdict end
-  local measured
-  measured, why, code = measure(self, work, run)
-  if code == "REFERENCE" then return nil, why end
-  if code == "VERDICT" then return why end
-  if not measured then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
-  local reference = reference_latency(self, work)
+-- Calls and what they tell: the verdict, without its times; the trials. Or nil, why, code.
+local function try(self, work, run)
+  if work.evaluator.same_inputs then
+    local verdict, why, code = check(self, work, run, run.evaluator)
+    if not verdict then return nil, why, code end
+    if verdict.status ~= "PASSED" then return verdict end
+    local trials
+    trials, why, code = time_trials(self, work, run)
+    if not trials then return nil, why, code end
+    return verdict, trials
+  end
+  local trials, why, code = time_trials(self, work, run)
+  if not trials then return nil, why, code end
+  return run.evaluator:finish(), trials
+end
+
+local function performance_of(self, work, trials)
+  local latency, reference = latency_of(trials), reference_latency(self, work)
   self.watch:lap "references"
-  local latency = measured * 1e3
-  verdict.performance = {
+  return {
     latency_ms = latency,
     reference_latency_ms = reference,
     speedup_factor = latency > 0 and reference / latency or 0.0,
   }
+end
+
+---Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
+---{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
+function Judge:evaluate(work, run)
+  run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
+  run.evaluator = assert(evaluate.new(work.definition, work.settings))
+  local verdict, trials, code = try(self, work, run)
+  if code == "REFERENCE" then return nil, trials end
+  if code == "VERDICT" then
+    verdict, trials = trials, nil
+  end
+  if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", trials, run.evaluator.log) end
+  verdict.wrong_case = run.evaluator.wrong_case
+  table.insert(verdict.log, 1, settings.describe(work.settings))
+  table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
+  if verdict.status ~= "PASSED" then return verdict end
+  local suspect = suspicion(self, work, run, all_seconds(trials))
+  if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
+  verdict.performance = performance_of(self, work, trials)
   verdict.log[#verdict.log + 1] = describe_clock(run)
   return verdict
 end
