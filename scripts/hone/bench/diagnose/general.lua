@@ -13,13 +13,17 @@ local FACT, LIKELY, GUESS = 1, 3, 4
 
 local WORDS = { [1] = "int8", [2] = "int16", [4] = "int32", [8] = "int64" }
 
+local SIX_BYTES = (1 << 48) - 1
+
 -- Which elements consist of this byte alone.
 local function made_of(t, byte)
   local size = t:element_size()
   if t.dtype == "bool" or t.dtype == "float4_e2m1" then return nil end
   local pattern = string.rep(string.char(byte), size)
   local value = string.unpack("<i" .. size, pattern)
-  return t:contiguous():view(WORDS[size]):eq(value)
+  local words = t:contiguous():view(WORDS[size])
+  if size < 8 then return words:eq(value) end
+  return words:eq(value) | words:eq(value & SIX_BYTES) -- a number that floats hold, too
 end
 
 local DEFAULT_POISON = { 0xFF, 0x5A }
