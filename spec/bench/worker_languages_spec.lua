@@ -1,23 +1,8 @@
 -- Solutions of every language in their worker, on the CPU: what they are given, what they return, what they say when
 -- they fail.
-local arena = require "hone.bench.arena"
-local build = require "hone.bench.build"
-local fs = require "hone.fs"
-local json = require "hone.json"
-local slots = require "hone.bench.slots"
-local tensor = require "hone.tensor"
-local worker = require "hone.bench.worker"
+local support = require "support.solutions"
 
--- y = x * s, for x [2, 3]; with other outputs where a case asks for them.
-local function definition_of(dtype, outputs)
-  local text = ([[{"name": "scale", "op_type": "test", "axes": {},
-    "inputs": {"x": {"shape": ["A", "B"], "dtype": "%s"}, "s": {"shape": null, "dtype": "float32"}},
-    "outputs": %s}]]):format(
-    dtype,
-    outputs or ([[{"y": {"shape": ["A", "B"], "dtype": "%s"}}]]):format(dtype)
-  )
-  return assert(json.decode(text))
-end
+local definition_of = support.definition
 
 local HEAD = [[
 #include <tvm/ffi/container/array.h>
@@ -34,104 +19,21 @@ static Tensor like(TensorView x) {
 ]]
 local EXPORT = "\nTVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);\n"
 
-local function cpp(code, dps)
-  return {
-    name = "case",
-    definition = "scale",
-    author = "spec",
-    spec = {
-      language = "cpp",
-      target_hardware = { "cpu" },
-      entry_point = "case.cpp::run",
-      destination_passing_style = dps,
-    },
-    sources = { { path = "case.cpp", content = HEAD .. code .. EXPORT } },
-  }
-end
+local function cpp(code, dps) return support.solution("cpp", "case.cpp", HEAD .. code .. EXPORT, dps) end
 
 local function python(code, dps, more)
-  local sources = { { path = "main.py", content = "import torch\n" .. code } }
-  sources[2] = more
-  return {
-    name = "case",
-    definition = "scale",
-    author = "spec",
-    spec = {
-      language = "python",
-      target_hardware = { "cpu" },
-      entry_point = "main.py::run",
-      destination_passing_style = dps,
-    },
-    sources = sources,
-  }
+  return support.solution("python", "main.py", "import torch\n" .. code, dps, more)
 end
 
-local X = { { 1, 2, 3 }, { 4, 5, 6 } }
 local SCALED = { { 2.5, 5, 7.5 }, { 10, 12.5, 15 } }
 
 describe("a worker", function()
-  local cache, workers, memory
+  local judge
 
-  setup(function()
-    cache = assert(fs.tempdir "hone-spec-build-")
-    memory = assert(arena.new("cpu", 1 << 16))
-    workers = {}
-  end)
-  teardown(function()
-    for _, each in pairs(workers) do
-      each:stop()
-    end
-    memory:close()
-    cache:remove()
-  end)
+  setup(function() judge = support.judge "cpu" end)
+  teardown(function() judge:close() end)
 
-  local function made(definition, solution)
-    return assert(build.solution(definition, solution, { cache = cache.path, architecture = "9.0a" }))
-  end
-
-  -- One process of a kind serves all cases: a failure of theirs must not end it.
-  local function worker_of(kind)
-    if not workers[kind] or workers[kind].dead then
-      workers[kind] = assert(worker.start { kind = kind, device = "cpu" })
-      assert(workers[kind]:map(memory))
-    end
-    return workers[kind]
-  end
-
-  local function values_of(definition, outputs)
-    local dtype = definition.inputs.x.dtype
-    local values = {
-      { name = "x", dtype = dtype, shape = { 2, 3 } },
-      { name = "s", dtype = "float32", value = 2.5 },
-    }
-    for _, output in ipairs(outputs or { { name = "y", dtype = dtype, shape = { 2, 3 } } }) do
-      output.is_output = true
-      values[#values + 1] = output
-    end
-    return values
-  end
-
-  -- Load and call; the outputs as lists and what was returned, or nil, why, code.
-  local function called(definition, solution, outputs)
-    local artefact = made(definition, solution)
-    local it = worker_of(artefact.worker)
-    local ok, why, code = it:load(artefact)
-    if not ok then return nil, why, code end
-    local values = values_of(definition, outputs)
-    local list, offsets = slots.make(memory, values, 3), {}
-    for i, slot in ipairs(list) do
-      slot.views[1]:copy_(tensor.new(X):to(definition.inputs.x.dtype))
-      offsets[i] = slot.offsets
-    end
-    local reply
-    reply, why, code = it:calls { values = values, inputs = 2, slots = offsets, warmup = 1, timeout = 60 }
-    if not reply then return nil, why, code end
-    local results = {}
-    for i, slot in ipairs(list) do
-      results[i] = slot.views[3]:to("float32"):tolist()
-    end
-    return results, reply.returned
-  end
+  local function called(...) return judge:call(...) end
 
   local function assert_scaled(...)
     local results, why = called(...)
@@ -260,7 +162,7 @@ describe("a worker", function()
         local code = "def run(x, s):\n    assert x.dtype == torch.%s, x.dtype\n    return x.clone()\n"
         local results, why = called(definition_of(dtype), python(code:format(dtype), false))
         assert.is_nil(not results and why or nil)
-        assert.same(X, results[3])
+        assert.same(support.X, results[3])
       end
     end)
     it("shares its memory with the solution and says so of what is returned", function()
@@ -331,7 +233,7 @@ def run(x, s):
     end)
     it("keeps what a solution prints for the log", function()
       assert(called(FLOAT, python("print('hello from the solution')\ndef run(x, s, y):\n    pass\n", true)))
-      assert.matches("hello from the solution", workers.python:log(), 1, true)
+      assert.matches("hello from the solution", judge:worker("python"):log(), 1, true)
     end)
   end)
 

@@ -119,12 +119,10 @@ local function reference_latency(self, work)
 end
 
 local function structure_of(made)
-  local structure = {}
-  for i, name in ipairs(made.inputs) do
-    local value = made.base[i]
-    if tensor.is_tensor(value) and (value.dtype == "int32" or value.dtype == "int64") then
-      structure[name] = value:to("cpu"):tolist()
-    end
+  local structure = made:structure()
+  for name, value in pairs(structure) do
+    local is_index = tensor.is_tensor(value) and (value.dtype == "int32" or value.dtype == "int64")
+    structure[name] = is_index and value:to("cpu"):tolist() or nil
   end
   return structure
 end
@@ -145,7 +143,11 @@ function Judge:workload(definition, workload, resolved)
     reference_times = {},
     needs_reference = evaluator.name ~= "sampling",
   }
-  local options = { root = self.root, device = self.device, seed = work.seed }
+  if self.pools_of ~= definition.name then
+    self.pools, self.pools_of = {}, definition.name
+  end
+  local options =
+    { root = self.root, device = self.device, seed = work.seed, secret = secret, pools = self.pools }
   work.contents, why = contents.new(definition, workload, options)
   if not work.contents then return nil, why end
   work.calls, options.times = evaluator:calls(work.contents.axes)
@@ -212,7 +214,7 @@ local function look(self, work, made, case, facts, evaluator)
     evaluator:note("%s", why)
     return evaluator:verdict "RUNTIME_ERROR"
   end
-  local list = case.list or made:make(case.content.seed)
+  local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
   local rule = broken_rule(self, work, made, case, list)
@@ -241,15 +243,9 @@ local function request(self, made, run, n, audited, warmup)
   local list, cases = slots.make(memory, made.values, n), {}
   for i, slot in ipairs(list) do
     local content = audited[i]
+    local values = made:fill(slot.views, content and content.seed or secret())
     if content then
-      local values = made:make(content.seed)
-      for k, view in ipairs(slot.views) do
-        if view and k <= #made.inputs then view:copy_(values[k]) end
-      end
-      cases[#cases + 1] =
-        { i = i, slot = slot, content = content, dps = run.dps, list = n == 1 and values or nil }
-    else
-      made:fill(slot.views, secret())
+      cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = values }
     end
   end
   synchronize(self)
@@ -318,32 +314,44 @@ end
 
 -- ---- timing ----------------------------------------------------------------------------------------
 
--- How many calls of a request are looked at, so that it does not cost too much.
-local function audits_for(self)
+local CHEAP_SECONDS = 5e-3 -- what a reference may take for two calls of a trial to be looked at
+
+-- How many new contents a trial's calls get whose outputs are known: fewer where that costs too much.
+local function audits_for(self, work)
   local spent = clock.now() - self.watch.started
-  return self.audited > MOST_AUDIT_SHARE * spent and 1 or AUDITS
+  local seconds = work.reference_times[#work.reference_times] or 0
+  return (self.audited > MOST_AUDIT_SHARE * spent or seconds > CHEAP_SECONDS) and 1 or AUDITS
 end
 
--- Some of the timed calls, the last always among them.
-local function choose(self, work, run, warmup, n)
-  local audited = {}
-  for k = 1, math.min(audits_for(self), n - warmup) do
-    local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or run.used + k)
+-- The contents that a trial's first request is looked at by. Its later ones see them again, at new places.
+local function contents_of_trial(self, work, run)
+  local list = {}
+  for k = 1, audits_for(self, work) do
+    local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or run.used + 1)
     if not content then return nil, why end
+    list[k], run.used = content, run.used + 1
+  end
+  self.watch:lap "audits"
+  return list
+end
+
+-- Which calls of a request are looked at: one is the last, the others are anywhere after the warm-up.
+local function choose(list, warmup, n)
+  local audited = {}
+  for k, content in ipairs(list) do
     audited[k == 1 and n or math.random(warmup + 1, n)] = content
   end
-  run.used = run.used + AUDITS
-  self.watch:lap "audits"
   return audited
 end
 
-local FIRST, LATER = 10, 20 -- timed calls of a trial's first request, and of the others
+local FIRST = 10 -- timed calls of a trial's first request; a second has the rest, if they are needed
 local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well a trial's median is to be known
+local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 -- Whether more calls would tell nothing new of the middle time.
 local function is_known(seconds)
   local low, high = statistics.median_interval(seconds, CONFIDENCE)
-  return low ~= nil and high - low <= 2 * PRECISION * statistics.median(seconds)
+  return low ~= nil and high - low <= math.max(2 * PRECISION * statistics.median(seconds), TICK)
 end
 
 -- Look at the chosen calls of a timed request: a verdict where one of them is wrong.
@@ -365,14 +373,14 @@ end
 -- or why, code.
 local function trial(self, work, run, warmup)
   local made, seconds, most = work.contents, {}, work.settings.iterations
+  local list, missing = contents_of_trial(self, work, run)
+  if not list then return nil, missing, "REFERENCE" end
   while #seconds < most and not (#seconds >= FIRST and is_known(seconds)) do
     local room = capacity(self, made)
     local first = math.min(warmup, math.max(1, room - 1))
-    local wanted = #seconds == 0 and FIRST or LATER
+    local wanted = #seconds == 0 and FIRST or most
     local n = math.min(wanted, most - #seconds, math.max(1, room - first)) + first
-    local audited, why = choose(self, work, run, first, n)
-    if not audited then return nil, why, "REFERENCE" end
-    local reply, cases, code = request(self, made, run, n, audited, first)
+    local reply, cases, code = request(self, made, run, n, choose(list, first, n), first)
     if not reply then return nil, cases, code end
     if #reply.seconds ~= n - first then
       return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
@@ -407,7 +415,7 @@ local REWARM = 2 -- calls before the clock in trials after the first
 local function measure(self, work, run)
   local bytes = slots.bytes(work.contents.values)
   local warmup = math.max(1, work.settings.warmup_runs)
-  local calls = math.max(FIRST, LATER) + warmup + 2
+  local calls = work.settings.iterations + warmup + 2
   local memory, why = reserve(self, 3 * bytes, calls * bytes)
   if not memory then return nil, why, "RUNTIME_ERROR" end
   local trials, medians = {}, {}

@@ -132,6 +132,7 @@ function scores.solution_score(set, name, baseline_author)
 end
 
 local function scope_of(set, options)
+  if options.definitions then return options.definitions end
   if options.op_type and options.definition then
     return nil, "cannot score by op type and by definition at once: give one"
   end
@@ -194,7 +195,7 @@ local function by_speedup(a, b)
 end
 
 ---All authors by their mean speedup: a list of scores with `author` and `best_solutions`, and a list of notes on the
----definitions that could not be scored. options: baseline_author, op_type, definition.
+---definitions that could not be scored. options: baseline_author, op_type, definition, definitions (a list of names).
 function scores.rank_authors(set, options)
   options = options or {}
   local names, why, code = scope_of(set, options)

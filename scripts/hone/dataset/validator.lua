@@ -1,5 +1,5 @@
---- Is a dataset what the formats say? Every check of flashinfer-bench's validator that needs no GPU, with its
---- categories, levels and messages; reasons why a file cannot be read are hone's own, one line each.
+--- Is a dataset what the formats say? The checks of flashinfer-bench's validator, with its categories, levels and
+--- messages; reasons why a file cannot be read are hone's own, one line each.
 local fs, json = require "hone.fs", require "hone.json"
 local definition_rules, solution = require "hone.dataset.definition", require "hone.dataset.solution"
 local forms, trace = require "hone.dataset.forms", require "hone.dataset.trace"
@@ -458,6 +458,16 @@ function checks.trace(result, case)
   end
 end
 
+-- Baseline solutions that can be read, in full.
+local function read_baselines(case)
+  local list = {}
+  for _, entry in ipairs(case.solutions) do
+    local value = entry.author == "baseline" and entry.solution and json.read(entry.path)
+    list[#list + 1] = value and solution.check(value) or nil
+  end
+  return list
+end
+
 local function check_baseline_trace(result, case, own, names)
   local solutions, statuses = own.traces.solution, own.traces.status
   for i = 1, own.traces.count do
@@ -484,7 +494,7 @@ local function check_baseline_trace(result, case, own, names)
   result:add(level, text, count, case.uuid_count)
 end
 
-function checks.baseline(result, case)
+function checks.baseline(result, case, options)
   local names, list, own = {}, {}, nil
   for _, entry in ipairs(case.solutions) do
     if entry.author == "baseline" then
@@ -499,6 +509,10 @@ function checks.baseline(result, case)
     result:add("warning", "no baseline solution")
   else
     result:add("info", "solution: %s", table.concat(list, ", "))
+    if not options.disable_gpu and case.definition then
+      local function add(...) result:add(...) end
+      require("hone.bench.check").build(case.definition, read_baselines(case), add)
+    end
   end
   if not own then
     if #list > 0 then result:add("warning", "trace missing") end
@@ -507,6 +521,30 @@ function checks.baseline(result, case)
   else
     check_baseline_trace(result, case, own, names)
   end
+end
+
+-- Workloads that are nothing else, as the benchmark takes them.
+local function read_workloads(case)
+  local list, lines = {}, case.workload and case.workload.traces
+  for i = 1, lines and lines.count or 0 do
+    local t = workload_at(lines, i)
+    if t.is_workload then
+      list[#list + 1] = json.object { { "axes", t.axes }, { "inputs", t.inputs }, { "uuid", t.uuid } }
+    end
+  end
+  return list
+end
+
+local function check_benchmark(case)
+  local result = new_result()
+  local function add(...) result:add(...) end
+  if case.definition then
+    local run = require("hone.bench.check").benchmark
+    run(case.root, case.definition, read_workloads(case), read_baselines(case), add)
+  else
+    add("error", "cannot benchmark: definition failed to load")
+  end
+  return result:plain()
 end
 
 -- ---- the report -----------------------------------------------------------------------------------
@@ -641,6 +679,16 @@ local function part_in_parallel(root, index, names, options)
   return all
 end
 
+-- One after the other, here: a device is not shared.
+local function add_benchmarks(root, options, names, reports)
+  local index = scan(root, options)
+  for _, name in ipairs(names) do
+    local report = reports[name]
+    report.benchmark = check_benchmark(case_of(root, index, name))
+    report.status = worst { report.status, report.benchmark.status }
+  end
+end
+
 ---Validate the dataset at `root`: a report in flashinfer-bench's form. options: checks, disable_gpu, op_types,
 ---definitions.
 function validator.run(root, options)
@@ -656,6 +704,7 @@ function validator.run(root, options)
   end
   table.sort(names)
   local reports = part_in_parallel(root, index, names, options)
+  if contains(options.checks, "benchmark") then add_benchmarks(root, options, names, reports) end
   local definitions = json.object()
   for _, name in ipairs(names) do
     definitions[name] = reports[name]
