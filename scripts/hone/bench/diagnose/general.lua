@@ -1,7 +1,8 @@
 --- Mistakes that any kernel can make: what they do to one output, whatever it means.
 --
--- Each is a function of (got, expected, case) that gives a list of { what, hint, rank, predicted }: what `got` would be
--- if it were so. `rank` orders what explains equally well: 1 is a fact, 3 a guess with numbers of its own.
+-- Each is a function of (got, expected, case, its name) that gives a list of { what, hint, rank, predicted }: what `got`
+-- would be if it were so. `rank` orders what explains equally well: 1 is seen in the values, 4 a guess with numbers of
+-- its own. `is_fact`: it is so, even where it is not all that is wrong.
 local tensor = require "hone.tensor"
 local places = require "hone.bench.diagnose.places"
 
@@ -32,12 +33,14 @@ local function unwritten(got, expected, case)
   local list = {}
   for _, byte in ipairs(case.options.poison or DEFAULT_POISON) do
     local mask = made_of(got, byte)
+    if mask then mask = mask & ~got:eq(expected) end
     if mask and mask:any():item() then
       local where = places.describe(mask)
       list[#list + 1] = {
         what = where == "all elements" and "nothing was written" or ("never written: " .. where),
         hint = "check the grid's size, the last partial tile, early returns; or it only adds to its output",
         rank = FACT,
+        is_fact = true,
         predicted = tensor.where(mask, got, expected),
       }
     end

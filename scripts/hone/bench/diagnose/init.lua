@@ -259,7 +259,7 @@ local function try_one_general(case, name, one)
   elseif same_form(one.predicted, case.expected[name]) then
     left = case:measure(name, case.outputs[name], one.predicted)
   end
-  if left and measure.explains(left, base) then add(case, one, { [name] = left }, 1) end
+  if left and (one.is_fact or measure.explains(left, base)) then add(case, one, { [name] = left }, 1) end
 end
 
 local function try_general(case, mistake)

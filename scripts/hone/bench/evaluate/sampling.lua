@@ -147,7 +147,9 @@ end
 
 -- The workload's rows and tokens, from the sizes of its axes.
 local function sizes_of(self, axes)
-  local shape = self.definition.inputs.probs.shape
+  local probs = self.definition.inputs.probs
+  if not probs then return 1, 1 end -- which is said when a call is judged
+  local shape = probs.shape
   return #shape > 1 and axes[shape[1]] or 1, axes[shape[#shape]]
 end
 
@@ -201,8 +203,10 @@ local function refuse_token(self, samples, outside, message)
 end
 
 function sampling.check(self, outputs, _, inputs)
+  local verdict = self:check_inputs "probs"
+  if verdict then return verdict end
   local samples = outputs[1]
-  local verdict = check_samples(self, samples, inputs)
+  verdict = check_samples(self, samples, inputs)
   if verdict then return verdict end
   if not self.counts then prepare(self, inputs) end
   samples = samples:to("int64"):reshape(-1)
