@@ -208,6 +208,15 @@ describe("the diagnosis of any kernel", function()
     assert.is_true(said["never written: [5, :, :]"], listed(found))
   end)
 
+  it("is not misled by what is right in a large output", function()
+    local large = tensor.randn({ 2060, 4, 512 }, { generator = tensor.generator(2) }) -- of which some rows are summed
+    local got = large:to("bfloat16"):to "float32"
+    got:narrow(1, 2002, 1):copy_(tensor.randn({ 1, 4, 512 }, { generator = tensor.generator(3) }))
+    assert.same({}, diagnose.explain(definition, { large }, { got, large }, { large, large }))
+    local found = diagnose.explain(definition, { large * 3 }, { -large, large }, { large, large })
+    assert.equal("the sign is turned round", found[1].what)
+  end)
+
   it("does not take padding of -1 for what was never written", function()
     local indices = json.object {
       { "name", "some_kernel" },
