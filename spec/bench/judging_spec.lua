@@ -1,7 +1,10 @@
 -- Verdicts as traces have them, on small kernels that the CPU runs in workers. The solutions are scripts of hone's own.
 local fs = require "hone.fs"
+local inputs = require "hone.dataset.inputs"
 local json = require "hone.json"
+local mistakes = require "support.mistakes"
 local ops = require "hone.ops"
+local references = require "support.references"
 local settings = require "hone.bench.settings"
 local station = require "hone.bench.station"
 
@@ -45,12 +48,12 @@ local function solution_of(definition, name, code)
 end
 
 local function workload_of(definition, axes, numbers)
-  local inputs = json.object()
+  local named = json.object()
   for name in pairs(definition.inputs) do
     local number = numbers and numbers[name]
-    inputs[name] = number and { type = "scalar", value = number } or { type = "random" }
+    named[name] = number and { type = "scalar", value = number } or { type = "random" }
   end
-  return { axes = axes, inputs = inputs, uuid = "one" }
+  return { axes = axes, inputs = named, uuid = "one" }
 end
 
 describe("a station", function()
@@ -78,6 +81,41 @@ describe("a station", function()
 
   local function assert_says(evaluation, text)
     assert.truthy(evaluation.log:find(text, 1, true), evaluation.log)
+  end
+
+  -- The sizes of the axes that a workload names, and numbers that are not 1.
+  local function workload_for(definition, axes)
+    local sizes, given, numbers = assert(inputs.axes(definition, axes)), {}, {}
+    for name, axis in pairs(definition.axes) do
+      if axis.type == "var" then given[name] = sizes[name] end
+    end
+    for _, name in ipairs { "sm_scale", "scale" } do
+      if definition.inputs[name] then numbers[name] = 0.1 end
+    end
+    return workload_of(definition, given, numbers)
+  end
+
+  for _, definition in ipairs(references.definitions()) do
+    if definition.op_type ~= "moe" then
+      it("passes what is right: " .. definition.name, function()
+        local found =
+          run(definition, workload_for(definition), { right = BY_REFERENCE:format(definition.reference) })
+        assert.equal("PASSED", found.right.status, found.right.log)
+      end)
+    end
+  end
+
+  for _, edit in ipairs(mistakes.edits) do
+    if not edit.small then -- that takes inputs of its own
+      it(("says of a wrong %s, %s: %s"):format(edit[1], edit[2], edit[4]), function()
+        local definition = assert(ops.build(edit[1], edit[2], edit[3]))
+        local code = BY_REFERENCE:format(mistakes.edited(definition.reference, edit))
+        local found = run(definition, workload_for(definition, edit.axes), { wrong = code })
+        assert.equal("INCORRECT_NUMERICAL", found.wrong.status, found.wrong.log)
+        local line = found.wrong.log:match "it looks like: [^\n]*" or ""
+        assert.truthy(line:find(": " .. edit[4], 1, true), found.wrong.log)
+      end)
+    end
   end
 
   it("judges draws by the workload's rows, and says what a wrong sampler does", function()
