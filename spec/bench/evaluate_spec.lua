@@ -152,6 +152,16 @@ describe("hone.bench.evaluate", function()
     end
   end)
 
+  it("says which input its evaluator needs, where a definition has it not", function()
+    local t = tensor.new({ 1 }, "int32")
+    for name, op_type in pairs { dsa_topk_indexer_x = "dsa_paged", top_k_x = "sampling" } do
+      local verdict =
+        judge(definition_of({ "y" }, { name = name, op_type = op_type }), settings_of(), { { { t }, { t } } })
+      assert.equal("RUNTIME_ERROR", verdict.status)
+      assert.truthy(log_of(verdict):find("which its evaluator", 1, true))
+    end
+  end)
+
   it("says that two evaluators would judge a definition", function()
     local definition = definition_of({ "y" }, { name = "moe_fp8_block_scale_x", op_type = "sampling" })
     local chosen, why = evaluate.new(definition, settings_of())

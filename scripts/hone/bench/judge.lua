@@ -9,6 +9,7 @@ local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
 local core = require "hone.core.worker"
 local evaluate = require "hone.bench.evaluate"
+local ops = require "hone.ops"
 local settings = require "hone.bench.settings"
 local slots = require "hone.bench.slots"
 local statistics = require "hone.bench.statistics"
@@ -209,19 +210,11 @@ local function read_outputs(work, made, case, facts, outputs)
   end
 end
 
--- Inputs that the definition lets a solution change.
-local function may_change(definition, name)
-  local op = require("hone.ops").get(definition.op_type)
-  if op and op.may_change and op.may_change[name] then return true end
-  local description = definition.inputs[name].description
-  return type(description) == "string" and description:lower():find "in[%s-]?place" ~= nil
-end
-
 -- What a solution did that it may not; nil where it kept the rules.
 local function broken_rule(self, work, made, case, list)
   for i, name in ipairs(made.inputs) do
     local view = case.slot.views[i]
-    if view and not may_change(work.definition, name) and not slots.same_bytes(view, list[i]) then
+    if view and not ops.may_change(work.definition, name) and not slots.same_bytes(view, list[i]) then
       return ("refused: the solution changed its input '%s'"):format(name)
     end
   end
@@ -514,12 +507,16 @@ end
 function Judge:evaluate(work, run)
   run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
   run.evaluator = assert(evaluate.new(work.definition, work.settings))
+  run.evaluator:calls(work.contents.axes) -- what is checked may hold the workload's rows several times
   local verdict, trials, code = try(self, work, run)
   if code == "REFERENCE" then return nil, trials end
   if code == "VERDICT" then
     verdict, trials = trials, nil
   end
   if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", trials, run.evaluator.log) end
+  if verdict.status == "INCORRECT_NUMERICAL" and not run.evaluator.wrong_case then -- all calls together tell it
+    run.evaluator.wrong_case = { inputs = {}, outputs = {}, expected = {}, evaluator = run.evaluator }
+  end
   verdict.wrong_case = run.evaluator.wrong_case
   table.insert(verdict.log, 1, settings.describe(work.settings))
   table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
