@@ -31,7 +31,7 @@ LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 HOST_SRC := engine/main.c engine/host.c engine/memory.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
-MODULES := json fs process http syntax terminal edit gpu tensor cuda worker serve
+MODULES := json fs process http syntax outline terminal edit gpu tensor cuda worker serve
 
 core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c engine/lua/ljson_pick.c \
   engine/json/text.c engine/json/buffer.c engine/json/form.c

@@ -16,7 +16,11 @@ CPU run there. docs/benchmarking.md tells the rest.]],
     { name = "num_trials", type = "integer", min = 1, help = "trials (default 3)" },
     { name = "rtol", type = "number", help = "relative tolerance (default 0.01)" },
     { name = "atol", type = "number", help = "absolute tolerance (default 0.01)" },
-    { name = "required_matched_ratio", type = "number", help = "share of elements that must match (default 1)" },
+    {
+      name = "required_matched_ratio",
+      type = "number",
+      help = "share of elements that must match (default 1)",
+    },
     { name = "timeout", type = "integer", min = 1, help = "seconds for one evaluation (default 300)" },
     { name = "use_isolated_runner", type = "boolean", help = "a new process for every evaluation" },
     { name = "save_results", type = "boolean", default = true, help = "append traces to the dataset" },
@@ -230,8 +234,9 @@ local function run_plan(plan, args, ctx, chosen, devices)
       local where = ("%s %s (%s)"):format(item.definition.name, t.solution, axes_text(item.workload))
       ctx.say("%s: %s", where, outcome(t))
     end,
-    on_skip = function(item, reason)
-      ctx.warn("%s %s is left out: %s", item.definition.name, item.workload.uuid, reason)
+    on_skip = function(item, reason, solution)
+      local what = solution and solution.name or ("%s %s"):format(item.definition.name, item.workload.uuid)
+      ctx.warn("%s is left out: %s", what, reason)
     end,
   })
   bar:done()

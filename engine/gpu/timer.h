@@ -24,6 +24,7 @@ typedef struct {
   double timeout;  /* seconds after which a run is given up */
   double throttle; /* samples at clocks below this share of the highest are dropped */
   stats_limits limits;
+  size_t count; /* by CUPTI: so many samples, with the stream running freely; 0: see limits */
 } gpu_timer_options;
 
 typedef struct {

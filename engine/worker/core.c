@@ -250,14 +250,27 @@ static int settle(Worker *w) {
   return WORKER_RUNTIME_ERROR;
 }
 
+/* Seconds that each part of a request took, for those who make it quicker. */
+static void add_parts(yyjson_mut_doc *doc, const double times[4]) {
+  static const char *const names[] = {"prepare_seconds", "calls_seconds", "finish_seconds"};
+  for (int i = 0; i < 3; i++) {
+    yyjson_mut_obj_add_real(doc, yyjson_mut_doc_get_root(doc), names[i], times[i + 1] - times[i]);
+  }
+}
+
 static int run_calls(Worker *w, const calls_request *calls) {
   yyjson_mut_doc *doc = new_reply();
+  double times[4] = {gpu_clock()};
   failure.text[0] = '\0';
   int failed = prepare_all(w, calls);
   if (!failed) failed = settle(w);
+  times[1] = gpu_clock();
   if (!failed) failed = measure(w, calls, doc);
+  times[2] = gpu_clock();
   if (!failed) failed = finish_all(w, calls, doc);
   if (!failed) failed = settle(w);
+  times[3] = gpu_clock();
+  add_parts(doc, times);
   w->language->forget(w->language->context);
   if (!failed) return send_reply(w, doc);
   yyjson_mut_doc_free(doc);

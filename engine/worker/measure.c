@@ -8,6 +8,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "gpu/clocks.h"
 #include "gpu/cupti.h"
 
 static const char *no_cupti = "CUPTI was not started";
@@ -102,6 +103,7 @@ static gpu_timer_options options_of(const measure_calls *calls) {
       .block = !cupti,
       .warmup = (unsigned)calls->warmup,
       .timeout = calls->timeout,
+      .count = cupti ? n : 0,
       .limits = {.max_noise = -1, .max_time = calls->timeout, .min_samples = n, .max_samples = n},
   };
 }
@@ -112,6 +114,19 @@ static int device_failed(const gpu_error *error) {
   int code = is_memory ? WORKER_OUT_OF_MEMORY : WORKER_RUNTIME_ERROR;
   hone_worker_fail(code, error->text);
   return code;
+}
+
+/* NVML takes longer to answer than most requests take: one answer serves for a while. */
+static int read_clock(const gpu_device *device) {
+  static double read_at;
+  static int megahertz;
+  const double period = 0.1;
+  double now = gpu_clock();
+  if (read_at == 0 || now - read_at > period) {
+    megahertz = clocks_sm(device);
+    read_at = now;
+  }
+  return megahertz;
 }
 
 static int run_on_device(Run *run) {
@@ -129,7 +144,7 @@ static int run_on_device(Run *run) {
   result->clock = options.clock == GPU_CLOCK_CUPTI ? "cupti" : "events";
   result->overhead = samples.overhead;
   result->wall = samples.wall;
-  result->clock_mhz = samples.count ? samples.clocks[samples.count - 1] : 0;
+  result->clock_mhz = read_clock(run->calls->device);
   result->max_clock_mhz = samples.max_clock;
   gpu_samples_free(&samples);
   return 0;

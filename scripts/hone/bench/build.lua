@@ -141,6 +141,12 @@ local function refused(solution, why, log, code)
   return nil, ("cannot build %s: %s"):format(solution.name, why), log or "", code
 end
 
+-- A log without the name of the folder that is built in, which nobody knows.
+local function without_folder(text, plan)
+  local folder = (plan.folder .. ".new/"):gsub("%p", "%%%0")
+  return text and (text:gsub(folder .. "sources/", ""):gsub(folder, ""))
+end
+
 -- ---- one solution, here -----------------------------------------------------------------------------
 
 function build.solution(definition, solution, options)
@@ -155,7 +161,8 @@ function build.solution(definition, solution, options)
     deadline,
     function(folder) return builder.make(plan, folder, deadline) end
   )
-  if record then return artefact_of(plan, record, message), nil, record.log end
+  if record then return artefact_of(plan, record, message), nil, without_folder(record.log, plan) end
+  log = without_folder(log, plan)
   why, code = explain(message, kind, log, plan, timeout)
   return refused(solution, why, log, code)
 end
@@ -169,7 +176,7 @@ local function kept(definition, solution, options)
     download = false,
   })
   local record = plan and store.read(plan.folder)
-  if record then return artefact_of(plan, record, true), record.log end
+  if record then return artefact_of(plan, record, true), without_folder(record.log, plan) end
 end
 
 -- ---- many, beside us --------------------------------------------------------------------------------
@@ -177,10 +184,10 @@ end
 local Job = { __name = "hone.bench.Build" }
 Job.__index = Job
 
-local queue, running, ending = {}, {}, {} -- jobs to be started, started, and cancelled
+local queue, running = {}, {} -- jobs to be started, and started
 
 local MARGIN = 15 -- seconds that a child gets to end by itself after its own time limit
-local ENDING = 3 -- seconds that a cancelled one gets
+local ENDING = 2 -- seconds that a cancelled one gets to end its compilers
 
 local function settle(job, artefact, message, log, code)
   job.process, job.settled = nil, table.pack(artefact, message, log, code)
@@ -242,10 +249,6 @@ local function turn()
     if result then answer(job, result) end
     return not result
   end)
-  keep(ending, function(dying)
-    if command.now() > dying.until_time then dying.process:stop(0) end
-    return not dying.process:wait(0)
-  end)
   while #queue > 0 and #running < core.parallelism() do
     launch(table.remove(queue, 1))
   end
@@ -271,10 +274,7 @@ function Job:cancel()
   local function is_other(job) return job ~= self end
   keep(queue, is_other)
   keep(running, is_other)
-  if self.process then
-    self.process:kill()
-    ending[#ending + 1] = { process = self.process, until_time = command.now() + ENDING }
-  end
+  if self.process then self.process:end_soon(ENDING) end
   settle(self, refused(self.solution, "it was cancelled", nil, "CANCELLED"))
 end
 

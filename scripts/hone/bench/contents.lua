@@ -1,6 +1,10 @@
 --- What a workload's calls are made with. Structure (where sequences start, whose pages are whose) is the workload's
---- and stays; every other value is drawn anew for each call, from a seed that the judge alone knows. The same seed
---- gives the same values, so that inputs need not be kept to be compared with.
+--- and stays; every other value is new for each call, from a seed that the judge alone knows. The same seed gives the
+--- same values, so that inputs need not be kept to be compared with.
+--
+-- Drawing gigabytes anew for each call would take longer than all else. Random values come from pools, drawn once: a
+-- call's input begins at a secret place of its pool, a multiple of 256 bytes, of which there are up to 65,536. So no
+-- two calls see the same values, no output of one is any use for another, and a call costs one copy.
 local inputs = require "hone.dataset.inputs"
 local json = require "hone.json"
 local tensor = require "hone.tensor"
@@ -10,16 +14,54 @@ local contents = {}
 local Contents = {}
 Contents.__index = Contents
 
-local NORMAL = { float32 = true, float16 = true, bfloat16 = true } -- drawn in place
 local IS_FLOAT = { float32 = true, float16 = true, bfloat16 = true, float8_e4m3fn = true, float8_e5m2 = true }
 local FEW = 1024 -- elements: fewer are parameters, which belong to the structure
+
+-- ---- pools -----------------------------------------------------------------------------------------
+
+local STEP = 256 -- bytes from one place of a pool to the next
+local PLACES = 1 << 16 -- that an input can begin at, at the most
+local SIZE = { int64 = 8, float32 = 4, int32 = 4, float16 = 2, bfloat16 = 2, int16 = 2 }
+
+local function step_of(spec) return STEP // (SIZE[spec.dtype] or 1) end
+
+-- Elements beyond an input's own: as many again, but no more than there are places for.
+local function slack_of(spec, count) return math.min(math.max(count, 64 * step_of(spec)), PLACES * step_of(spec)) end
+
+-- The pool of the i-th input, of at least so many elements: kept over the workloads of a definition.
+local function pool_of(self, i, spec, count)
+  local pools, wanted = self.options.pools, count + slack_of(spec, count)
+  local key = ("%d %s"):format(i, spec.dtype)
+  if not pools[key] or pools[key]:numel() < wanted then
+    local generator = tensor.generator(self.options.secret())
+    pools[key] = inputs.random(spec, { wanted }, generator, self.options.device)
+  end
+  return pools[key]
+end
+
+local function count_of(sizes)
+  local count = 1
+  for _, size in ipairs(sizes) do
+    count = count * size
+  end
+  return count
+end
+
+-- The values of an input that begin at a place of its pool, which the seed says: a view.
+local function from_pool(self, i, spec, sizes, generator)
+  local count = count_of(sizes)
+  local pool, step = self.pools[i], step_of(spec)
+  local places = slack_of(spec, count) // step
+  local place = tensor.randint(0, places, { 1 }, { generator = generator }):item()
+  return pool:narrow(1, place * step + 1, count):view(sizes)
+end
 
 -- ---- how each input comes about --------------------------------------------------------------------
 
 -- "fixed": the same in all calls; "random": drawn; "made": by the op type's rules, anew.
 local function way_of(entry, spec)
+  if type(entry.value) == "table" then return "random" end
   if not tensor.is_tensor(entry.value) then return "fixed" end
-  if entry.from == "random" then return "random" end
   local is_made = entry.from:find "^made" ~= nil and (IS_FLOAT[spec.dtype] or spec.dtype == "int8")
   return is_made and entry.value:numel() >= FEW and "made" or "fixed"
 end
@@ -51,7 +93,9 @@ local function describe(self)
   for i, name in ipairs(self.inputs) do
     local spec, value = self.definition.inputs[name], self.base[i]
     list[i] = { name = name, dtype = spec.dtype }
-    if tensor.is_tensor(value) then
+    if self.ways[i] == "random" then
+      list[i].shape = value.shape
+    elseif tensor.is_tensor(value) then
       list[i].shape = value:shape()
     else
       list[i].value = value
@@ -68,7 +112,7 @@ end
 -- ---- making ----------------------------------------------------------------------------------------
 
 ---What calls of a definition on a workload are made with.
----@param options { root: string, device: string, seed: integer, times: integer? }
+---@param options { root: string, device: string, seed: integer, secret: fun(): integer, pools: table, times: integer? }
 ---@return table? contents # { values, inputs, outputs, axes, definition, … }
 ---@return string? message
 function contents.new(definition, workload, options)
@@ -77,6 +121,7 @@ function contents.new(definition, workload, options)
     root = options.root,
     seed = options.seed,
     device = options.device,
+    without_random = true,
   })
   if not made then return nil, axes end
   local times = options.times or 1
@@ -90,6 +135,7 @@ function contents.new(definition, workload, options)
     outputs = json.keys(definition.outputs),
     base = {},
     ways = {},
+    pools = {},
     notes = {},
   }, Contents)
   for name, size in pairs(axes) do
@@ -97,9 +143,14 @@ function contents.new(definition, workload, options)
   end
   for i, entry in ipairs(made) do
     local spec = definition.inputs[entry.name]
-    self.base[i] = repeated(entry.value, spec, times)
     self.ways[i] = way_of(entry, spec)
     self.redraws = self.redraws or self.ways[i] == "made"
+    if self.ways[i] == "random" then
+      self.base[i] = { shape = sizes_of(spec, self.axes) }
+      self.pools[i] = pool_of(self, i, spec, count_of(self.base[i].shape))
+    else
+      self.base[i] = repeated(entry.value, spec, times)
+    end
     local missing = entry.from:match "^made: (.*)$"
     if missing then self.notes[#self.notes + 1] = ("input %s was made: %s"):format(entry.name, missing) end
   end
@@ -120,39 +171,38 @@ local function remade(self, seed)
   return list
 end
 
----The values of the inputs for a seed, in the definition's order.
+---The values of the inputs for a seed, in the definition's order. They are only to be read.
 function Contents:make(seed)
   local generator, made, list = tensor.generator(seed), remade(self, seed), {}
   for i, name in ipairs(self.inputs) do
     local spec = self.definition.inputs[name]
-    list[i] = self.base[i]
     if self.ways[i] == "random" then
-      list[i] = inputs.random(spec, self.base[i]:shape(), generator, self.options.device)
+      list[i] = from_pool(self, i, spec, self.base[i].shape, generator)
     elseif self.ways[i] == "made" then
       list[i] = repeated(made[i].value, spec, self.times)
+    else
+      list[i] = self.base[i]
     end
   end
   return list
 end
 
----Fill the tensors of a slot with values that nobody needs to know again.
+---Fill the input tensors of a slot with the values of a seed, which are returned.
 function Contents:fill(views, seed)
-  local generator, made = tensor.generator(seed), remade(self, seed)
-  for i, name in ipairs(self.inputs) do
-    local view, spec = views[i], self.definition.inputs[name]
-    if not view then
-      goto continue
-    elseif self.ways[i] == "random" and NORMAL[spec.dtype] then
-      view:normal_(0, 1, generator)
-    elseif self.ways[i] == "random" then
-      view:copy_(inputs.random(spec, view:shape(), generator, self.options.device))
-    elseif self.ways[i] == "made" then
-      view:copy_(repeated(made[i].value, spec, self.times))
-    else
-      view:copy_(self.base[i])
-    end
-    ::continue::
+  local list = self:make(seed)
+  for i, value in ipairs(list) do
+    if views[i] then views[i]:copy_(value) end
   end
+  return list
+end
+
+---The inputs that are the same in all calls, by name.
+function Contents:structure()
+  local structure = {}
+  for i, name in ipairs(self.inputs) do
+    if self.ways[i] == "fixed" then structure[name] = self.base[i] end
+  end
+  return structure
 end
 
 return contents

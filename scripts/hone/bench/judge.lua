@@ -62,9 +62,7 @@ local function reserve(self, least, wanted)
   if self.arena then self.arena:close() end
   local why
   self.arena, why = arena.new(self.device, bytes)
-  if not self.arena then
-    return nil, ("the calls' tensors need %d MiB: %s"):format(bytes >> 20, why)
-  end
+  if not self.arena then return nil, ("the calls' tensors need %d MiB: %s"):format(bytes >> 20, why) end
   return self.arena
 end
 
@@ -120,12 +118,10 @@ local function reference_latency(self, work)
 end
 
 local function structure_of(made)
-  local structure = {}
-  for i, name in ipairs(made.inputs) do
-    local value = made.base[i]
-    if tensor.is_tensor(value) and (value.dtype == "int32" or value.dtype == "int64") then
-      structure[name] = value:to("cpu"):tolist()
-    end
+  local structure = made:structure()
+  for name, value in pairs(structure) do
+    local is_index = tensor.is_tensor(value) and (value.dtype == "int32" or value.dtype == "int64")
+    structure[name] = is_index and value:to("cpu"):tolist() or nil
   end
   return structure
 end
@@ -146,7 +142,11 @@ function Judge:workload(definition, workload, resolved)
     reference_times = {},
     needs_reference = evaluator.name ~= "sampling",
   }
-  local options = { root = self.root, device = self.device, seed = work.seed }
+  if self.pools_of ~= definition.name then
+    self.pools, self.pools_of = {}, definition.name
+  end
+  local options =
+    { root = self.root, device = self.device, seed = work.seed, secret = secret, pools = self.pools }
   work.contents, why = contents.new(definition, workload, options)
   if not work.contents then return nil, why end
   work.calls, options.times = evaluator:calls(work.contents.axes)
@@ -161,8 +161,7 @@ function Judge:workload(definition, workload, resolved)
   first, why = known_content(self, work, 1)
   if not first then return nil, why end
   if self.device ~= "cpu" then
-    work.floor =
-      ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
+    work.floor = ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
   end
   self.watch:lap "references"
   return work
@@ -222,7 +221,7 @@ local function look(self, work, made, case, facts, evaluator)
     evaluator:note("%s", why)
     return evaluator:verdict "RUNTIME_ERROR"
   end
-  local list = case.list or made:make(case.content.seed)
+  local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
   local rule = broken_rule(self, work, made, case, list)
@@ -231,7 +230,8 @@ local function look(self, work, made, case, facts, evaluator)
     return evaluator:verdict "RUNTIME_ERROR"
   end
   if (verdict or evaluator.failed) and not evaluator.wrong_case then
-    evaluator.wrong_case = { inputs = list, expected = case.content.expected, outputs = {} }
+    evaluator.wrong_case =
+      { inputs = list, expected = case.content.expected, outputs = {}, evaluator = evaluator }
     for i, output in ipairs(outputs) do
       evaluator.wrong_case.outputs[i] = tensor.is_tensor(output) and output:clone() or output
     end
@@ -250,14 +250,9 @@ local function request(self, made, run, n, audited, warmup)
   local list, cases = slots.make(memory, made.values, n), {}
   for i, slot in ipairs(list) do
     local content = audited[i]
+    local values = made:fill(slot.views, content and content.seed or secret())
     if content then
-      local values = made:make(content.seed)
-      for k, view in ipairs(slot.views) do
-        if view and k <= #made.inputs then view:copy_(values[k]) end
-      end
-      cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = n == 1 and values or nil }
-    else
-      made:fill(slot.views, secret())
+      cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = values }
     end
   end
   synchronize(self)
@@ -326,52 +321,81 @@ end
 
 -- ---- timing ----------------------------------------------------------------------------------------
 
--- How many calls of a request are looked at, so that it does not cost too much.
-local function audits_for(self)
+local CHEAP_SECONDS = 5e-3 -- what a reference may take for two calls of a trial to be looked at
+
+-- How many new contents a trial's calls get whose outputs are known: fewer where that costs too much.
+local function audits_for(self, work)
   local spent = clock.now() - self.watch.started
-  return self.audited > MOST_AUDIT_SHARE * spent and 1 or AUDITS
+  local seconds = work.reference_times[#work.reference_times] or 0
+  return (self.audited > MOST_AUDIT_SHARE * spent or seconds > CHEAP_SECONDS) and 1 or AUDITS
 end
 
--- Some of the timed calls, the last always among them.
-local function choose(self, work, run, warmup, n)
-  local audited = {}
-  for k = 1, math.min(audits_for(self), n - warmup) do
-    local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or run.used + k)
+-- The contents that a trial's first request is looked at by. Its later ones see them again, at new places.
+local function contents_of_trial(self, work, run)
+  local list = {}
+  for k = 1, audits_for(self, work) do
+    local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or run.used + 1)
     if not content then return nil, why end
+    list[k], run.used = content, run.used + 1
+  end
+  self.watch:lap "audits"
+  return list
+end
+
+-- Which calls of a request are looked at: one is the last, the others are anywhere after the warm-up.
+local function choose(list, warmup, n)
+  local audited = {}
+  for k, content in ipairs(list) do
     audited[k == 1 and n or math.random(warmup + 1, n)] = content
   end
-  run.used = run.used + AUDITS
-  self.watch:lap "audits"
   return audited
 end
 
--- One trial: its calls may take several requests. Returns their seconds, or nil, a verdict or why, code.
-local function trial(self, work, run)
-  local made, seconds = work.contents, {}
-  local left, warmup = work.settings.iterations, math.max(1, work.settings.warmup_runs)
-  while left > 0 do
+local FIRST = 10 -- timed calls of a trial's first request; a second has the rest, if they are needed
+local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well a trial's median is to be known
+local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
+
+-- Whether more calls would tell nothing new of the middle time.
+local function is_known(seconds)
+  local low, high = statistics.median_interval(seconds, CONFIDENCE)
+  return low ~= nil and high - low <= math.max(2 * PRECISION * statistics.median(seconds), TICK)
+end
+
+-- Look at the chosen calls of a timed request: a verdict where one of them is wrong.
+local function audit(self, work, run, cases, reply)
+  local started = clock.now()
+  local auditor = evaluate.new(work.definition, work.settings)
+  local verdict = look_at_all(self, work, work.contents, cases, reply, auditor)
+  if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
+  self.watch:lap "audits"
+  self.audited = self.audited + clock.now() - started
+  run.audits, run.judged = run.audits + #cases, run.judged + reply.judged
+  if verdict then
+    table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
+  end
+  return verdict
+end
+
+-- One trial: requests until its median is known well, or it has had its calls. Returns their seconds; or nil, a verdict
+-- or why, code.
+local function trial(self, work, run, warmup)
+  local made, seconds, most = work.contents, {}, work.settings.iterations
+  local list, missing = contents_of_trial(self, work, run)
+  if not list then return nil, missing, "REFERENCE" end
+  while #seconds < most and not (#seconds >= FIRST and is_known(seconds)) do
     local room = capacity(self, made)
     local first = math.min(warmup, math.max(1, room - 1))
-    local n = math.min(left, math.max(1, room - first)) + first
-    local audited, why = choose(self, work, run, first, n)
-    if not audited then return nil, why, "REFERENCE" end
-    local reply, cases, code = request(self, made, run, n, audited, first)
+    local wanted = #seconds == 0 and FIRST or most
+    local n = math.min(wanted, most - #seconds, math.max(1, room - first)) + first
+    local reply, cases, code = request(self, made, run, n, choose(list, first, n), first)
     if not reply then return nil, cases, code end
-    local looked = clock.now()
-    local auditor = evaluate.new(work.definition, work.settings)
-    local verdict = look_at_all(self, work, made, cases, reply, auditor)
-    if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
-    self.watch:lap "audits"
-    self.audited = self.audited + clock.now() - looked
-    run.judged = (run.judged or 0) + reply.judged
-    run.audits = run.audits + #cases
-    if verdict then
-      table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
-      return nil, verdict, "VERDICT"
+    if #reply.seconds ~= n - first then
+      return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
     end
+    local verdict = audit(self, work, run, cases, reply)
+    if verdict then return nil, verdict, "VERDICT" end
     table.move(reply.seconds, 1, #reply.seconds, #seconds + 1, seconds)
-    run.last = reply
-    left, warmup = left - (n - first), 1
+    run.last, run.timed, warmup = reply, run.timed + #reply.seconds, 1
   end
   return seconds
 end
@@ -383,7 +407,6 @@ local function suspicion(self, work, run, trials)
     for _, s in ipairs(seconds) do
       sum, count = sum + s, count + 1
     end
-    if #seconds < work.settings.iterations then return "the worker reported fewer times than calls" end
   end
   if sum > run.judged then
     return ("the reported times, %.3g s in all, are longer than the calls took"):format(sum)
@@ -394,16 +417,20 @@ local function suspicion(self, work, run, trials)
   end
 end
 
+local REWARM = 2 -- calls before the clock in trials after the first
+
 local function measure(self, work, run)
   local bytes = slots.bytes(work.contents.values)
-  local calls = work.settings.iterations + math.max(1, work.settings.warmup_runs) + 2
+  local warmup = math.max(1, work.settings.warmup_runs)
+  local calls = work.settings.iterations + warmup + 2
   local memory, why = reserve(self, 3 * bytes, calls * bytes)
   if not memory then return nil, why, "RUNTIME_ERROR" end
   local trials, medians = {}, {}
   for i = 1, work.settings.num_trials do
     local seconds, code
-    seconds, why, code = trial(self, work, run)
+    seconds, why, code = trial(self, work, run, warmup)
     if not seconds then return nil, why, code end
+    warmup = math.min(warmup, REWARM)
     trials[i], medians[i] = seconds, statistics.median(seconds)
   end
   local suspect = suspicion(self, work, run, trials)
@@ -431,7 +458,7 @@ local function describe_clock(run)
   if reply.threads_after > reply.threads_before then
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
   end
-  return ("%s; %d of the timed calls were looked at"):format(text, run.audits)
+  return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, run.timed)
 end
 
 local function failed(status, why, lines)
@@ -442,7 +469,7 @@ end
 ---Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
 ---{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
 function Judge:evaluate(work, run)
-  run.dps, run.audits, run.used = run.artefact.dps, 0, 0
+  run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
   local evaluator = assert(evaluate.new(work.definition, work.settings))
   local verdict, why, code = check(self, work, run, evaluator)
   if code == "REFERENCE" then return nil, why end

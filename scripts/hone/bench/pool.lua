@@ -10,14 +10,38 @@ Pool.__index = Pool
 local MOST_KEPT = 6 -- processes that wait for their solution's next workload
 
 ---@param options { device: string, isolated: boolean?, ahead: boolean? }
-function pool.new(options) return setmetatable({ options = options, kept = {}, order = {}, spares = {} }, Pool) end
+function pool.new(options)
+  return setmetatable({ options = options, kept = {}, order = {}, spares = {} }, Pool)
+end
 
 local function start(self, kind) return worker.start { kind = kind, device = self.options.device } end
 
----Start a worker of a kind, which somebody will ask for soon.
-function Pool:prepare(kind)
-  if not self.options.ahead or self.spares[kind] then return end
-  self.spares[kind] = start(self, kind)
+local MOST_SPARES = { native = 4, python = 8, lua = 2 }
+
+---Have `wanted` workers of a kind come up, which somebody will ask for soon.
+function Pool:prepare(kind, wanted)
+  if not self.options.ahead then return end
+  local spares = self.spares[kind] or {}
+  self.spares[kind] = spares
+  while #spares < math.min(wanted, MOST_SPARES[kind]) do
+    local fresh = start(self, kind)
+    if not fresh then return end -- whoever needs it will be told why
+    spares[#spares + 1] = fresh
+  end
+end
+
+---Whether the solution of this name has its process.
+function Pool:has(name) return self.kept[name] ~= nil end
+
+-- One that was started ahead, or a new one.
+local function take(self, kind)
+  local spares = self.spares[kind] or {}
+  while #spares > 0 do
+    local spare = table.remove(spares, 1)
+    if spare:alive() then return spare end
+    spare:stop()
+  end
+  return start(self, kind)
 end
 
 local function forget(self, name)
@@ -48,11 +72,7 @@ function Pool:get(name, artefact, timeout)
   end
   if known then forget(self, name) end
   make_room(self)
-  local fresh, why = self.spares[artefact.worker], nil
-  self.spares[artefact.worker] = nil
-  if not fresh or not fresh:alive() then
-    fresh, why = start(self, artefact.worker)
-  end
+  local fresh, why = take(self, artefact.worker)
   if not fresh then return nil, why, "RUNTIME_ERROR" end
   local ok, code
   ok, why, code = fresh:ready(timeout)
@@ -90,8 +110,10 @@ function Pool:close()
   for _, kept in pairs(self.kept) do
     kept:kill()
   end
-  for _, spare in pairs(self.spares) do
-    spare:kill()
+  for _, spares in pairs(self.spares) do
+    for _, spare in ipairs(spares) do
+      spare:kill()
+    end
   end
   self.kept, self.order, self.spares = {}, {}, {}
 end

@@ -25,9 +25,7 @@ function makers.torch(definition, device)
 end
 
 -- What hone's evaluator does not know runs in torch.
-function makers.auto(definition, device)
-  return makers.native(definition) or makers.torch(definition, device)
-end
+function makers.auto(definition, device) return makers.native(definition) or makers.torch(definition, device) end
 
 ---A function that gives the reference of a definition: reference(inputs...) -> outputs | nil, why[, seconds].
 ---@param kind? "native"|"torch"|"auto"

@@ -34,6 +34,7 @@ function station.new(options)
     judges = {},
     jobs = {},
     failures = {},
+    diagnosed = {},
     pool = pool.new {
       device = options.device,
       isolated = options.isolated,
@@ -57,11 +58,22 @@ function Station:prepare(definition, solutions)
         cache = self.options.cache,
       })
     end
-    self.pool:prepare(kind_of(solution))
   end
   if self.device ~= "cpu" then return end
   for _, solution in ipairs(solutions) do
     self.jobs[job_key(definition, solution)]:wait(self.settings.timeout_seconds)
+  end
+end
+
+---Have workers come up for solutions that will be asked for, which have none yet.
+function Station:expect(solutions)
+  local wanted = {}
+  for _, solution in ipairs(solutions) do
+    local kind = kind_of(solution)
+    if not self.pool:has(solution.name) then wanted[kind] = (wanted[kind] or 0) + 1 end
+  end
+  for kind, count in pairs(wanted) do
+    self.pool:prepare(kind, count)
   end
 end
 
@@ -112,14 +124,48 @@ local function remember(self, solution, verdict)
   self.failures[solution.name] = failure
 end
 
+-- What this machine lacks is no fault of the solution: there is no trace of it.
+local function missing_here(solution)
+  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
+  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+end
+
 local function build_failure(message, log, code)
-  return { status = code == "TIMEOUT" and "TIMEOUT" or "COMPILE_ERROR", log = { message, log ~= "" and log or nil } }
+  if code == "UNAVAILABLE" then return nil, message, "UNAVAILABLE" end
+  return {
+    status = code == "TIMEOUT" and "TIMEOUT" or "COMPILE_ERROR",
+    log = { message, log ~= "" and log or nil },
+  }
+end
+
+local MOST_DIAGNOSES = 3 -- of one solution: it goes wrong in the same way, most often
+local DIAGNOSIS_SECONDS = 2
+
+-- Say what a wrong result looks like.
+local function diagnose(self, of, work, solution, verdict)
+  local case = verdict.wrong_case
+  local done = self.diagnosed[solution.name] or 0
+  if not case or done >= MOST_DIAGNOSES then return end
+  self.diagnosed[solution.name] = done + 1
+  local explain = require "hone.bench.diagnose"
+  local found = explain.explain(work.definition, case.inputs, case.outputs, case.expected or {}, {
+    settings = work.settings,
+    run = work.reference,
+    budget = DIAGNOSIS_SECONDS,
+    evaluator = case.evaluator,
+  })
+  for _, line in ipairs(explain.lines(found)) do
+    table.insert(verdict.log, line)
+  end
+  of.watch:lap "diagnosis"
 end
 
 local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
 
--- Verdict, or nil and why the reference failed.
+-- Verdict; nil, why and "UNAVAILABLE" where this machine cannot run it; nil and why where the reference failed.
 local function evaluate(self, of, work, solution)
+  local missing = missing_here(solution)
+  if missing then return nil, missing, "UNAVAILABLE" end
   local deadline = clock.now() + self.settings.timeout_seconds
   local job = self.jobs[job_key(work.definition, solution)]
   local artefact, message, log, code = job:wait(self.settings.timeout_seconds)
@@ -129,13 +175,17 @@ local function evaluate(self, of, work, solution)
   worker, why, code, printed = self.pool:get(solution.name, artefact, deadline - clock.now())
   of.watch:lap "workers"
   if not worker then
-    return { status = STATUS[code] or "RUNTIME_ERROR", log = { printed ~= "" and printed or why, printed and why } }
+    return {
+      status = STATUS[code] or "RUNTIME_ERROR",
+      log = { printed ~= "" and printed or why, printed and why },
+    }
   end
   local verdict
   verdict, why = of:evaluate(work, { worker = worker, artefact = artefact, deadline = deadline })
   if verdict then
     printed = worker:log()
     if printed ~= "" then table.insert(verdict.log, 1, printed) end
+    diagnose(self, of, work, solution, verdict)
   end
   self.pool:put(solution.name)
   return verdict, why
@@ -156,21 +206,28 @@ local function judge_of(self, root)
 end
 
 ---Evaluate the solutions of an item, { root, definition, workload, solutions }: `report(trace, solution, item)` is called
----with each trace as soon as it is known. Nil and why where the workload cannot be judged.
-function Station:run(item, report)
+---with each trace as soon as it is known, `skip(item, why, solution)` for a solution that this machine cannot run. Nil
+---and why where the workload cannot be judged.
+function Station:run(item, report, skip)
   local of = judge_of(self, item.root)
   self:prepare(item.definition, item.solutions)
   of.watch:lap "builds"
-  local work, why = of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
+  local work, why =
+    of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
   if not work then return nil, why end
   for _, solution in ipairs(item.solutions) do
     local verdict = remembered(self, solution)
     if not verdict then
-      verdict, why = evaluate(self, of, work, solution)
-      if not verdict then return nil, why end
-      remember(self, solution, verdict)
+      local code
+      verdict, why, code = evaluate(self, of, work, solution)
+      if not verdict and code ~= "UNAVAILABLE" then return nil, why end
+      if verdict then remember(self, solution, verdict) end
     end
-    report(trace_of(self, item.definition, item.workload, solution, verdict), solution, item)
+    if verdict then
+      report(trace_of(self, item.definition, item.workload, solution, verdict), solution, item)
+    else
+      skip(item, why, solution)
+    end
     of.watch:lap "reports"
   end
   return true

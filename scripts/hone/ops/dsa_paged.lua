@@ -352,6 +352,9 @@ return {
   work = work,
   usual_axes = { num_tokens = 4, batch_size = 2, num_pages = 96, max_num_pages = 40 },
   make_inputs = make_inputs,
+  mistakes = function(definition)
+    return definition.outputs.topk_indices and "dsa_topk_indexer" or "attention"
+  end,
   layers = {
     ["sglang.srt.layers.radix_attention.RadixAttention"] = sparse_kernels,
     ["sglang.srt.layers.attention.dsa.dsa_indexer.Indexer"] = indexer_kernels,

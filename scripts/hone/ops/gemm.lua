@@ -195,6 +195,7 @@ end
 return {
   op_type = "gemm",
   work = work,
+  mistakes = "gemm",
   layers = {
     ["sglang.srt.layers.linear.LinearBase"] = kernels,
     ["torch.nn.functional.linear"] = own_kernels,

@@ -7,6 +7,8 @@
 --   hidden_constants   { { name, read(source, definition), of(kind) } }: fixed by a reference, shown nowhere else in
 --                      a definition; `read` gives false where there is no such constant, and `of` says whether it
 --                      is a parameter of a variant (of all unless there is an `of`)
+--   mistakes           the file of the folder `mistakes` that holds what wrong kernels are known to do; or what gives
+--                      its name for a definition
 --   contradictions     { { input, written, right, note } }: two shapes that the dataset uses for one kernel
 -- and a kind holds
 --   names              { { template, with, style, when } }: the first whose `with` agrees is written, all are read

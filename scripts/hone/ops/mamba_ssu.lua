@@ -158,6 +158,7 @@ return {
   work = work,
   usual_axes = { batch_size = 4, state_cache_size = 6 },
   make_inputs = make_inputs,
+  mistakes = "mamba_ssu",
   layers = { ["sglang.srt.layers.attention.mamba.mamba.MambaMixer2"] = kernels },
   check = check,
   variants = { decode = decode },

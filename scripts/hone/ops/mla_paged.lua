@@ -221,6 +221,7 @@ return {
   work = work,
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   contradictions = paged.contradictions,
   variants = { decode = decode, prefill_causal = prefill_causal },

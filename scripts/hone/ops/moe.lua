@@ -679,6 +679,7 @@ return {
   work = work,
   usual_axes = { seq_len = 7 },
   make_inputs = make_inputs,
+  mistakes = "moe",
   layers = { ["sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE"] = kernels },
   check = check,
   hidden_constants = {

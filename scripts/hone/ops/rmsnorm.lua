@@ -171,6 +171,7 @@ end
 return {
   op_type = "rmsnorm",
   work = work,
+  mistakes = "rmsnorm",
   layers = {
     ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
     ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma_kernels,

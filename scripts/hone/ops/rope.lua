@@ -170,6 +170,7 @@ end
 return {
   op_type = "rope",
   work = work,
+  mistakes = "rope",
   usual_axes = { num_tokens = 8, num_qo_heads = 4, num_kv_heads = 2, max_seq_len = 128 },
   make_inputs = make_inputs,
   layers = {

@@ -64,6 +64,7 @@ function abstract.new(options)
     opaque = options.opaque or {},
     limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
     modules = {},
+    integers = {},
     unknown_roots = {},
     stdlib = stdlib,
     roots = {},
@@ -162,8 +163,8 @@ end
 
 -- ---- what a world can be asked ------------------------------------------------------------------
 
-function World:import(name)
-  return result(enter(self, function() return modules.load(name, false, true) end))
+function World:import(name, lazily)
+  return result(enter(self, function() return modules.load(name, false, not lazily) end))
 end
 
 function World:run(text, name)
@@ -201,6 +202,8 @@ end
 function World:item(value, key)
   return result(enter(self, function() return core.getitem(value, key) end))
 end
+
+function World:reads_as(text, value) self.inner.integers[text] = value end
 
 ---All items of an iterable as a Lua list.
 function World:items(value)
@@ -281,6 +284,8 @@ function World.replace_items(_, v, replacements)
     v[i] = replacements[v[i]] or v[i]
   end
 end
+
+function World.record(_, fn) return require("hone.python.branch").record(fn) end
 
 function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
 

@@ -1,7 +1,9 @@
 --- Python files: finding and parsing them.
 local syntax = require "hone.syntax"
+local core = require "hone.python.core"
 local outline = require "hone.python.outline"
 
+local types = core.types
 local source = {}
 
 local CONVERSION = {
@@ -9,6 +11,16 @@ local CONVERSION = {
   tokens = { "yield" },
   text = { "type", "interpolation", "format_specifier", "format_expression" },
 }
+
+-- How a text is converted whose first line has this number.
+local function conversion_at(line)
+  if not line then return CONVERSION end
+  local conversion = { line = line }
+  for option, value in pairs(CONVERSION) do
+    conversion[option] = value
+  end
+  return conversion
+end
 
 local function is_readable(path)
   local file = io.open(path, "r")
@@ -31,10 +43,8 @@ function source.find(root, name)
   if is_readable(path) then return { folder = path, is_package = true } end
 end
 
----Parse Python text.
----@return table? { root = tables, expand = function(lazy node) }
----@return string? message one line with file, line and column
-function source.parse(text, name)
+-- Parsed text with no mistakes in it; nil and a message that names the first one.
+local function parse_whole(text, name)
   local tree, message = syntax.parse(text, "python")
   if not tree then return nil, ("%s: %s"):format(name, message) end
   if tree:root():has_error() then
@@ -44,12 +54,24 @@ function source.parse(text, name)
     end
     return nil, name .. ": syntax error"
   end
+  return tree
+end
+
+---Parse Python text.
+---@param line integer? number of its first line, for a piece of a file
+---@return table? { root = tables, expand = function(lazy node), text_of = function(node that was lazy) }
+---@return string? message one line with file, line and column
+function source.parse(text, name, line)
+  local tree, message = parse_whole(text, name)
+  if not tree then return nil, message end
+  local conversion = conversion_at(line)
   local root
-  root, message = tree:to_table(nil, CONVERSION)
+  root, message = tree:to_table(nil, conversion)
   if not root then return nil, ("%s: %s"):format(name, message) end
   return {
     root = root,
-    expand = function(node) return tree:expand(node, CONVERSION) end,
+    expand = function(node) return tree:expand(node, conversion) end,
+    text_of = function(node) return node.from and text:sub(node.from, node.to) end,
     tree = tree,
     text = text,
   }
@@ -64,6 +86,15 @@ local function read_text(path)
   return text
 end
 
+---Read and parse a file, all of it at once.
+---@return table? tree as source.parse gives it
+---@return string? message
+function source.whole(path)
+  local text, message = read_text(path)
+  if not text then return nil, message end
+  return source.parse(text, path)
+end
+
 ---Parse a text as far as its outline allows: `definitions` are then parsed by source.definition.
 local function parse_outline(text, path)
   local parts = outline.of(text)
@@ -74,43 +105,100 @@ local function parse_outline(text, path)
   return tree
 end
 
+-- The body of the function at a line.
+local function body_at(node, line)
+  if node.type == "function_definition" and node.line == line then return node.body end
+  for _, child in ipairs(node) do
+    local body = body_at(child, line)
+    if body then return body end
+  end
+end
+
+-- The statements of a function's body that was left out, nil where they do not parse on their own.
+local function parse_body(body)
+  local tree = parse_whole(body.text, "body")
+  if not tree then return nil end
+  local root = tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = body.line })
+  tree:close()
+  return root and #root == 1 and root[1].body or nil
+end
+
+-- Let the bodies that a definition was parsed without be put in where they are asked for.
+local function complete_later(own, bodies, definition, whole)
+  local expand, text_of = own.expand, own.text_of
+  function own.expand(node)
+    local body = node.lazy and bodies[node.from]
+    if not body then return expand(node) end
+    local statements = parse_body(body)
+    if not statements then
+      local tree, message = whole()
+      statements = tree and body_at(tree.root, body.def)
+      if not statements then error(core.exception(types.SyntaxError, { message or definition.name }), 0) end
+      if statements.lazy then tree.expand(statements) end
+    end
+    node.lazy = nil
+    return table.move(statements, 1, #statements, 1, node)
+  end
+  function own.text_of(node)
+    local body = bodies[node.from]
+    return body and body.text or text_of(node)
+  end
+end
+
+-- A definition all of which is parsed: by itself, else with all of its file.
+local function whole_definition(tree, definition)
+  local text = tree.whole_text:sub(definition.from, definition.to)
+  local own = source.parse(text, tree.path, definition.line)
+  if own and #own.root == 1 then return own end
+  local whole, message = source.parse(tree.whole_text, tree.path)
+  if not whole then return nil, message end
+  for _, node in ipairs(whole.root) do
+    if node.line == definition.line then
+      return { root = { node }, expand = whole.expand, text_of = whole.text_of, text = whole.text }
+    end
+  end
+  return nil, ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+end
+
 ---Parse one definition of an outlined file.
 ---@return table? tree whose root[1] is the definition
 ---@return string? message
 function source.definition(tree, definition)
   if definition.tree then return definition.tree end
-  local text = ("\n"):rep(definition.line - 1) .. tree.whole_text:sub(definition.from, definition.to)
-  local own = source.parse(text, tree.path)
+  local text, bodies = outline.shortened(tree.whole_text, definition)
+  local own, message = source.parse(text, tree.path, definition.line)
   if own and #own.root == 1 then
-    definition.tree = own
-    return own
+    complete_later(own, bodies, definition, function() return whole_definition(tree, definition) end)
+  else
+    own, message = whole_definition(tree, definition)
   end
-  local whole, message = source.parse(tree.whole_text, tree.path)
-  if not whole then return nil, message end
-  for _, node in ipairs(whole.root) do
-    if node.line == definition.line then
-      definition.tree = { root = { node }, expand = whole.expand, text = whole.text }
-    end
-  end
-  return definition.tree,
-    ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+  definition.tree = own
+  return own, message
 end
 
 -- Trees by path, as long as some world uses them: worlds for other parallel sizes read the same files.
 source.parsed = setmetatable({}, { __mode = "v" })
 
 ---Read and parse a file, and count it in the world's report.
----@param whole boolean? parse all of it at once, for its syntax errors
----@return table? tree { root, expand, text, definitions? }
+---@param whole boolean? notice any syntax error in it, not only in what is needed of it
+---@return table? tree { root, expand, text_of, text, definitions? }
 ---@return string? message
 function source.read(path, world, whole)
   local text, message = read_text(path)
   if not text then return nil, message end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
   local tree = source.parsed[path]
-  if tree and (tree.whole_text or tree.text) == text and not (whole and tree.whole_text) then return tree end
-  tree, message = (whole and source.parse or parse_outline)(text, path)
-  source.parsed[path] = tree
+  if not (tree and (tree.whole_text or tree.text) == text) then
+    tree, message = parse_outline(text, path)
+    source.parsed[path] = tree
+  end
+  if tree and whole and not tree.is_whole then
+    local checked
+    checked, message = parse_whole(text, path)
+    if not checked then return nil, message end
+    checked:close()
+    tree.is_whole = true
+  end
   return tree, message
 end
 

@@ -31,6 +31,7 @@ local build = {}
 ---@field cached boolean # it was there
 ---@field hash string # of all that went into it
 
+--- How to build.
 ---@class hone.bench.BuildOptions
 ---@field device? string # "cuda:0" by default: CUDA is compiled for its compute capability
 ---@field architecture? string # what to compile for, "9.0a"; TVM_FFI_CUDA_ARCH_LIST and the device come after it

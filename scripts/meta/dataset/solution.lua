@@ -15,7 +15,7 @@ local solution = {}
 ---@param options? { extensions: boolean? }
 ---@return table? solution
 ---@return string? message
-function solution.check(t) end
+function solution.check(t, options) end
 
 --- What building needs, with the format's defaults filled in; cuda and cpp bind by "tvm-ffi".
 ---@param t table # checked
