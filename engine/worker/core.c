@@ -158,8 +158,9 @@ static int start(Worker *w, yyjson_val *request) {
 static int map(Worker *w, yyjson_val *request) {
   size_t bytes = (size_t)yyjson_get_uint(yyjson_obj_get(request, "bytes"));
   const char *hex = yyjson_get_str(yyjson_obj_get(request, "handle"));
-  arena_unmap(&w->arena);
   const char *why;
+  arena_unmap(&w->arena);
+  if (bytes == 0) return send_reply(w, new_reply());
   if (w->channel.descriptor >= 0) {
     why = arena_map_file(&w->arena, w->channel.descriptor, bytes);
     close(w->channel.descriptor);

@@ -38,6 +38,7 @@ function judge.new(options)
     root = options.root,
     make_reference = options.reference,
     watch = clock.watch(),
+    seen_by = {}, -- workers that have the arena open
     audited = 0.0, -- seconds spent on looking at timed calls
   }, Judge)
   return self
@@ -53,22 +54,27 @@ local function memory_limit(self)
   return math.min(MOST_MEMORY.cuda, math.floor(free * SHARE_OF_FREE))
 end
 
+---Free the arena: first all workers that see it let go of it.
+function Judge:close()
+  for worker in pairs(self.seen_by) do
+    worker:unmap()
+  end
+  self.seen_by = {}
+  if self.arena then self.arena:close() end
+  self.arena = nil
+end
+
 -- An arena of at least `least` bytes, better of `wanted`.
 local function reserve(self, least, wanted)
   local limit = self.limit or memory_limit(self)
   self.limit = limit
   local bytes = math.max(least, math.min(wanted, limit))
   if self.arena and self.arena.bytes >= bytes then return self.arena end
-  if self.arena then self.arena:close() end
+  self:close()
   local why
   self.arena, why = arena.new(self.device, bytes)
   if not self.arena then return nil, ("the calls' tensors need %d MiB: %s"):format(bytes >> 20, why) end
   return self.arena
-end
-
-function Judge:close()
-  if self.arena then self.arena:close() end
-  self.arena = nil
 end
 
 -- ---- a workload ------------------------------------------------------------------------------------
@@ -126,6 +132,13 @@ local function structure_of(made)
   return structure
 end
 
+-- Room for the calls of a trial, where there is so much, and for three at the least.
+local function reserve_for(self, work)
+  local timed, checked = slots.bytes(work.contents.values), slots.bytes(work.checked.values)
+  local calls = work.settings.iterations + math.max(1, work.settings.warmup_runs) + 2
+  return reserve(self, 3 * math.max(timed, checked), math.max(calls * timed, 8 * checked))
+end
+
 ---Get ready for judging solutions of a definition on a workload; nil and why where that cannot be done.
 ---@return table? work
 ---@return string? message
@@ -164,6 +177,9 @@ function Judge:workload(definition, workload, resolved)
     work.floor = ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
   end
   self.watch:lap "references"
+  local memory
+  memory, why = reserve_for(self, work)
+  if not memory then return nil, why end
   return work
 end
 
@@ -246,6 +262,7 @@ local function request(self, made, run, n, audited, warmup)
   if run.worker.arena ~= memory then
     local ok, why, code = run.worker:map(memory)
     if not ok then return nil, why, code end
+    self.seen_by[run.worker] = true
   end
   local list, cases = slots.make(memory, made.values, n), {}
   for i, slot in ipairs(list) do
@@ -295,14 +312,11 @@ local function capacity(self, made) return math.max(1, self.arena.bytes // slots
 -- Requests of which every call is looked at, but for the first.
 local function check(self, work, run, evaluator)
   local made, left, at = work.checked, work.calls, 0
-  local memory, why = reserve(self, 3 * slots.bytes(made.values), 8 * slots.bytes(made.values))
-  if not memory then return nil, why, "RUNTIME_ERROR" end
   while left > 0 do
     local n = math.min(left, math.max(1, capacity(self, made) - 1), 16)
     local audited = {}
     for i = 1, n do
-      local content
-      content, why = known_content(self, work, work.evaluator.same_inputs and 1 or at + i)
+      local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or at + i)
       if not content then return nil, why, "REFERENCE" end
       audited[i + 1] = content
     end
@@ -351,8 +365,8 @@ local function choose(list, warmup, n)
   return audited
 end
 
-local FIRST = 10 -- timed calls of a trial's first request; a second has the rest, if they are needed
-local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well a trial's median is to be known
+local FIRST = 10 -- timed calls of a trial to begin with
+local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well the median of all is to be known
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 -- Whether more calls would tell nothing new of the middle time.
@@ -376,66 +390,81 @@ local function audit(self, work, run, cases, reply)
   return verdict
 end
 
--- One trial: requests until its median is known well, or it has had its calls. Returns their seconds; or nil, a verdict
--- or why, code.
-local function trial(self, work, run, warmup)
-  local made, seconds, most = work.contents, {}, work.settings.iterations
-  local list, missing = contents_of_trial(self, work, run)
-  if not list then return nil, missing, "REFERENCE" end
-  while #seconds < most and not (#seconds >= FIRST and is_known(seconds)) do
-    local room = capacity(self, made)
-    local first = math.min(warmup, math.max(1, room - 1))
-    local wanted = #seconds == 0 and FIRST or most
-    local n = math.min(wanted, most - #seconds, math.max(1, room - first)) + first
-    local reply, cases, code = request(self, made, run, n, choose(list, first, n), first)
+-- One request of a trial: its seconds are added to the trial's; or nil, a verdict or why, code.
+local function time_more(self, work, run, one, wanted)
+  local made, room = work.contents, capacity(self, work.contents)
+  while wanted > 0 do
+    local first = math.min(one.warmup, math.max(1, room - 1))
+    local n = math.min(wanted, math.max(1, room - first)) + first
+    local reply, cases, code = request(self, made, run, n, choose(one.list, first, n), first)
     if not reply then return nil, cases, code end
     if #reply.seconds ~= n - first then
       return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
     end
     local verdict = audit(self, work, run, cases, reply)
     if verdict then return nil, verdict, "VERDICT" end
-    table.move(reply.seconds, 1, #reply.seconds, #seconds + 1, seconds)
-    run.last, run.timed, warmup = reply, run.timed + #reply.seconds, 1
+    table.move(reply.seconds, 1, #reply.seconds, #one.seconds + 1, one.seconds)
+    run.last, run.timed, one.warmup, wanted = reply, run.timed + #reply.seconds, 1, wanted - #reply.seconds
   end
-  return seconds
+  return true
 end
 
--- What the worker says must fit what this process saw, and what the device can do.
-local function suspicion(self, work, run, trials)
-  local sum, count = 0.0, 0
-  for _, seconds in ipairs(trials) do
-    for _, s in ipairs(seconds) do
-      sum, count = sum + s, count + 1
-    end
+local function all_seconds(trials)
+  local all = {}
+  for _, one in ipairs(trials) do
+    table.move(one.seconds, 1, #one.seconds, #all + 1, all)
   end
-  if sum > run.judged then
-    return ("the reported times, %.3g s in all, are longer than the calls took"):format(sum)
-  end
-  local mean = sum / count
-  if self.device ~= "cpu" and mean < work.floor then
-    return ("%.3g us a call is faster than this device can be (%.3g us)"):format(mean * 1e6, work.floor * 1e6)
-  end
+  return all
 end
 
 local REWARM = 2 -- calls before the clock in trials after the first
 
-local function measure(self, work, run)
-  local bytes = slots.bytes(work.contents.values)
-  local warmup = math.max(1, work.settings.warmup_runs)
-  local calls = work.settings.iterations + warmup + 2
-  local memory, why = reserve(self, 3 * bytes, calls * bytes)
-  if not memory then return nil, why, "RUNTIME_ERROR" end
-  local trials, medians = {}, {}
+-- All trials: first a few calls of each; the rest only where the middle is not known well by then.
+local function time_trials(self, work, run)
+  local trials, most, warmup = {}, work.settings.iterations, math.max(1, work.settings.warmup_runs)
   for i = 1, work.settings.num_trials do
-    local seconds, code
-    seconds, why, code = trial(self, work, run, warmup)
-    if not seconds then return nil, why, code end
-    warmup = math.min(warmup, REWARM)
-    trials[i], medians[i] = seconds, statistics.median(seconds)
+    local list, why = contents_of_trial(self, work, run)
+    if not list then return nil, why, "REFERENCE" end
+    trials[i] = { list = list, seconds = {}, warmup = i == 1 and warmup or math.min(warmup, REWARM) }
+    local ok, code
+    ok, why, code = time_more(self, work, run, trials[i], math.min(FIRST, most))
+    if not ok then return nil, why, code end
   end
-  local suspect = suspicion(self, work, run, trials)
+  for _, one in ipairs(trials) do
+    if is_known(all_seconds(trials)) then break end
+    local ok, why, code = time_more(self, work, run, one, most - #one.seconds)
+    if not ok then return nil, why, code end
+  end
+  return trials
+end
+
+-- What the worker says must fit what this process saw, and what the device can do.
+local function suspicion(self, work, run, seconds)
+  local sum = 0.0
+  for _, s in ipairs(seconds) do
+    sum = sum + s
+  end
+  if sum > run.judged then
+    return ("the reported times, %.3g s in all, are longer than the calls took"):format(sum)
+  end
+  local mean = sum / #seconds
+  if self.device ~= "cpu" and mean < work.floor then
+    local text = "%.3g us a call is faster than this device can be (%.3g us)"
+    return text:format(mean * 1e6, work.floor * 1e6)
+  end
+end
+
+-- The mean of the trials' medians, in seconds.
+local function measure(self, work, run)
+  local trials, why, code = time_trials(self, work, run)
+  if not trials then return nil, why, code end
+  local suspect = suspicion(self, work, run, all_seconds(trials))
   if suspect then return nil, "refused: " .. suspect, "RUNTIME_ERROR" end
-  return { latency = statistics.mean(medians), trials = trials }
+  local medians = {}
+  for i, one in ipairs(trials) do
+    medians[i] = statistics.median(one.seconds)
+  end
+  return statistics.mean(medians)
 end
 
 -- ---- a solution on a workload ----------------------------------------------------------------------
@@ -485,7 +514,7 @@ function Judge:evaluate(work, run)
   if not measured then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
   local reference = reference_latency(self, work)
   self.watch:lap "references"
-  local latency = measured.latency * 1e3
+  local latency = measured * 1e3
   verdict.performance = {
     latency_ms = latency,
     reference_latency_ms = reference,

@@ -33,14 +33,27 @@ end
 ---Whether the solution of this name has its process.
 function Pool:has(name) return self.kept[name] ~= nil end
 
+---Whether a worker that was started ahead has come up; true where none was.
+function Pool:is_up(kind)
+  local spares = self.spares[kind] or {}
+  for _, spare in ipairs(spares) do
+    if spare:is_up() then return true end
+  end
+  return #spares == 0
+end
+
 -- One that was started ahead, or a new one.
 local function take(self, kind)
   local spares = self.spares[kind] or {}
-  while #spares > 0 do
-    local spare = table.remove(spares, 1)
-    if spare:alive() then return spare end
-    spare:stop()
+  for i, spare in ipairs(spares) do -- one that has come up is no slower than the others
+    if spare:is_up() then
+      table.remove(spares, i)
+      if spare:alive() then return spare end
+      spare:stop()
+      return start(self, kind)
+    end
   end
+  if #spares > 0 then return table.remove(spares, 1) end
   return start(self, kind)
 end
 

@@ -123,14 +123,60 @@ local function look_ahead(station, items, at)
   station:expect(expected)
 end
 
-local function run_items(station, items, report, skip)
-  for at, item in ipairs(items) do
+local function with_solutions(item, solutions)
+  local copy = {}
+  for name, value in pairs(item) do
+    copy[name] = value
+  end
+  copy.solutions = solutions
+  return copy
+end
+
+-- The item with the solutions that are ready, and with the others; nil for none.
+local function split(station, item)
+  local ready, others = {}, {}
+  for _, solution in ipairs(item.solutions) do
+    table.insert(station:is_ready(item.definition, solution) and ready or others, solution)
+  end
+  return #ready > 0 and with_solutions(item, ready) or nil,
+    #others > 0 and with_solutions(item, others) or nil
+end
+
+-- The workloads of one definition. On a GPU those solutions go first that are built and whose workers have come up.
+local function run_group(station, group, report, skip)
+  local later = {}
+  for _, item in ipairs(group) do
     station:prepare(item.definition, item.solutions)
-    if station.device ~= "cpu" then look_ahead(station, items, at) end
+    local now, rest = item, nil
+    if station.device ~= "cpu" then
+      now, rest = split(station, item)
+    end
+    if rest then later[#later + 1] = rest end
+    local ok, why = true, nil
+    if now then
+      ok, why = station:run(now, report, skip)
+    end
+    if not ok then skip(item, why) end
+  end
+  for _, item in ipairs(later) do
     local ok, why = station:run(item, report, skip)
     if not ok then skip(item, why) end
-    local following = items[at + 1]
-    if following and following.definition ~= item.definition then station:leave(item.solutions) end
+  end
+end
+
+local function run_items(station, items, report, skip)
+  local at = 1
+  while at <= #items do
+    local definition, group = items[at].definition, {}
+    if station.device ~= "cpu" then look_ahead(station, items, at) end
+    while items[at] and items[at].definition == definition do
+      group[#group + 1] = items[at]
+      at = at + 1
+    end
+    run_group(station, group, report, skip)
+    for _, item in ipairs(group) do
+      station:leave(item.solutions)
+    end
   end
 end
 

@@ -77,6 +77,19 @@ function Station:expect(solutions)
   end
 end
 
+-- What this machine lacks is no fault of the solution: there is no trace of it.
+local function missing_here(solution)
+  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
+  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+end
+
+---Whether a solution can be evaluated without waiting for its build or its worker.
+function Station:is_ready(definition, solution)
+  if missing_here(solution) then return true end
+  return self.jobs[job_key(definition, solution)]:done()
+    and (self.pool:has(solution.name) or self.pool:is_up(kind_of(solution)))
+end
+
 -- ---- one evaluation --------------------------------------------------------------------------------
 
 local function join(log)
@@ -122,12 +135,6 @@ local function remember(self, solution, verdict)
   failure.count = failure.count + (WEIGHT[verdict.status] or 0)
   failure.status, failure.last = verdict.status, verdict.log[#verdict.log] or verdict.status
   self.failures[solution.name] = failure
-end
-
--- What this machine lacks is no fault of the solution: there is no trace of it.
-local function missing_here(solution)
-  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
-  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
 end
 
 local function build_failure(message, log, code)
