@@ -120,10 +120,10 @@ y = 1
     end
     table.sort(list, function(a, b) return a.line < b.line end)
     assert.equal(2, #list)
-    assert.same({ 11, 8 }, { list[1].line, list[1].def })
-    assert.matches('^def _%(%):\n        """doc\n.*return inner$', list[1].text)
-    assert.same({ 22, 22 }, { list[2].line, list[2].def })
-    assert.matches('^def _%(%):\n        if self.x:.*out"$', list[2].text)
+    assert.same({ 12, 8 }, { list[1].line, list[1].def })
+    assert.matches('^        """doc\n.*return inner$', CLASS:sub(list[1].from, list[1].to))
+    assert.same({ 23, 22 }, { list[2].line, list[2].def })
+    assert.matches('^        if self.x:.*out"$', CLASS:sub(list[2].from, list[2].to))
   end)
 
   it("leaves a definition whole whose text is not understood", function()

@@ -115,25 +115,26 @@ local function body_at(node, line)
 end
 
 -- The statements of a function's body that was left out, nil where they do not parse on their own.
-local function parse_body(body)
-  local tree = parse_whole(body.text, "body")
+local function parse_body(text, line)
+  local tree = parse_whole("def _():\n" .. text, "body")
   if not tree then return nil end
-  local root = tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = body.line })
+  local root =
+    tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = math.max(1, line - 1) })
   tree:close()
   return root and #root == 1 and root[1].body or nil
 end
 
 -- Let the bodies that a definition was parsed without be put in where they are asked for.
-local function complete_later(own, bodies, definition, whole)
+local function complete_later(own, bodies, text, whole)
   local expand, text_of = own.expand, own.text_of
   function own.expand(node)
     local body = node.lazy and bodies[node.from]
     if not body then return expand(node) end
-    local statements = parse_body(body)
+    local statements = parse_body(text:sub(body.from, body.to), body.line)
     if not statements then
       local tree, message = whole()
       statements = tree and body_at(tree.root, body.def)
-      if not statements then error(core.exception(types.SyntaxError, { message or definition.name }), 0) end
+      if not statements then error(core.exception(types.SyntaxError, { message }), 0) end
       if statements.lazy then tree.expand(statements) end
     end
     node.lazy = nil
@@ -141,7 +142,8 @@ local function complete_later(own, bodies, definition, whole)
   end
   function own.text_of(node)
     local body = bodies[node.from]
-    return body and body.text or text_of(node)
+    if not body then return text_of(node) end
+    return text:sub(body.from, body.to)
   end
 end
 
@@ -168,7 +170,7 @@ function source.definition(tree, definition)
   local text, bodies = outline.shortened(tree.whole_text, definition)
   local own, message = source.parse(text, tree.path, definition.line)
   if own and #own.root == 1 then
-    complete_later(own, bodies, definition, function() return whole_definition(tree, definition) end)
+    complete_later(own, bodies, tree.whole_text, function() return whole_definition(tree, definition) end)
   else
     own, message = whole_definition(tree, definition)
   end
