@@ -285,7 +285,9 @@ function World.replace_items(_, v, replacements)
   end
 end
 
-function World.record(_, fn) return require("hone.python.branch").record(fn) end
+function World:record(fn)
+  return result(enter(self, function() return require("hone.python.branch").record(fn) end))
+end
 
 function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
 
