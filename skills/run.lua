@@ -234,8 +234,9 @@ local function run_plan(plan, args, ctx, chosen, devices)
       local where = ("%s %s (%s)"):format(item.definition.name, t.solution, axes_text(item.workload))
       ctx.say("%s: %s", where, outcome(t))
     end,
-    on_skip = function(item, reason)
-      ctx.warn("%s %s is left out: %s", item.definition.name, item.workload.uuid, reason)
+    on_skip = function(item, reason, solution)
+      local what = solution and solution.name or ("%s %s"):format(item.definition.name, item.workload.uuid)
+      ctx.warn("%s is left out: %s", what, reason)
     end,
   })
   bar:done()

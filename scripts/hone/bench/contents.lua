@@ -39,12 +39,17 @@ local function pool_of(self, i, spec, count)
   return pools[key]
 end
 
--- The values of an input that begin at a place of its pool, which the seed says: a view.
-local function from_pool(self, i, spec, sizes, generator)
+local function count_of(sizes)
   local count = 1
   for _, size in ipairs(sizes) do
     count = count * size
   end
+  return count
+end
+
+-- The values of an input that begin at a place of its pool, which the seed says: a view.
+local function from_pool(self, i, spec, sizes, generator)
+  local count = count_of(sizes)
   local pool, step = self.pools[i], step_of(spec)
   local places = slack_of(spec, count) // step
   local place = tensor.randint(0, places, { 1 }, { generator = generator }):item()
@@ -55,8 +60,8 @@ end
 
 -- "fixed": the same in all calls; "random": drawn; "made": by the op type's rules, anew.
 local function way_of(entry, spec)
+  if type(entry.value) == "table" then return "random" end
   if not tensor.is_tensor(entry.value) then return "fixed" end
-  if entry.from == "random" then return "random" end
   local is_made = entry.from:find "^made" ~= nil and (IS_FLOAT[spec.dtype] or spec.dtype == "int8")
   return is_made and entry.value:numel() >= FEW and "made" or "fixed"
 end
@@ -116,6 +121,7 @@ function contents.new(definition, workload, options)
     root = options.root,
     seed = options.seed,
     device = options.device,
+    without_random = true,
   })
   if not made then return nil, axes end
   local times = options.times or 1
@@ -137,12 +143,13 @@ function contents.new(definition, workload, options)
   end
   for i, entry in ipairs(made) do
     local spec = definition.inputs[entry.name]
-    self.base[i] = repeated(entry.value, spec, times)
     self.ways[i] = way_of(entry, spec)
     self.redraws = self.redraws or self.ways[i] == "made"
     if self.ways[i] == "random" then
-      self.pools[i] = pool_of(self, i, spec, self.base[i]:numel())
-      self.base[i] = { shape = self.base[i]:shape() } -- its values are of no more use
+      self.base[i] = { shape = sizes_of(spec, self.axes) }
+      self.pools[i] = pool_of(self, i, spec, count_of(self.base[i].shape))
+    else
+      self.base[i] = repeated(entry.value, spec, times)
     end
     local missing = entry.from:match "^made: (.*)$"
     if missing then self.notes[#self.notes + 1] = ("input %s was made: %s"):format(entry.name, missing) end

@@ -28,8 +28,8 @@ local PACKAGES = { "torch", "triton", "tilelang" }
 
 local python_packages
 
--- Versions of the packages that Python solutions stand on: looked up without importing them.
-local function packages()
+---Versions of the packages that Python solutions stand on: looked up without importing them.
+function environment.packages()
   if python_packages then return python_packages end
   python_packages = {}
   local code = "import importlib.metadata as m\n"
@@ -52,7 +52,7 @@ function environment.of(device, kind)
   if device ~= "cpu" then libs.cuda = require("hone.cuda").versions().driver end
   if kind == "python" then
     for _, name in ipairs(PACKAGES) do
-      libs[name] = packages()[name]
+      libs[name] = environment.packages()[name]
     end
   end
   return json.object { { "hardware", environment.hardware(device) }, { "libs", libs } }

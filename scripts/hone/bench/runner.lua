@@ -127,7 +127,7 @@ local function run_items(station, items, report, skip)
   for at, item in ipairs(items) do
     station:prepare(item.definition, item.solutions)
     if station.device ~= "cpu" then look_ahead(station, items, at) end
-    local ok, why = station:run(item, report)
+    local ok, why = station:run(item, report, skip)
     if not ok then skip(item, why) end
     local following = items[at + 1]
     if following and following.definition ~= item.definition then station:leave(item.solutions) end
@@ -149,10 +149,10 @@ local function add_shares(result, station)
 end
 
 ---Run a plan. `options`: settings, devices (GPUs; none: the CPU alone), isolated, reference, save (traces are appended
----to the dataset), cache; `on_trace(trace, item)` and `on_skip(item, why)` are told of what comes of it. Returns what the
----run was: { counts by status, evaluations, skipped_workloads, seconds, shares }; nil and why a trace cannot be kept.
+---to the dataset), cache; `on_trace(trace, item)` and `on_skip(item, why, solution?)` are told of what comes of it. Returns
+---what the run was: { counts by status, evaluations, left_out, seconds, shares }; nil and why a trace cannot be kept.
 function runner.run(plan, options)
-  local result = { counts = {}, evaluations = 0, skipped_workloads = 0, shares = {} }
+  local result = { counts = {}, evaluations = 0, left_out = {}, shares = {} }
   local started = clock.now()
   local function report(t, solution, item)
     local status = t.evaluation.status
@@ -164,9 +164,12 @@ function runner.run(plan, options)
     end
     options.on_trace(t, item)
   end
-  local function skip(item, why)
-    result.skipped_workloads = result.skipped_workloads + 1
-    options.on_skip(item, why)
+  local told = {}
+  local function skip(item, why, solution)
+    if solution and told[solution.name] then return end -- once is enough
+    if solution then told[solution.name] = true end
+    result.left_out[#result.left_out + 1] = { definition = item.definition.name, why = why }
+    options.on_skip(item, why, solution)
   end
   for _, device in ipairs { options.devices[1] or "cpu", options.devices[1] and "cpu" or nil } do
     local items = of_kind(plan.items, device == "cpu" and "cpu" or "cuda")

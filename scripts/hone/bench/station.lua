@@ -124,7 +124,14 @@ local function remember(self, solution, verdict)
   self.failures[solution.name] = failure
 end
 
+-- What this machine lacks is no fault of the solution: there is no trace of it.
+local function missing_here(solution)
+  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
+  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+end
+
 local function build_failure(message, log, code)
+  if code == "UNAVAILABLE" then return nil, message, "UNAVAILABLE" end
   return {
     status = code == "TIMEOUT" and "TIMEOUT" or "COMPILE_ERROR",
     log = { message, log ~= "" and log or nil },
@@ -155,8 +162,10 @@ end
 
 local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
 
--- Verdict, or nil and why the reference failed.
+-- Verdict; nil, why and "UNAVAILABLE" where this machine cannot run it; nil and why where the reference failed.
 local function evaluate(self, of, work, solution)
+  local missing = missing_here(solution)
+  if missing then return nil, missing, "UNAVAILABLE" end
   local deadline = clock.now() + self.settings.timeout_seconds
   local job = self.jobs[job_key(work.definition, solution)]
   local artefact, message, log, code = job:wait(self.settings.timeout_seconds)
@@ -197,8 +206,9 @@ local function judge_of(self, root)
 end
 
 ---Evaluate the solutions of an item, { root, definition, workload, solutions }: `report(trace, solution, item)` is called
----with each trace as soon as it is known. Nil and why where the workload cannot be judged.
-function Station:run(item, report)
+---with each trace as soon as it is known, `skip(item, why, solution)` for a solution that this machine cannot run. Nil
+---and why where the workload cannot be judged.
+function Station:run(item, report, skip)
   local of = judge_of(self, item.root)
   self:prepare(item.definition, item.solutions)
   of.watch:lap "builds"
@@ -208,11 +218,16 @@ function Station:run(item, report)
   for _, solution in ipairs(item.solutions) do
     local verdict = remembered(self, solution)
     if not verdict then
-      verdict, why = evaluate(self, of, work, solution)
-      if not verdict then return nil, why end
-      remember(self, solution, verdict)
+      local code
+      verdict, why, code = evaluate(self, of, work, solution)
+      if not verdict and code ~= "UNAVAILABLE" then return nil, why end
+      if verdict then remember(self, solution, verdict) end
     end
-    report(trace_of(self, item.definition, item.workload, solution, verdict), solution, item)
+    if verdict then
+      report(trace_of(self, item.definition, item.workload, solution, verdict), solution, item)
+    else
+      skip(item, why, solution)
+    end
     of.watch:lap "reports"
   end
   return true

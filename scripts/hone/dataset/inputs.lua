@@ -160,6 +160,7 @@ local function make_tensor(making, name, spec, named)
   end
   local structured = making.structure[name]
   if structured then return structured:to(spec.dtype), from or "made" end
+  if options.without_random then return { shape = sizes }, from or "random" end
   return inputs.random(spec, sizes, making.generator, options.device), from or "random"
 end
 
@@ -171,7 +172,8 @@ local function make_input(making, name)
     return scalar(name, making.structure, spec.dtype), "made"
   end
   local value, from = make_tensor(making, name, spec, named)
-  return making.options.device and value:to(making.options.device) or value, from
+  local is_there = making.options.device and tensor.is_tensor(value)
+  return is_there and value:to(making.options.device) or value, from
 end
 
 -- A device that is not there, and too little memory, are raised where a tensor is made.
