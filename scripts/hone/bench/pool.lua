@@ -73,8 +73,8 @@ local function make_room(self)
   end
 end
 
-local function keep(self, name, worker)
-  self.kept[name] = worker
+local function keep(self, name, process)
+  self.kept[name] = process
   self.order[#self.order + 1] = name
 end
 
