@@ -2,7 +2,7 @@
 --- out, and says what came of a solution on a workload. See docs/judging.md.
 --
 -- All calls look the same to a solution: new values at new places, outputs poisoned, the clock running. Which of them
--- are looked at is drawn by chance; the last of a request is among them, and is read as soon as the worker answers.
+-- are looked at is drawn by chance; what is looked at is what stood in the outputs when the call was over.
 local arena = require "hone.bench.arena"
 local ceilings = require "hone.bench.ceilings"
 local clock = require "hone.bench.clock"
@@ -202,11 +202,18 @@ local function may_change(definition, name)
 end
 
 -- What a solution did that it may not; nil where it kept the rules.
-local function broken_rule(self, work, made, case, list)
+local function broken_rule(self, work, made, case, facts, list)
+  local may_change_some = false
   for i, name in ipairs(made.inputs) do
-    local view = case.slot.views[i]
-    if view and not may_change(work.definition, name) and not slots.same_bytes(view, list[i]) then
+    local view, may = case.slot.given[i], may_change(work.definition, name)
+    if view and not may and not slots.same_bytes(view, list[i]) then
       return ("refused: the solution changed its input '%s'"):format(name)
+    end
+    may_change_some = may_change_some or may
+  end
+  for i, fact in ipairs(facts) do
+    if fact.in_arena and not may_change_some and not case.dps then
+      return ("refused: what it returned as '%s' is its input's memory"):format(made.outputs[i] or i)
     end
   end
   local near = slots.broken_guard(self.arena, made.values, case.slot)
@@ -224,7 +231,7 @@ local function look(self, work, made, case, facts, evaluator)
   local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
-  local rule = broken_rule(self, work, made, case, list)
+  local rule = broken_rule(self, work, made, case, facts, list)
   if rule then
     evaluator:note("%s", rule)
     return evaluator:verdict "RUNTIME_ERROR"
@@ -257,17 +264,13 @@ local function request(self, made, run, n, audited, warmup)
   end
   synchronize(self)
   self.watch:lap "inputs"
-  local offsets = {}
-  for i, slot in ipairs(list) do
-    offsets[i] = slot.offsets
-  end
   local sent = clock.now()
   local left = run.deadline - sent
   if left <= 0 then return nil, "no time was left", "TIMEOUT" end
   local reply, why, code = run.worker:calls {
     values = made.values,
     inputs = #made.inputs,
-    slots = offsets,
+    slots = list,
     warmup = warmup,
     cold = true,
     clock = run.clock,
@@ -285,6 +288,32 @@ local function look_at_all(self, work, made, cases, reply, evaluator)
     local verdict = look(self, work, made, case, reply.returned[case.i] or {}, evaluator)
     if verdict then return verdict end
   end
+end
+
+-- ---- a second opinion ------------------------------------------------------------------------------
+
+-- Seconds that a call may take beyond what the worker says of it: to be made ready, flushed and kept.
+local BASE = { native = 1e-3, python = 2e-3, lua = 2e-3 }
+local FLUSHED = { cpu = 0.5e9, cuda = 20e9 } -- bytes a second, at the least
+local SHARE = 3 -- of what it says
+local CONFIRMATIONS, CONFIRMING_CALLS = 3, 100
+
+local function sum_of(list)
+  local sum = 0.0
+  for _, value in ipairs(list) do
+    sum = sum + value
+  end
+  return sum
+end
+
+-- Seconds of a call that this process saw go by, and that the worker's times do not explain; 0 where that is usual.
+local function unexplained(self, made, run, reply, n)
+  local device = self.device == "cpu" and "cpu" or "cuda"
+  local told = sum_of(reply.host) / n
+  if device == "cuda" then told = told + sum_of(reply.seconds) / #reply.seconds end
+  local seen = reply.judged / n
+  local usual = BASE[run.artefact.worker] + slots.bytes(made.values) / FLUSHED[device]
+  return seen - told > usual + SHARE * told and seen - told or 0.0
 end
 
 -- How many slots a request can have.
@@ -342,11 +371,11 @@ local function contents_of_trial(self, work, run)
   return list
 end
 
--- Which calls of a request are looked at: one is the last, the others are anywhere after the warm-up.
+-- Which calls of a request are looked at: any of those after the warm-up.
 local function choose(list, warmup, n)
   local audited = {}
-  for k, content in ipairs(list) do
-    audited[k == 1 and n or math.random(warmup + 1, n)] = content
+  for _, content in ipairs(list) do
+    audited[math.random(warmup + 1, n)] = content
   end
   return audited
 end
@@ -394,6 +423,7 @@ local function trial(self, work, run, warmup)
     end
     local verdict = audit(self, work, run, cases, reply)
     if verdict then return nil, verdict, "VERDICT" end
+    run.odd = math.min(run.odd or math.huge, unexplained(self, made, run, reply, n))
     table.move(reply.seconds, 1, #reply.seconds, #seconds + 1, seconds)
     run.last, run.timed, warmup = reply, run.timed + #reply.seconds, 1
   end
@@ -417,6 +447,21 @@ local function suspicion(self, work, run, trials)
   end
 end
 
+-- Whether the worker's clock can be believed: where this process saw much more time go by in every request, many calls
+-- are made at once, so that what comes once a request does not count.
+local function doubt(self, work, run)
+  if run.odd == 0 then return nil end
+  local made, least = work.contents, math.huge
+  for _ = 1, CONFIRMATIONS do
+    local n = math.min(CONFIRMING_CALLS, capacity(self, made))
+    local reply, why, code = request(self, made, run, n, {}, 1)
+    if not reply then return nil, why, code end
+    least = math.min(least, unexplained(self, made, run, reply, n))
+    if least == 0 then return nil end
+  end
+  return ("a call took %.3g ms that its clock does not tell of"):format(least * 1e3)
+end
+
 local REWARM = 2 -- calls before the clock in trials after the first
 
 local function measure(self, work, run)
@@ -426,14 +471,19 @@ local function measure(self, work, run)
   local memory, why = reserve(self, 3 * bytes, calls * bytes)
   if not memory then return nil, why, "RUNTIME_ERROR" end
   local trials, medians = {}, {}
+  local code
   for i = 1, work.settings.num_trials do
-    local seconds, code
+    local seconds
     seconds, why, code = trial(self, work, run, warmup)
     if not seconds then return nil, why, code end
     warmup = math.min(warmup, REWARM)
     trials[i], medians[i] = seconds, statistics.median(seconds)
   end
   local suspect = suspicion(self, work, run, trials)
+  if not suspect then
+    suspect, why, code = doubt(self, work, run)
+    if code then return nil, why, code end
+  end
   if suspect then return nil, "refused: " .. suspect, "RUNTIME_ERROR" end
   return { latency = statistics.mean(medians), trials = trials }
 end
