@@ -2,6 +2,7 @@
 --- found out by the same calls: those that are looked at are drawn by chance.
 local calls = require "hone.bench.calls"
 local clock = require "hone.bench.clock"
+local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
 local statistics = require "hone.bench.statistics"
 
@@ -35,18 +36,18 @@ local function new_contents(of, work)
   return list
 end
 
--- Which of n calls are looked at: those of contents that are new, or one of an old one at a new place. One is the last,
--- the others are anywhere after the warm-up.
+-- Which of n calls are looked at, anywhere after the warm-up: those of contents that are new, or one of an old one at a
+-- new place.
 local function choose(run, warmup, n)
-  local audited, places = {}, n - warmup
-  local count = math.min(#run.new, places, MOST_LOOKED_AT)
-  for k = 1, math.max(count, 1) do
+  local audited = {}
+  local count = math.max(math.min(#run.new, n - warmup, MOST_LOOKED_AT), 1)
+  for _ = 1, count do
     local content = table.remove(run.new) or run.old[math.random(#run.old)]
-    local at = n
-    while audited[at] do
+    local at
+    repeat
       at = math.random(warmup + 1, n)
-    end
-    audited[k == 1 and n or at] = content
+    until not audited[at]
+    audited[at] = content
     run.old[#run.old + 1] = content
   end
   return audited
@@ -84,6 +85,7 @@ local function time_more(of, work, run, wanted, warmup)
     local verdict = audit(of, work, run, cases, reply)
     if verdict then return nil, verdict, "VERDICT" end
     table.move(reply.seconds, 1, #reply.seconds, #run.seconds + 1, run.seconds)
+    run.odd = math.min(run.odd or math.huge, doubt.unexplained(of, made, run, reply, n))
     run.last, warmup, wanted = reply, 1, wanted - #reply.seconds
   end
   return true
