@@ -190,6 +190,7 @@ static void open_rooms(lua_State *L) { /* [functions, methods] */
   OPEN(safetensors);
   OPEN(print);
   OPEN(cuda);
+  OPEN(shared);
 }
 
 static void make_metatable(lua_State *L) { /* [functions, methods] */
