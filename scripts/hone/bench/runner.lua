@@ -117,10 +117,13 @@ local function look_ahead(station, items, at)
       here, ahead = item.definition, ahead + 1
       if ahead > DEFINITIONS_AHEAD then break end
       station:prepare(here, item.solutions)
-      table.move(item.solutions, 1, #item.solutions, #expected + 1, expected)
+      for _, solution in ipairs(item.solutions) do
+        expected[#expected + 1] = { definition = here, solution = solution }
+      end
     end
   end
   station:expect(expected)
+  return expected
 end
 
 local function with_solutions(item, solutions)
@@ -143,10 +146,11 @@ local function split(station, item)
 end
 
 -- The workloads of one definition. On a GPU those solutions go first that are built and whose workers have come up.
-local function run_group(station, group, report, skip)
+local function run_group(station, group, expected, report, skip)
   local later = {}
   for _, item in ipairs(group) do
     station:prepare(item.definition, item.solutions)
+    station:preload(expected)
     local now, rest = item, nil
     if station.device ~= "cpu" then
       now, rest = split(station, item)
@@ -167,13 +171,13 @@ end
 local function run_items(station, items, report, skip)
   local at = 1
   while at <= #items do
-    local definition, group = items[at].definition, {}
-    if station.device ~= "cpu" then look_ahead(station, items, at) end
+    local definition, group, expected = items[at].definition, {}, {}
+    if station.device ~= "cpu" then expected = look_ahead(station, items, at) end
     while items[at] and items[at].definition == definition do
       group[#group + 1] = items[at]
       at = at + 1
     end
-    run_group(station, group, report, skip)
+    run_group(station, group, expected, report, skip)
     for _, item in ipairs(group) do
       station:leave(item.solutions)
     end

@@ -191,12 +191,31 @@ function Worker:unmap()
   return true
 end
 
----Load what hone.bench.build made.
-function Worker:load(artefact, options)
-  local seconds = options and options.timeout or 300
-  local reply, why, code = ask(self, "load", { artefact = artefact }, seconds)
+---Begin to load what hone.bench.build made, without waiting for the end of it; nothing else may be asked before
+---`loaded` was.
+function Worker:begin_load(artefact)
+  local ok, why, code = self:ready()
+  if not ok then return nil, why, code end
+  ok, code = self.process:send("load", json.encode { artefact = artefact })
+  if not ok then return lose(self, code, 0) end
+  self.is_loading = true
+  return true
+end
+
+---Wait until it is loaded.
+function Worker:loaded(seconds)
+  if not self.is_loading then return true end
+  self.is_loading = false
+  local reply, why, code = receive(self, seconds)
   if not reply then return nil, why, code end
   return true
+end
+
+---Load what hone.bench.build made.
+function Worker:load(artefact, options)
+  local ok, why, code = self:begin_load(artefact)
+  if not ok then return nil, why, code end
+  return self:loaded(options and options.timeout or 300)
 end
 
 -- JSON has no number for these.
