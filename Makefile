@@ -56,7 +56,7 @@ core_cuda_LIBS     := -ldl -lm -lpthread
 # The process that runs somebody's kernels: its loop is a part of a program, of a library for Python
 # and of a module for Lua.
 WORKER_GPU := $(patsubst %,engine/gpu/%.c,clocks context cupti driver library stats timer)
-WORKER_LOOP := $(addprefix engine/worker/,arena.c core.c measure.c message.c requests.c sandbox.c) $(WORKER_GPU)
+WORKER_LOOP := $(addprefix engine/worker/,arena.c copy.c core.c measure.c message.c requests.c sandbox.c) $(WORKER_GPU)
 core_worker_SRC    := engine/worker/message.c
 core_worker_CFLAGS := -isystem $(DEPS)/yyjson/yyjson
 core_serve_SRC     := $(WORKER_LOOP)
@@ -145,7 +145,7 @@ $(OUT)/obj/python/yyjson.o: $(DEPS)/yyjson/yyjson/yyjson.c
 $(OUT)/lib/hone/libhone_worker.so: $(WORKER_LOOP:engine/%.c=$(OUT)/obj/python/%.o) $(OUT)/obj/python/yyjson.o
 	$(CC) -shared -o $@.new $^ $(core_serve_LIBS) && mv $@.new $@
 
-$(OUT)/lib/hone/worker: $(patsubst engine/%.c,$(OUT)/obj/%.o,$(addprefix engine/worker/,main.c native.c copy.c tvm_ffi.c) $(WORKER_LOOP)) $(OUT)/deps/yyjson.o
+$(OUT)/lib/hone/worker: $(patsubst engine/%.c,$(OUT)/obj/%.o,$(addprefix engine/worker/,main.c native.c tvm_ffi.c) $(WORKER_LOOP)) $(OUT)/deps/yyjson.o
 	$(CC) $(SANITIZERS) -o $@.new $^ $(core_serve_LIBS) -Wl,-E -Wl,-z,relro -Wl,-z,now && mv $@.new $@
 $(OUT)/obj/worker/main.o $(OUT)/obj/worker/native.o: ALL_CFLAGS += $(core_serve_CFLAGS)
 

@@ -271,9 +271,13 @@ static int give_up(gpu_timer *t, int code, gpu_error *error) {
   return error->code = code;
 }
 
-static int run_work(const Run *run, gpu_error *error) {
-  if (run->work(run->context) == 0) return 0;
+static int run_hook(const Run *run, gpu_work *hook, gpu_error *error) {
+  if (!hook || hook(run->context) == 0) return 0;
   return give_up(run->timer, GPU_TIMER_GAVE_UP, error);
+}
+
+static int run_work(const Run *run, gpu_error *error) {
+  return run_hook(run, run->work, error);
 }
 
 /* The stream waited for the device, or queued more than it holds: then it cannot be held back. */
@@ -390,7 +394,9 @@ static int sample_all(const Run *run, size_t n, gpu_error *error) {
   if (!failed) cupti_keep();
   for (size_t i = 0; i < n && !failed; i++) {
     failed = hone_is_interrupted() ? gpu_refuse(error, -1, "interrupted") : 0;
+    if (!failed) failed = run_hook(run, run->options->before, error);
     if (!failed) failed = sample_window(run, &windows[i], error);
+    if (!failed) failed = run_hook(run, run->options->after, error);
   }
   if (!failed) failed = read_windows(run, windows, n, spans, error);
   free(windows);
@@ -400,8 +406,11 @@ static int sample_all(const Run *run, size_t n, gpu_error *error) {
 
 static int sample(const Run *run, double *seconds, gpu_error *error) {
   if (hone_is_interrupted()) return gpu_refuse(error, -1, "interrupted");
-  return run->options->clock == GPU_CLOCK_CUPTI ? sample_cupti(run, seconds, error)
-                                                : sample_events(run, seconds, error);
+  int failed = run_hook(run, run->options->before, error);
+  if (failed) return failed;
+  failed = run->options->clock == GPU_CLOCK_CUPTI ? sample_cupti(run, seconds, error)
+                                                  : sample_events(run, seconds, error);
+  return failed ? failed : run_hook(run, run->options->after, error);
 }
 
 /* ---- many ---------------------------------------------------------------------------------- */
@@ -538,7 +547,8 @@ static void keep_least(double *least, double seconds) {
 static int warm_up(const Run *run, gpu_error *error) {
   gpu_timer *t = run->timer;
   for (unsigned i = 0; i < run->options->warmup || i == 0; i++) {
-    int failed = gpu_synchronize(t->device, error);
+    int failed = run_hook(run, run->options->before, error);
+    if (!failed) failed = gpu_synchronize(t->device, error);
     if (failed) return failed;
     double started = gpu_clock();
     failed = run_work(run, error);
@@ -550,6 +560,8 @@ static int warm_up(const Run *run, gpu_error *error) {
     if (failed) return failed;
     keep_least(&run->samples->host, called - started);
     keep_least(&run->samples->wall, gpu_clock() - started);
+    failed = run_hook(run, run->options->after, error);
+    if (failed) return failed;
   }
   return 0;
 }

@@ -78,18 +78,9 @@ static int hook_prepare(void *context, int call, const worker_value *values, int
   return failed;
 }
 
-static int hook_run(void *context, int call, void *stream) {
-  (void)stream; /* the device's own, as all of hone's work */
-  lua_State *L = context;
-  lua_pushinteger(L, call);
-  int failed = call_hook(L, "run", 1);
-  lua_settop(L, HOOKS);
-  return failed;
-}
-
-/* {type=, dtype=, shape=, device=, address=} at the stack's top. */
+/* {type=, dtype=, shape=, device=, address=} at the stack's top; its elements lie row by row. */
 static void tell_of(lua_State *L, int call, int output, int of) {
-  int64_t shape[16];
+  int64_t shape[16], strides[16], next = 1;
   int rank = -1;
   if (lua_getfield(L, -1, "shape") == LUA_TTABLE) {
     rank = (int)lua_rawlen(L, -1) < 16 ? (int)lua_rawlen(L, -1) : 16;
@@ -99,19 +90,24 @@ static void tell_of(lua_State *L, int call, int output, int of) {
       lua_pop(L, 1);
     }
   }
+  for (int i = rank - 1; i >= 0; i--) {
+    strides[i] = next;
+    next *= shape[i];
+  }
   lua_getfield(L, -2, "type");
   lua_getfield(L, -3, "dtype");
   lua_getfield(L, -4, "device");
   lua_getfield(L, -5, "address");
-  hone_worker_returned(call, output, of, luaL_optstring(L, -4, "nil"), lua_tostring(L, -3), rank,
-                       shape, lua_tointeger(L, -2) >= 0 ? 2 : 1, lua_touserdata(L, -1));
+  hone_worker_take(call, output, of, luaL_optstring(L, -4, "nil"), lua_tostring(L, -3), rank, shape,
+                   strides, lua_tointeger(L, -2) >= 0 ? 2 : 1, lua_touserdata(L, -1));
   lua_pop(L, 5);
 }
 
-static int hook_finish(void *context, int call) {
+static int hook_run(void *context, int call, void *stream) {
+  (void)stream; /* the device's own, as all of hone's work */
   lua_State *L = context;
   lua_pushinteger(L, call);
-  int failed = call_hook(L, "finish", 1);
+  int failed = call_hook(L, "run", 1);
   if (!failed && lua_istable(L, HOOKS + 2)) {
     int n = (int)lua_rawlen(L, HOOKS + 2);
     for (int i = 0; i < n; i++) {
@@ -131,8 +127,8 @@ static void hook_forget(void *context) {
 }
 
 /* serve.serve(descriptor, hooks) -> exit status: hooks.load(artefact), prepare(call, values),
- * run(call), finish(call) and forget() return true (finish with a list of what was returned), or
- * nil, message, code; calls count from 0 */
+ * run(call) and forget() return true (run with a list of what was returned), or nil, message, code;
+ * calls count from 0 */
 static int serve(lua_State *L) {
   int fd = (int)luaL_checkinteger(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -140,7 +136,7 @@ static int serve(lua_State *L) {
   lua_settop(L, HOOKS);
   luaL_checkstack(L, 32, NULL);
   share_gpu_state(L);
-  const worker_language language = {L, hook_load, hook_prepare, hook_run, hook_finish, hook_forget};
+  const worker_language language = {L, hook_load, hook_prepare, hook_run, NULL, hook_forget};
   lua_pushinteger(L, hone_worker_serve(fd, &language));
   return 1;
 }

@@ -7,6 +7,7 @@
 
 #include "gpu/context.h"
 #include "worker/arena.h"
+#include "worker/copy.h"
 #include "worker/measure.h"
 #include "worker/message.h"
 #include "worker/requests.h"
@@ -68,6 +69,51 @@ void hone_worker_returned(int call, int output, int of, const char *type, const 
   if (rank >= 0) {
     yyjson_mut_obj_add_val(doc, one, "shape", yyjson_mut_arr_with_sint64(doc, shape, (size_t)rank));
   }
+}
+
+/* What a call said it returned, noted while its clock ran: looked at after it. */
+enum { MAX_TAKEN = 256, MAX_RANK = 16 };
+
+typedef struct {
+  int call, output, of, rank, device_type;
+  char type[96], dtype[24];
+  int64_t shape[MAX_RANK], strides[MAX_RANK];
+  const void *data;
+} Taken;
+
+static struct {
+  Taken list[MAX_TAKEN];
+  int count;
+} taken;
+
+void hone_worker_take(int call, int output, int of, const char *type, const char *dtype, int rank,
+                      const int64_t *shape, const int64_t *strides, int device_type,
+                      const void *data) {
+  if (output == 0) taken.count = 0; /* a call whose sample is taken again returns again */
+  if (taken.count == MAX_TAKEN) return;
+  Taken *t = &taken.list[taken.count++];
+  *t = (Taken){.call = call,
+               .output = output,
+               .of = of,
+               .rank = rank <= MAX_RANK ? rank : MAX_RANK,
+               .device_type = device_type,
+               .data = data};
+  snprintf(t->type, sizeof t->type, "%s", type);
+  snprintf(t->dtype, sizeof t->dtype, "%s", dtype ? dtype : "");
+  for (int i = 0; i < t->rank; i++) {
+    t->shape[i] = shape[i];
+    t->strides[i] = strides[i];
+  }
+}
+
+static struct {
+  void *const *addresses;
+  int count;
+} plain;
+
+void hone_worker_plain(void *const *addresses, int count) {
+  plain.addresses = addresses;
+  plain.count = count;
 }
 
 /* ---- replies ------------------------------------------------------------------------------- */
@@ -188,25 +234,94 @@ static int load(Worker *w, yyjson_val *request) {
 
 /* ---- calls --------------------------------------------------------------------------------- */
 
-static int prepare_all(Worker *w, const calls_request *calls) {
-  const worker_language *l = w->language;
-  for (int i = 0; i < calls->count; i++) {
-    int failed = l->prepare(l->context, i, calls_values(calls, i), calls->inputs, calls->outputs);
-    if (failed) return failed;
+/* A request, and who serves it. */
+typedef struct {
+  Worker *worker;
+  const calls_request *calls;
+} Serving;
+
+static bool is_same_form(const Taken *t, const worker_value *place) {
+  const worker_tensor *to = &place->tensor;
+  if (place->kind != WORKER_TENSOR || t->rank != to->rank || t->device_type != to->device.type ||
+      strcmp(t->dtype, place->dtype) != 0) {
+    return false;
+  }
+  for (int i = 0; i < t->rank; i++) {
+    if (t->shape[i] != to->shape[i]) return false;
+  }
+  return true;
+}
+
+static int copy_failed(const char *why) {
+  char text[256];
+  snprintf(text, sizeof text, "cannot copy a tensor: %s", why);
+  hone_worker_fail(WORKER_RUNTIME_ERROR, text);
+  return WORKER_RUNTIME_ERROR;
+}
+
+/* What was left as addresses alone, as if it had been told. */
+static void take_plain(const calls_request *calls, int call) {
+  if (plain.count == 0 || plain.count != calls->outputs || !plain.addresses[0]) return;
+  for (int i = 0; i < plain.count; i++) {
+    const worker_value *place = &calls_values(calls, call)[calls->inputs + i];
+    const worker_tensor *t = &place->tensor;
+    hone_worker_take(call, i, plain.count, "Tensor", place->dtype, t->rank, t->shape, t->strides,
+                     t->device.type, plain.addresses[i]);
+  }
+}
+
+/* Tell the judge of what a call returned, and bring it to where the output belongs. */
+static int take_one(const calls_request *calls, Taken *t) {
+  hone_worker_returned(t->call, t->output, t->of, t->type, t->dtype, t->rank, t->shape,
+                       t->device_type, t->data);
+  if (t->rank < 0 || t->of != calls->outputs || t->output >= calls->outputs) return 0;
+  const worker_value *place = &calls_values(calls, t->call)[calls->inputs + t->output];
+  if (!is_same_form(t, place)) return 0;
+  worker_tensor from = place->tensor;
+  from.data = (void *)(uintptr_t)t->data;
+  from.shape = t->shape;
+  from.strides = t->strides;
+  const char *why = worker_copy(&place->tensor, &from);
+  return why ? copy_failed(why) : 0;
+}
+
+/* Copy a call's values from `first` to `last` from beside, or there. */
+static int copy_beside(const calls_request *calls, int call, int first, int last, bool is_to) {
+  const worker_value *values = calls_values(calls, call);
+  char *const *beside = calls_beside(calls, call);
+  for (int i = first; i < last; i++) {
+    if (!beside[i]) continue;
+    worker_tensor other = values[i].tensor;
+    other.data = beside[i];
+    const worker_tensor *to = is_to ? &other : &values[i].tensor;
+    const char *why = worker_copy(to, is_to ? &values[i].tensor : &other);
+    if (why) return copy_failed(why);
   }
   return 0;
 }
 
-static int finish_all(Worker *w, const calls_request *calls, yyjson_mut_doc *doc) {
-  const worker_language *l = w->language;
-  returned.doc = doc;
-  returned.list = yyjson_mut_arr(doc);
-  returned.arena = &w->arena;
+/* The inputs come last: nothing that a solution can reach runs between them and the clock. */
+static int before_call(void *owner, int call) {
+  const Serving *s = owner;
+  const worker_language *l = s->worker->language;
+  const calls_request *calls = s->calls;
+  taken.count = plain.count = 0;
+  int failed =
+      l->prepare(l->context, call, calls_values(calls, call), calls->inputs, calls->outputs);
+  return failed ? failed : copy_beside(calls, call, 0, calls->inputs, false);
+}
+
+/* What stands in the outputs now is what counts. */
+static int after_call(void *owner, int call) {
+  const Serving *s = owner;
+  const worker_language *l = s->worker->language;
+  const calls_request *calls = s->calls;
   int failed = 0;
-  for (int i = 0; i < calls->count && !failed; i++) failed = l->finish(l->context, i);
-  yyjson_mut_obj_add_val(doc, yyjson_mut_doc_get_root(doc), "returned", returned.list);
-  returned.doc = NULL;
-  return failed;
+  take_plain(calls, call);
+  for (int i = 0; i < taken.count && !failed; i++) failed = take_one(calls, &taken.list[i]);
+  if (!failed && l->finish) failed = l->finish(l->context, call);
+  if (failed) return failed;
+  return copy_beside(calls, call, calls->inputs, calls->inputs + calls->outputs, true);
 }
 
 static void add_times(yyjson_mut_doc *doc, const calls_request *calls, const measure_result *m) {
@@ -225,8 +340,12 @@ static void add_times(yyjson_mut_doc *doc, const calls_request *calls, const mea
 }
 
 static int measure(Worker *w, const calls_request *calls, yyjson_mut_doc *doc) {
+  Serving serving = {w, calls};
   const measure_calls what = {
       .language = w->language,
+      .before = before_call,
+      .after = after_call,
+      .owner = &serving,
       .device = w->device,
       .warmup = calls->warmup,
       .timed = calls->count - calls->warmup,
@@ -251,27 +370,17 @@ static int settle(Worker *w) {
   return WORKER_RUNTIME_ERROR;
 }
 
-/* Seconds that each part of a request took, for those who make it quicker. */
-static void add_parts(yyjson_mut_doc *doc, const double times[4]) {
-  static const char *const names[] = {"prepare_seconds", "calls_seconds", "finish_seconds"};
-  for (int i = 0; i < 3; i++) {
-    yyjson_mut_obj_add_real(doc, yyjson_mut_doc_get_root(doc), names[i], times[i + 1] - times[i]);
-  }
-}
-
 static int run_calls(Worker *w, const calls_request *calls) {
   yyjson_mut_doc *doc = new_reply();
-  double times[4] = {gpu_clock()};
+  returned.doc = doc;
+  returned.list = yyjson_mut_arr(doc);
+  returned.arena = &w->arena;
   failure.text[0] = '\0';
-  int failed = prepare_all(w, calls);
-  if (!failed) failed = settle(w);
-  times[1] = gpu_clock();
+  int failed = settle(w);
   if (!failed) failed = measure(w, calls, doc);
-  times[2] = gpu_clock();
-  if (!failed) failed = finish_all(w, calls, doc);
   if (!failed) failed = settle(w);
-  times[3] = gpu_clock();
-  add_parts(doc, times);
+  yyjson_mut_obj_add_val(doc, yyjson_mut_doc_get_root(doc), "returned", returned.list);
+  returned.doc = NULL;
   w->language->forget(w->language->context);
   if (!failed) return send_reply(w, doc);
   yyjson_mut_doc_free(doc);

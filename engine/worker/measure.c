@@ -50,15 +50,26 @@ static int count_threads(void) {
 typedef struct {
   const measure_calls *calls;
   measure_result *result;
-  int next;
+  int call; /* the one at hand: made once more where its sample is taken again */
 } Run;
 
-static int call_next(void *context) {
+static int before_call(void *context) {
   Run *run = context;
   const measure_calls *calls = run->calls;
   int last = calls->warmup + calls->timed - 1;
-  int i = run->next < last ? run->next : last; /* a sample that is taken again takes the last */
-  run->next = i + 1;
+  if (run->call < last) run->call++;
+  return calls->before(calls->owner, run->call);
+}
+
+static int after_call(void *context) {
+  const Run *run = context;
+  return run->calls->after(run->calls->owner, run->call);
+}
+
+static int make_call(void *context) {
+  Run *run = context;
+  const measure_calls *calls = run->calls;
+  int i = run->call;
   if (run->result->made < i + 1) run->result->made = i + 1;
   CUstream stream = calls->device ? calls->device->stream : NULL;
   double started = gpu_clock();
@@ -93,8 +104,10 @@ static int run_on_cpu(Run *run) {
   double deadline = gpu_clock() + calls->timeout;
   result->clock = "wall";
   for (int i = 0; i < calls->warmup + calls->timed; i++) {
-    if (calls->cold) flush_call(calls, i);
-    int failed = call_next(run);
+    int failed = before_call(run);
+    if (!failed && calls->cold) flush_call(calls, i);
+    if (!failed) failed = make_call(run);
+    if (!failed) failed = after_call(run);
     if (failed) return failed;
     if (i >= calls->warmup) result->seconds[i - calls->warmup] = result->host[i];
     if (gpu_clock() > deadline) {
@@ -116,6 +129,8 @@ static gpu_timer_options options_of(const measure_calls *calls) {
       .clock = cupti ? GPU_CLOCK_CUPTI : GPU_CLOCK_EVENTS,
       .cold = calls->cold,
       .block = !cupti,
+      .before = before_call,
+      .after = after_call,
       .warmup = (unsigned)calls->warmup,
       .timeout = calls->timeout,
       .count = cupti ? n : 0,
@@ -150,7 +165,7 @@ static int run_on_device(Run *run) {
   gpu_samples samples = {0};
   gpu_error error = {0};
   int failed = gpu_activate(run->calls->device, &error);
-  if (!failed) failed = gpu_timer_run(timer, &options, call_next, run, &samples, &error);
+  if (!failed) failed = gpu_timer_run(timer, &options, make_call, run, &samples, &error);
   if (failed) {
     gpu_samples_free(&samples);
     return device_failed(&error);
@@ -173,7 +188,7 @@ int measure_run(const measure_calls *calls, measure_result *result) {
     hone_worker_fail(WORKER_OUT_OF_MEMORY, "no memory for the times");
     return WORKER_OUT_OF_MEMORY;
   }
-  Run run = {calls, result, 0};
+  Run run = {calls, result, -1};
   result->threads_before = count_threads();
   int failed = calls->device ? run_on_device(&run) : run_on_cpu(&run);
   result->threads_after = count_threads();

@@ -13,6 +13,10 @@ typedef struct measure_span {
 
 typedef struct measure_calls {
   const worker_language *language;
+  /* Beside the clock, before and after each call; 0, or not 0 after hone_worker_fail. */
+  int (*before)(void *owner, int call);
+  int (*after)(void *owner, int call);
+  void *owner;
   gpu_device *device;        /* NULL: the CPU */
   int warmup, timed;         /* calls 0.. are warm-ups, the timed ones follow */
   bool cold, events;         /* events: not CUPTI's records */

@@ -99,20 +99,48 @@ static const char *place(calls_request *calls, const Form *form, int call, yyjso
   return NULL;
 }
 
+/* Where the values from `first` to `last` of one call are copied from, or to. */
+static const char *place_beside(calls_request *calls, const Form *form, int call, int first,
+                                int last, yyjson_val *offsets, const worker_arena *arena) {
+  if (!offsets) return NULL;
+  size_t next = 0;
+  for (int i = first; i < last; i++) {
+    if (form->values[i].kind != WORKER_TENSOR) continue;
+    yyjson_val *given = yyjson_arr_get(offsets, next++);
+    uint64_t offset = yyjson_get_uint(given);
+    if (!given || offset > arena->bytes || form->bytes[i] > arena->bytes - offset) {
+      return "a copy's place lies outside the judge's memory";
+    }
+    calls->beside[(size_t)call * (size_t)form->count + (size_t)i] = arena->base + offset;
+  }
+  return NULL;
+}
+
+/* All of one call. */
+static const char *place_call(calls_request *calls, const Form *form, int call, yyjson_val *request,
+                              const worker_arena *arena) {
+  size_t i = (size_t)call;
+  yyjson_val *slot = yyjson_arr_get(yyjson_obj_get(request, "slots"), i);
+  yyjson_val *sources = yyjson_arr_get(yyjson_obj_get(request, "sources"), i);
+  yyjson_val *seen = yyjson_arr_get(yyjson_obj_get(request, "seen"), i);
+  const char *why = place(calls, form, call, slot, arena);
+  if (!why) why = place_beside(calls, form, call, 0, calls->inputs, sources, arena);
+  if (!why) why = place_beside(calls, form, call, calls->inputs, form->count, seen, arena);
+  return why;
+}
+
 static const char *read_all(calls_request *calls, Form *form, yyjson_val *request,
                             const worker_arena *arena) {
-  yyjson_val *slots = yyjson_obj_get(request, "slots");
   size_t n = (size_t)calls->count * (size_t)(form->count ? form->count : 1);
   calls->values = calloc(n, sizeof *calls->values);
   calls->spans = calloc(n, sizeof *calls->spans);
+  calls->beside = calloc(n, sizeof *calls->beside);
   calls->sizes = calloc((size_t)form->count + 1, 2 * MAX_RANK * sizeof *calls->sizes);
   calls->dtypes = calloc((size_t)form->count + 1, sizeof *calls->dtypes);
-  if (!calls->values || !calls->spans || !calls->sizes || !calls->dtypes) return "out of memory";
+  bool is_there = calls->values && calls->spans && calls->beside && calls->sizes && calls->dtypes;
+  if (!is_there) return "out of memory";
   const char *why = read_form(calls, form, yyjson_obj_get(request, "values"));
-  yyjson_arr_iter iter = yyjson_arr_iter_with(slots);
-  for (int i = 0; i < calls->count && !why; i++) {
-    why = place(calls, form, i, yyjson_arr_iter_next(&iter), arena);
-  }
+  for (int i = 0; i < calls->count && !why; i++) why = place_call(calls, form, i, request, arena);
   return why;
 }
 
@@ -139,6 +167,7 @@ const char *calls_read(calls_request *calls, yyjson_val *request, const worker_a
 void calls_free(calls_request *calls) {
   free(calls->values);
   free(calls->spans);
+  free(calls->beside);
   free(calls->sizes);
   free(calls->dtypes);
 }

@@ -42,8 +42,10 @@ typedef struct worker_value {
 /* Why something did not work. */
 enum { WORKER_COMPILE_ERROR = 1, WORKER_RUNTIME_ERROR = 2, WORKER_OUT_OF_MEMORY = 3 };
 
-/* Hooks return 0, or not 0 after hone_worker_fail. They are called in this order:
- * load, then for each request prepare(0..n-1), run(0..n-1), finish(0..n-1), forget. */
+/* Hooks return 0, or not 0 after hone_worker_fail. They are called in this order: load, then for
+ * each request prepare(i), run(i), finish(i) of one call after the other, and forget. A solution
+ * learns of a call when it is that call's turn, and what it has not written when the call is over
+ * does not count. */
 typedef struct worker_language {
   void *context;
   /* Make a solution ready; artefact: JSON, as hone.bench.build describes it. */
@@ -55,7 +57,9 @@ typedef struct worker_language {
    */
   int (*run)(void *context, int call, void *stream);
   /* After the clock, with the device idle: of a solution that returns its outputs, tell of each
-   * by hone_worker_returned, and copy those of the right shape and dtype to where they belong. */
+   * by hone_worker_returned, and copy those of the right shape and dtype to where they belong.
+   * NULL where the solution could put something of its own in the hook's place, and work in it:
+   * then `run` tells, by hone_worker_take. */
   int (*finish)(void *context, int call);
   /* Drop all prepared calls and what they returned. */
   void (*forget)(void *context);
@@ -69,6 +73,17 @@ WORKER_API void hone_worker_fail(int code, const char *text);
 WORKER_API void hone_worker_returned(int call, int output, int of, const char *type,
                                      const char *dtype, int rank, const int64_t *shape,
                                      int device_type, const void *data);
+
+/* The same from within `run`, for the loop to copy: that much is timed. strides: in elements. The
+ * elements must stay where they are until the next prepare. */
+WORKER_API void hone_worker_take(int call, int output, int of, const char *type, const char *dtype,
+                                 int rank, const int64_t *shape, const int64_t *strides,
+                                 int device_type, const void *data);
+
+/* In fewer words, for results that are contiguous tensors of just the outputs' forms: `prepare`
+ * says where `run` will leave the addresses of all of them; NULL there: it told by
+ * hone_worker_take. */
+WORKER_API void hone_worker_plain(void *const *addresses, int count);
 
 /* Serve the judge at the other end of a socket until it says stop; returns the exit status. */
 WORKER_API int hone_worker_serve(int fd, const worker_language *language);

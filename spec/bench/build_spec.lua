@@ -282,6 +282,25 @@ extern "C" int __tvm_ffi_run(void *, const void *, int, void *) { only_on_hopper
       assert.matches("ninja", log, 1, true)
       assert.equal("COMPILE_ERROR", code)
     end)
+    it("compiles extensions without running any of them", function()
+      local ran = fs.join(folder.path, "ran")
+      local solution = cpp(([[
+#include <cstdio>
+struct Early { Early() { fclose(fopen("%s", "w")); } } early;
+extern "C" __attribute__((visibility("default"))) void *PyInit_NAME() { return 0; }
+]]):format(ran))
+      solution.spec.binding = "torch"
+      local source = solution.sources[1]
+      source.content = source.content:gsub("PyInit_NAME", "PASTE(PyInit_, TORCH_EXTENSION_NAME)")
+      source.content = "#define PASTE(a, b) PASTE2(a, b)\n#define PASTE2(a, b) a##b\n" .. source.content
+      local artefact, why = made(solution)
+      assert.is_nil(why)
+      assert.equal("python", artefact.worker)
+      assert.is_true(fs.is_file(artefact.library))
+      assert.is_false(fs.exists(ran))
+      source.content = "int nothing;\n"
+      assert.matches("no source registers the extension", (refusal(solution)), 1, true)
+    end)
     it("says that torch is missing where it is", function()
       local solution = cpp(PLAIN)
       solution.spec.binding = "torch"

@@ -161,6 +161,17 @@ describe("the evaluator of sampling", function()
     assert.equal("PASSED", verdict.status, log_of(verdict))
   end)
 
+  it("refuses what is 0.05 away, each time, and never what is honest", function()
+    local even = tensor.full({ 1, 64 }, 1 / 64)
+    local tilted = tensor.arange(64):remainder(2):to("float64"):mul(0.2):add(0.9):reshape(1, 64) -- of 0.9 and 1.1
+    local definition, all = definition_of("top_k", 64), tensor.new({ 0 }, "int32")
+    for seed = 1, 20 do
+      local options = { seed = seed }
+      assert.equal("INCORRECT_NUMERICAL", judge(definition, { even, all }, tilted, options).status)
+      assert.equal("PASSED", judge(definition, { even, all }, even:to "float64", options).status)
+    end
+  end)
+
   it("takes the threshold from the settings", function()
     local wrong = probs:to("float64"):pow(0.9)
     local all = tensor.new({ 0, 0, 0 }, "int32")

@@ -2,17 +2,19 @@
 --- out, and says what came of a solution on a workload. See docs/judging.md.
 --
 -- All calls look the same to a solution: new values at new places, outputs poisoned, the clock running. Which of them
--- are looked at is drawn by chance; the last of a request is among them, and is read as soon as the worker answers.
+-- are looked at is drawn by chance; what is looked at is what stood in the outputs when the call was over.
 local arena = require "hone.bench.arena"
+local calls = require "hone.bench.calls"
 local ceilings = require "hone.bench.ceilings"
 local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
-local core = require "hone.core.worker"
+local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
 local settings = require "hone.bench.settings"
 local slots = require "hone.bench.slots"
 local statistics = require "hone.bench.statistics"
 local tensor = require "hone.tensor"
+local trials = require "hone.bench.trials"
 
 local judge = {}
 
@@ -21,11 +23,8 @@ Judge.__index = Judge
 
 local MOST_MEMORY = { cpu = 1 << 30, cuda = 16 << 30 } -- bytes of an arena, unless one call needs more
 local SHARE_OF_FREE = 0.4
-local AUDITS = 2 -- calls of each timed request that are looked at
-local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it fewer calls are looked at
 
--- A secret number, for a generator.
-local function secret() return string.unpack("<i8", core.random(8)) & math.maxinteger end
+local secret = calls.secret
 
 -- ---- a judge ---------------------------------------------------------------------------------------
 
@@ -42,10 +41,6 @@ function judge.new(options)
     audited = 0.0, -- seconds spent on looking at timed calls
   }, Judge)
   return self
-end
-
-local function synchronize(self)
-  if self.device ~= "cpu" then require("hone.cuda").synchronize(math.tointeger(self.device:match "%d+")) end
 end
 
 local function memory_limit(self)
@@ -82,16 +77,16 @@ end
 -- The outputs that are expected for a seed; nil and why the reference gave none.
 local function run_reference(self, work, seed)
   local list = work.contents:make(seed)
-  synchronize(self)
+  calls.synchronize(self)
   local started = clock.now()
   local outputs, why, seconds = work.reference(table.unpack(list, 1, #work.contents.inputs))
   if not outputs then return nil, why end
-  synchronize(self)
+  calls.synchronize(self)
   return outputs, nil, seconds or clock.now() - started
 end
 
--- The i-th set of values whose outputs are known: { seed, expected }.
-local function known_content(self, work, i)
+---The i-th set of values of a workload whose outputs are known, { seed, expected }; nil and why the reference failed.
+function Judge:known_content(work, i)
   while #work.known < i do
     local seed = work.evaluator.same_inputs and work.seed or secret()
     local entry = { seed = seed }
@@ -135,8 +130,8 @@ end
 -- Room for the calls of a trial, where there is so much, and for three at the least.
 local function reserve_for(self, work)
   local timed, checked = slots.bytes(work.contents.values), slots.bytes(work.checked.values)
-  local calls = work.settings.iterations + math.max(1, work.settings.warmup_runs) + 2
-  return reserve(self, 3 * math.max(timed, checked), math.max(calls * timed, 8 * checked))
+  local most = work.settings.iterations * work.settings.num_trials + work.settings.warmup_runs + 2
+  return reserve(self, 3 * math.max(timed, checked), math.max(most * timed, 8 * checked))
 end
 
 ---Get ready for judging solutions of a definition on a workload; nil and why where that cannot be done.
@@ -171,7 +166,7 @@ function Judge:workload(definition, workload, resolved)
   work.reference, why = self.make_reference(definition)
   if not work.reference then return nil, why end
   local first
-  first, why = known_content(self, work, 1)
+  first, why = self:known_content(work, 1)
   if not first then return nil, why end
   if self.device ~= "cpu" then
     work.floor = ceilings.floor(self.device, definition, work.contents.axes, structure_of(work.contents))
@@ -183,264 +178,32 @@ function Judge:workload(definition, workload, resolved)
   return work
 end
 
--- ---- one request -----------------------------------------------------------------------------------
+-- ---- draws -----------------------------------------------------------------------------------------
 
--- What stands in the way of a call's outputs being looked at; nil when all is well. Fills `outputs`.
-local function read_outputs(work, made, case, facts, outputs)
-  local first = #made.inputs
-  for i = 1, #made.outputs do
-    outputs[i] = case.slot.views[first + i]
-  end
-  if case.dps then return nil end
-  local count = #facts
-  local is_sparse = work.evaluator.name == "dsa_sparse_attention"
-  if count ~= #made.outputs and not is_sparse then
-    return ("the solution returned %d values, it should be %d"):format(count, #made.outputs)
-  end
-  for i = 1, #made.outputs do
-    local fact, value = facts[i], made.values[first + i]
-    if not fact then
-      outputs[i] = nil
-    elseif not fact.shape then
-      return ("the solution returned a %s as output '%s', not a tensor"):format(fact.type, value.name)
-    elseif fact.dtype ~= value.dtype or table.concat(fact.shape, ",") ~= table.concat(value.shape, ",") then
-      outputs[i] = { shape = fact.shape, dtype = fact.dtype }
-    end
-  end
-end
-
--- Inputs that the definition lets a solution change.
-local function may_change(definition, name)
-  local op = require("hone.ops").get(definition.op_type)
-  if op and op.may_change and op.may_change[name] then return true end
-  local description = definition.inputs[name].description
-  return type(description) == "string" and description:lower():find "in[%s-]?place" ~= nil
-end
-
--- What a solution did that it may not; nil where it kept the rules.
-local function broken_rule(self, work, made, case, list)
-  for i, name in ipairs(made.inputs) do
-    local view = case.slot.views[i]
-    if view and not may_change(work.definition, name) and not slots.same_bytes(view, list[i]) then
-      return ("refused: the solution changed its input '%s'"):format(name)
-    end
-  end
-  local near = slots.broken_guard(self.arena, made.values, case.slot)
-  if near then return ("refused: the solution wrote outside of '%s'"):format(near) end
-end
-
--- Look at one call: nil, or an early verdict.
-local function look(self, work, made, case, facts, evaluator)
-  local outputs = {}
-  local why = read_outputs(work, made, case, facts, outputs)
-  if why then
-    evaluator:note("%s", why)
-    return evaluator:verdict "RUNTIME_ERROR"
-  end
-  local list = case.list
-  local verdict = evaluator:check(outputs, case.content.expected, list)
-  if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
-  local rule = broken_rule(self, work, made, case, list)
-  if rule then
-    evaluator:note("%s", rule)
-    return evaluator:verdict "RUNTIME_ERROR"
-  end
-  if (verdict or evaluator.failed) and not evaluator.wrong_case then
-    evaluator.wrong_case =
-      { inputs = list, expected = case.content.expected, outputs = {}, evaluator = evaluator }
-    for i, output in ipairs(outputs) do
-      evaluator.wrong_case.outputs[i] = tensor.is_tensor(output) and output:clone() or output
-    end
-  end
-  return verdict
-end
-
--- Make `n` calls of which `audited[i]` is a content whose outputs are known. Returns the reply and the cases that are to
--- be looked at; or nil, why, code.
-local function request(self, made, run, n, audited, warmup)
-  local memory = self.arena
-  if run.worker.arena ~= memory then
-    local ok, why, code = run.worker:map(memory)
-    if not ok then return nil, why, code end
-    self.seen_by[run.worker] = true
-  end
-  local list, cases = slots.make(memory, made.values, n), {}
-  for i, slot in ipairs(list) do
-    local content = audited[i]
-    local values = made:fill(slot.views, content and content.seed or secret())
-    if content then
-      cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = values }
-    end
-  end
-  synchronize(self)
-  self.watch:lap "inputs"
-  local offsets = {}
-  for i, slot in ipairs(list) do
-    offsets[i] = slot.offsets
-  end
-  local sent = clock.now()
-  local left = run.deadline - sent
-  if left <= 0 then return nil, "no time was left", "TIMEOUT" end
-  local reply, why, code = run.worker:calls {
-    values = made.values,
-    inputs = #made.inputs,
-    slots = offsets,
-    warmup = warmup,
-    cold = true,
-    clock = run.clock,
-    timeout = left,
-  }
-  self.watch:lap "calls"
-  if not reply then return nil, why, code end
-  reply.judged = clock.now() - sent
-  return reply, cases
-end
-
-local function look_at_all(self, work, made, cases, reply, evaluator)
-  for k = #cases, 1, -1 do -- the last first: it has had the least time
-    local case = cases[k]
-    local verdict = look(self, work, made, case, reply.returned[case.i] or {}, evaluator)
-    if verdict then return verdict end
-  end
-end
-
--- How many slots a request can have.
-local function capacity(self, made) return math.max(1, self.arena.bytes // slots.bytes(made.values) - 1) end
-
--- ---- correctness -----------------------------------------------------------------------------------
-
--- Requests of which every call is looked at, but for the first.
+-- Requests of which every call is looked at, but for the first: for what only many calls can tell.
 local function check(self, work, run, evaluator)
-  local made, left, at = work.checked, work.calls, 0
+  local made, left = work.checked, work.calls
   while left > 0 do
-    local n = math.min(left, math.max(1, capacity(self, made) - 1), 16)
+    local n = math.min(left, math.max(1, calls.capacity(self, made) - 1), 16)
     local audited = {}
     for i = 1, n do
-      local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or at + i)
-      if not content then return nil, why, "REFERENCE" end
-      audited[i + 1] = content
+      audited[i + 1] = work.known[1]
     end
-    self.watch:lap "references"
-    local reply, cases, code = request(self, made, run, n + 1, audited, 1)
+    local reply, cases, code = calls.make(self, made, run, n + 1, audited, 1)
     if not reply then return nil, cases, code end
-    local verdict = look_at_all(self, work, made, cases, reply, evaluator)
+    local verdict = calls.look_at(self, work, made, cases, reply, evaluator)
     self.watch:lap "comparisons"
     if verdict then return verdict end
-    left, at = left - n, at + n
-    run.first = run.first or reply
+    left = left - n
   end
-  run.used = at
   return evaluator:finish()
 end
 
--- ---- timing ----------------------------------------------------------------------------------------
-
-local CHEAP_SECONDS = 5e-3 -- what a reference may take for two calls of a trial to be looked at
-
--- How many new contents a trial's calls get whose outputs are known: fewer where that costs too much.
-local function audits_for(self, work)
-  local spent = clock.now() - self.watch.started
-  local seconds = work.reference_times[#work.reference_times] or 0
-  return (self.audited > MOST_AUDIT_SHARE * spent or seconds > CHEAP_SECONDS) and 1 or AUDITS
-end
-
--- The contents that a trial's first request is looked at by. Its later ones see them again, at new places.
-local function contents_of_trial(self, work, run)
-  local list = {}
-  for k = 1, audits_for(self, work) do
-    local content, why = known_content(self, work, work.evaluator.same_inputs and 1 or run.used + 1)
-    if not content then return nil, why end
-    list[k], run.used = content, run.used + 1
-  end
-  self.watch:lap "audits"
-  return list
-end
-
--- Which calls of a request are looked at: one is the last, the others are anywhere after the warm-up.
-local function choose(list, warmup, n)
-  local audited = {}
-  for k, content in ipairs(list) do
-    audited[k == 1 and n or math.random(warmup + 1, n)] = content
-  end
-  return audited
-end
-
-local FIRST = 10 -- timed calls of a trial to begin with
-local PRECISION, CONFIDENCE = 0.005, 0.95 -- how well the median of all is to be known
-local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
-
--- Whether more calls would tell nothing new of the middle time.
-local function is_known(seconds)
-  local low, high = statistics.median_interval(seconds, CONFIDENCE)
-  return low ~= nil and high - low <= math.max(2 * PRECISION * statistics.median(seconds), TICK)
-end
-
--- Look at the chosen calls of a timed request: a verdict where one of them is wrong.
-local function audit(self, work, run, cases, reply)
-  local started = clock.now()
-  local auditor = evaluate.new(work.definition, work.settings)
-  local verdict = look_at_all(self, work, work.contents, cases, reply, auditor)
-  if not verdict and auditor.failed and auditor.name ~= "sampling" then verdict = auditor:finish() end
-  self.watch:lap "audits"
-  self.audited = self.audited + clock.now() - started
-  run.audits, run.judged = run.audits + #cases, run.judged + reply.judged
-  if verdict then
-    table.insert(verdict.log, 1, "a call that was timed gave something else than the calls before")
-  end
-  return verdict
-end
-
--- One request of a trial: its seconds are added to the trial's; or nil, a verdict or why, code.
-local function time_more(self, work, run, one, wanted)
-  local made, room = work.contents, capacity(self, work.contents)
-  while wanted > 0 do
-    local first = math.min(one.warmup, math.max(1, room - 1))
-    local n = math.min(wanted, math.max(1, room - first)) + first
-    local reply, cases, code = request(self, made, run, n, choose(one.list, first, n), first)
-    if not reply then return nil, cases, code end
-    if #reply.seconds ~= n - first then
-      return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
-    end
-    local verdict = audit(self, work, run, cases, reply)
-    if verdict then return nil, verdict, "VERDICT" end
-    table.move(reply.seconds, 1, #reply.seconds, #one.seconds + 1, one.seconds)
-    run.last, run.timed, one.warmup, wanted = reply, run.timed + #reply.seconds, 1, wanted - #reply.seconds
-  end
-  return true
-end
-
-local function all_seconds(trials)
-  local all = {}
-  for _, one in ipairs(trials) do
-    table.move(one.seconds, 1, #one.seconds, #all + 1, all)
-  end
-  return all
-end
-
-local REWARM = 2 -- calls before the clock in trials after the first
-
--- All trials: first a few calls of each; the rest only where the middle is not known well by then.
-local function time_trials(self, work, run)
-  local trials, most, warmup = {}, work.settings.iterations, math.max(1, work.settings.warmup_runs)
-  for i = 1, work.settings.num_trials do
-    local list, why = contents_of_trial(self, work, run)
-    if not list then return nil, why, "REFERENCE" end
-    trials[i] = { list = list, seconds = {}, warmup = i == 1 and warmup or math.min(warmup, REWARM) }
-    local ok, code
-    ok, why, code = time_more(self, work, run, trials[i], math.min(FIRST, most))
-    if not ok then return nil, why, code end
-  end
-  for _, one in ipairs(trials) do
-    if is_known(all_seconds(trials)) then break end
-    local ok, why, code = time_more(self, work, run, one, most - #one.seconds)
-    if not ok then return nil, why, code end
-  end
-  return trials
-end
+-- ---- times that cannot be ----------------------------------------------------------------------------
 
 -- What the worker says must fit what this process saw, and what the device can do.
-local function suspicion(self, work, run, seconds)
-  local sum = 0.0
+local function suspicion(self, work, run)
+  local seconds, sum = run.seconds, 0.0
   for _, s in ipairs(seconds) do
     sum = sum + s
   end
@@ -452,19 +215,6 @@ local function suspicion(self, work, run, seconds)
     local text = "%.3g us a call is faster than this device can be (%.3g us)"
     return text:format(mean * 1e6, work.floor * 1e6)
   end
-end
-
--- The mean of the trials' medians, in seconds.
-local function measure(self, work, run)
-  local trials, why, code = time_trials(self, work, run)
-  if not trials then return nil, why, code end
-  local suspect = suspicion(self, work, run, all_seconds(trials))
-  if suspect then return nil, "refused: " .. suspect, "RUNTIME_ERROR" end
-  local medians = {}
-  for i, one in ipairs(trials) do
-    medians[i] = statistics.median(one.seconds)
-  end
-  return statistics.mean(medians)
 end
 
 -- ---- a solution on a workload ----------------------------------------------------------------------
@@ -487,7 +237,7 @@ local function describe_clock(run)
   if reply.threads_after > reply.threads_before then
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
   end
-  return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, run.timed)
+  return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, #run.seconds)
 end
 
 local function failed(status, why, lines)
@@ -495,31 +245,54 @@ local function failed(status, why, lines)
   return { status = status, log = lines }
 end
 
----Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
----{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
-function Judge:evaluate(work, run)
-  run.dps, run.audits, run.used, run.judged, run.timed = run.artefact.dps, 0, 0, 0, 0
-  local evaluator = assert(evaluate.new(work.definition, work.settings))
-  local verdict, why, code = check(self, work, run, evaluator)
-  if code == "REFERENCE" then return nil, why end
-  if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", why, evaluator.log) end
-  verdict.wrong_case = evaluator.wrong_case
-  table.insert(verdict.log, 1, settings.describe(work.settings))
-  table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
-  if verdict.status ~= "PASSED" then return verdict end
-  local measured
-  measured, why, code = measure(self, work, run)
-  if code == "REFERENCE" then return nil, why end
-  if code == "VERDICT" then return why end
-  if not measured then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
+-- Calls and what they tell: the verdict, without its times. Or nil, a verdict or why, code.
+local function try(self, work, run)
+  local verdict, why, code
+  if work.evaluator.same_inputs then
+    verdict, why, code = check(self, work, run, run.evaluator)
+    if not verdict or verdict.status ~= "PASSED" then return verdict, why, code end
+  end
+  local ok
+  ok, why, code = trials.time(self, work, run)
+  if not ok then return nil, why, code end
+  return verdict or run.evaluator:finish()
+end
+
+local function performance_of(self, work, run)
+  local latency = trials.latency(run, work.settings.num_trials) * 1e3
   local reference = reference_latency(self, work)
   self.watch:lap "references"
-  local latency = measured * 1e3
-  verdict.performance = {
+  return {
     latency_ms = latency,
     reference_latency_ms = reference,
     speedup_factor = latency > 0 and reference / latency or 0.0,
   }
+end
+
+---Say what came of a solution: `run` is { worker, artefact, deadline (on the clock), clock? }. Returns the verdict,
+---{ status, log = lines, correctness?, performance? }; nil and why where the reference failed.
+function Judge:evaluate(work, run)
+  run.dps, run.audits, run.judged = run.artefact.dps, 0, 0
+  run.evaluator = assert(evaluate.new(work.definition, work.settings))
+  run.evaluator:calls(work.contents.axes) -- what is checked may hold the workload's rows several times
+  local verdict, why, code = try(self, work, run)
+  if code == "REFERENCE" then return nil, why end
+  if code == "VERDICT" then verdict = why end
+  if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", why, run.evaluator.log) end
+  if verdict.status == "INCORRECT_NUMERICAL" and not run.evaluator.wrong_case then -- all calls together tell it
+    run.evaluator.wrong_case = { inputs = {}, outputs = {}, expected = {}, evaluator = run.evaluator }
+  end
+  verdict.wrong_case = run.evaluator.wrong_case
+  table.insert(verdict.log, 1, settings.describe(work.settings))
+  table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
+  if verdict.status ~= "PASSED" then return verdict end
+  local suspect = suspicion(self, work, run)
+  if not suspect then
+    suspect, why, code = doubt.of(self, work, run)
+    if code then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
+  end
+  if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
+  verdict.performance = performance_of(self, work, run)
   verdict.log[#verdict.log + 1] = describe_clock(run)
   return verdict
 end

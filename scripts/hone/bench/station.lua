@@ -65,11 +65,11 @@ function Station:prepare(definition, solutions)
   end
 end
 
----Have workers come up for solutions that will be asked for, which have none yet.
-function Station:expect(solutions)
+---Have workers come up for what will be asked for, { definition, solution } each, and has none yet.
+function Station:expect(expected)
   local wanted = {}
-  for _, solution in ipairs(solutions) do
-    local kind = kind_of(solution)
+  for _, pair in ipairs(expected) do
+    local kind, solution = kind_of(pair.solution), pair.solution
     if not self.pool:has(solution.name) then wanted[kind] = (wanted[kind] or 0) + 1 end
   end
   for kind, count in pairs(wanted) do
@@ -81,6 +81,18 @@ end
 local function missing_here(solution)
   if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
   return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+end
+
+---Load what is built and will be asked for, { definition, solution } each, into workers that have come up.
+function Station:preload(expected)
+  if self.device == "cpu" or self.options.isolated then return end
+  for _, pair in ipairs(expected) do
+    local job = self.jobs[job_key(pair.definition, pair.solution)]
+    if job and not self.pool:has(pair.solution.name) and job:done() then
+      local artefact = job:wait(0)
+      if artefact then self.pool:preload(pair.solution.name, artefact) end
+    end
+  end
 end
 
 ---Whether a solution can be evaluated without waiting for its build or its worker.

@@ -65,11 +65,12 @@ def open_library(path):
     library = ctypes.CDLL(path)
     library.hone_worker_fail.argtypes = [ctypes.c_int, ctypes.c_char_p]
     library.hone_worker_fail.restype = None
-    library.hone_worker_returned.argtypes = [
+    library.hone_worker_take.argtypes = [
         ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int,
-        ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_void_p,
+        ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_void_p,
     ]
-    library.hone_worker_returned.restype = None
+    library.hone_worker_take.restype = None
+    library.hone_worker_plain.argtypes, library.hone_worker_plain.restype = [ctypes.c_void_p, ctypes.c_int], None
     library.hone_worker_serve.argtypes = [ctypes.c_int, ctypes.POINTER(Language)]
     library.hone_worker_serve.restype = ctypes.c_int
     return library
@@ -123,10 +124,14 @@ def bytes_at(address, size, device_type, device_id):
     return torch.utils.dlpack.from_dlpack(NEW_CAPSULE(at, b"dltensor", None))
 
 
+def device_of(t):
+    return torch.device("cuda", t.device_id) if t.device_type == CUDA else torch.device("cpu")
+
+
 def make_tensor(value):
     t = value.tensor
     dtype = torch_dtype(value.dtype.decode())
-    device = torch.device("cuda", t.device_id) if t.device_type == CUDA else torch.device("cpu")
+    device = device_of(t)
     shape, strides = t.shape[:t.rank], t.strides[:t.rank]
     if 0 in shape:
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
@@ -222,12 +227,12 @@ def check_signature(function, artefact):
 
 # ---- what was returned -------------------------------------------------------------------------------------------
 
-BYTES = ("float8_e4m3fn", "float8_e5m2", "float4_e2m1")  # copied as bytes: not every torch copies them as they are
-
-
 def type_name(value):
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+
+
+TENSOR_TYPE, STRIDED = (torch.Tensor, torch.strided) if torch is not None else (None, None)
 
 
 def unready(tensor):
@@ -243,11 +248,20 @@ def unready(tensor):
     return None
 
 
-def copy_into(place, tensor):
-    if dtype_name(tensor.dtype) in BYTES:
-        place, tensor = place.view(torch.uint8), tensor.view(torch.uint8)
-    with torch.no_grad():
-        place.copy_(tensor)
+class Place:
+    """What is expected in the place of an output."""
+
+    def __init__(self, value):
+        t = value.tensor
+        self.name, self.device = value.dtype.decode(), device_of(t)
+        self.dtype = torch_dtype(self.name)
+        self.shape, self.index = torch.Size(t.shape[:t.rank]), self.device.index if t.device_type == CUDA else -1
+
+    def fits(self, tensor):
+        """Is it a plain tensor of just this form? Its elements are in memory then, one behind the other."""
+        return type(tensor) is TENSOR_TYPE and tensor.layout is STRIDED and tensor.dtype is self.dtype and tensor.shape == self.shape \
+            and tensor.get_device() == self.index and tensor.is_contiguous() and not tensor.is_neg() \
+            and tensor.data_ptr() != 0
 
 
 class Solution:
@@ -257,7 +271,7 @@ class Solution:
         self.library = library
         self.function = self.artefact = None
         self.stream = self.device = None
-        self.arguments, self.outputs, self.results = [], [], []
+        self.arguments, self.outputs, self.kept, self.addresses = (), [], [], None
 
     def load(self, text):
         if NO_TORCH:
@@ -279,12 +293,11 @@ class Solution:
     def prepare(self, call, values, inputs, outputs):
         values = values[:inputs + outputs]
         self.use_device(values)
-        for each in (self.arguments, self.outputs, self.results):
-            each.extend([None] * (call + 1 - len(each)))
-        made = [make_argument(value) for value in values]
-        self.arguments[call] = tuple(made if self.artefact["dps"] else made[:inputs])
-        self.outputs[call] = [(value.dtype.decode(), place) for value, place in zip(values[inputs:], made[inputs:])]
-        self.results[call] = None
+        self.kept = []
+        self.arguments = tuple(make_argument(value) for value in (values if self.artefact["dps"] else values[:inputs]))
+        self.outputs = [Place(value) for value in values[inputs:]]
+        self.addresses = (ctypes.c_void_p * max(outputs, 1))()
+        self.library.hone_worker_plain(ctypes.addressof(self.addresses), outputs)
 
     def use_stream(self, stream):
         self.stream = stream
@@ -297,43 +310,45 @@ class Solution:
     def run(self, call, stream):
         if stream != self.stream:
             self.use_stream(stream)
-        self.results[call] = self.function(*self.arguments[call])
-
-    def finish(self, call):
+        result = self.function(*self.arguments)
         if self.artefact["dps"]:
             return
-        result = self.results[call]
         values = result if isinstance(result, (tuple, list)) else (result,)
-        for output, value in enumerate(values):
-            self.take(call, output, len(values), value)
-        if self.device is not None:
-            torch.cuda.synchronize(self.device)
+        places, addresses, of = self.outputs, self.addresses, len(values)
+        if of == len(places) and all(map(Place.fits, places, values)):
+            for output, value in enumerate(values):
+                addresses[output] = value.data_ptr()
+            self.kept = values
+            return
+        addresses[0] = None
+        if of != len(places):
+            places = [None] * of
+        self.kept = [self.take(call, output, of, value, place)
+                     for output, (value, place) in enumerate(zip(values, places))]
 
-    def take(self, call, output, of, value):
-        known = output < len(self.outputs[call]) and of == len(self.outputs[call])
-        name, place = self.outputs[call][output] if known else (None, None)
-        if type(value) in (bool, int, float) and known:
-            value = torch.tensor(value, dtype=torch_dtype(name))  # a number is a tensor without dimensions
-            data, device = None, CUDA if isinstance(place, torch.Tensor) and place.is_cuda else CPU
-            value = value.to(place.device) if isinstance(place, torch.Tensor) else value
-        elif type(value) is not torch.Tensor:
+    def take(self, call, output, of, value, place):
+        """Tell the loop, while the clock runs, where a result lies: it copies the elements when the call is over, and
+        what is no tensor by then, or is one whose elements are still to be made, is not copied. Returns what holds
+        them."""
+        if type(value) in (bool, int, float) and place is not None:  # a number is a tensor without dimensions
+            value = torch.tensor(value, dtype=place.dtype, device=place.device)
+        if type(value) is not TENSOR_TYPE:
             return self.told(call, output, of, type_name(value))
-        elif unready(value):
+        if unready(value):
             return self.told(call, output, of, "Tensor (%s)" % unready(value))
-        else:
-            data, device = value.data_ptr(), {"cpu": CPU, "cuda": CUDA}.get(value.device.type, 0)
-        self.told(call, output, of, "Tensor", dtype_name(value.dtype), value.shape, device, data)
-        if isinstance(place, torch.Tensor) and value.shape == place.shape and value.dtype == place.dtype \
-                and value.device == place.device:
-            copy_into(place, value)
+        device = {"cpu": CPU, "cuda": CUDA}.get(value.device.type, 0)
+        self.told(call, output, of, "Tensor", dtype_name(value.dtype), value.shape, value.stride(), device,
+                  value.data_ptr())
+        return value
 
-    def told(self, call, output, of, kind, dtype="", shape=None, device=0, data=None):
+    def told(self, call, output, of, kind, dtype="", shape=None, strides=(), device=0, data=None):
         rank = -1 if shape is None else len(shape)
         sizes = (ctypes.c_int64 * max(rank, 1))(*(shape or ()))
-        self.library.hone_worker_returned(call, output, of, kind.encode(), dtype.encode(), rank, sizes, device, data)
+        steps = (ctypes.c_int64 * max(rank, 1))(*strides)
+        self.library.hone_worker_take(call, output, of, kind.encode(), dtype.encode(), rank, sizes, steps, device, data)
 
     def forget(self):
-        self.arguments, self.outputs, self.results = [], [], []
+        self.arguments, self.outputs, self.kept = (), [], []  # the addresses stay: the loop may look at them
 
 
 # ---- hooks -------------------------------------------------------------------------------------------------------
@@ -404,8 +419,8 @@ def main():
         LOAD(guarded(library, flush(solution.load), COMPILE_ERROR)),
         PREPARE(guarded(library, solution.prepare, RUNTIME_ERROR)),
         RUN(guarded(library, solution.run, RUNTIME_ERROR)),
-        FINISH(guarded(library, flush(solution.finish), RUNTIME_ERROR)),
-        FORGET(lambda _: solution.forget()),
+        FINISH(),  # a solution can reach what is here: results are taken while the clock runs
+        FORGET(lambda _: flush(solution.forget)()),
     )
     status = library.hone_worker_serve(fd, ctypes.byref(language))
     os._exit(status)
