@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -156,6 +157,14 @@ static int start_process(Process *p, const char **argv, char **env) {
   return error;
 }
 
+/* A solution runs as the same user as its judge, whose memory holds what it must not see: nobody
+ * but root opens /proc/PID/mem of a process that says no. */
+static void hide_memory(void) {
+#ifndef __SANITIZE_ADDRESS__ /* whose search for leaks is such a look from outside */
+  prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 /* worker.spawn(arguments[, environment]) -> process | nil, message: its last argument will be the
  * number of the socket's descriptor */
 static int worker_spawn(lua_State *L) {
@@ -176,6 +185,7 @@ static int worker_spawn(lua_State *L) {
   if (getrandom(p->channel.key, sizeof p->channel.key, 0) != sizeof p->channel.key) {
     return push_errno(L, "draw a key");
   }
+  hide_memory();
   errno = start_process(p, argv, env);
   if (p->pid) p->has_ended = false;
   return errno ? push_errno(L, "start a worker") : 1;

@@ -58,13 +58,17 @@ static const unsigned refused[] = {
     SYS_reboot,
     SYS_swapon,
     SYS_kexec_load,
+    SYS_rt_sigqueueinfo,
+    SYS_rt_tgsigqueueinfo,
+    SYS_tkill,
+    425 /* io_uring_setup: its calls are not filtered */,
     438 /* pidfd_getfd */,
     424 /* pidfd_send_signal */,
 };
 
 static const int families[] = {AF_INET, AF_INET6, AF_PACKET, AF_NETLINK, AF_VSOCK};
 
-enum { PROGRAM = 160 };
+enum { PROGRAM = 256 };
 
 typedef struct {
   struct sock_filter code[PROGRAM];
@@ -100,6 +104,17 @@ static void refuse_families(Program *p) {
     emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)families[i]);
     give(p, REFUSE);
   }
+  load(p, offsetof(struct seccomp_data, nr));
+}
+
+/* Calls about another process that name the judge: a signal, a limit. */
+static void refuse_judge(Program *p, unsigned number) {
+  const uint32_t judge = (uint32_t)getppid(), everybody = (uint32_t)-1;
+  const uint32_t targets[] = {judge, 0 - judge, everybody};
+  enum { N = sizeof targets / sizeof *targets };
+  emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 2 * N + 2, number);
+  load(p, ARGUMENT(0));
+  for (int i = 0; i < N; i++) refuse_number(p, targets[i]);
   load(p, offsetof(struct seccomp_data, nr));
 }
 
@@ -140,10 +155,12 @@ static bool filter_calls(bool may_start) {
   load(&p, offsetof(struct seccomp_data, nr));
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse_number(&p, refused[i]);
   refuse_families(&p);
+  refuse_judge(&p, SYS_kill);
+  refuse_judge(&p, SYS_tgkill);
+  refuse_judge(&p, SYS_prlimit64);
   if (!may_start) {
     refuse_signals(&p, SYS_kill);
     refuse_signals(&p, SYS_tgkill);
-    refuse_number(&p, SYS_tkill);
     refuse_processes(&p);
   }
   give(&p, SECCOMP_RET_ALLOW);

@@ -23,4 +23,13 @@ function garbage.pause()
   return setmetatable({ mode = collectgarbage "incremental" }, Pause)
 end
 
+local Rare = {
+  __close = function(rare) collectgarbage(rare.before) end,
+}
+
+---Collect only when memory has grown to four times what was left, until the value that this gives is closed: for
+---long work that makes much garbage beside much that stays.
+---@return table
+function garbage.rare() return setmetatable({ before = collectgarbage("incremental", 400, 400) }, Rare) end
+
 return garbage

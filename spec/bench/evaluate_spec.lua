@@ -60,6 +60,29 @@ describe("hone.bench.evaluate", function()
     assert.truthy(log_of(verdict):find("the first at [1]", 1, true))
   end)
 
+  it("says which part is wrong, where it is a row, a head or a tile", function()
+    local expected = tensor.randn({ 6, 4, 32 }, { generator = tensor.generator(3) })
+    local function log_if(...)
+      local output = expected:clone()
+      local view = output
+      for dim, range in ipairs { ... } do
+        if range then view = view:narrow(dim, range[1], range[2]) end
+      end
+      view:add_(1)
+      return log_of(judge(definition_of { "y" }, settings_of(), { { { output }, { expected } } }))
+    end
+    assert.truthy(log_if({ 6, 1 }):find(", all in [5, :, :]", 1, true))
+    assert.truthy(log_if(false, { 2, 1 }):find(", all in [:, 1, :]", 1, true))
+    assert.truthy(log_if({ 3, 2 }, false, { 25, 8 }):find(", all in [2:4, :, 24:]", 1, true))
+    assert.falsy(log_if(false):find("all in", 1, true))
+    local scattered = expected:clone()
+    for _, i in ipairs { 5, 200, 700 } do
+      scattered:view(-1)[i] = 9
+    end
+    local verdict = judge(definition_of { "y" }, settings_of(), { { { scattered }, { expected } } })
+    assert.falsy(log_of(verdict):find("all in", 1, true))
+  end)
+
   it("refuses another shape and another dtype by name", function()
     local wrong_shape = judge_one({ 1, 2, 3 }, { 1, 2 })
     assert.equal("INCORRECT_SHAPE", wrong_shape.status)

@@ -106,7 +106,8 @@ describe("a station", function()
   end
 
   for _, edit in ipairs(mistakes.edits) do
-    if not edit.small then -- that takes inputs of its own
+    -- some take inputs of their own, or may make the same choice; experts take more time than a run gives a diagnosis
+    if not edit.small and not edit.subtle and edit[1] ~= "moe" then
       it(("says of a wrong %s, %s: %s"):format(edit[1], edit[2], edit[4]), function()
         local definition = assert(ops.build(edit[1], edit[2], edit[3]))
         local code = BY_REFERENCE:format(mistakes.edited(definition.reference, edit))

@@ -90,14 +90,13 @@ function Judge:call(definition, solution, outputs)
   ok, why, code = it:load(artefact)
   if not ok then return nil, why, code end
   local values = values_of(definition, outputs)
-  local list, offsets = slots.make(self.memory, values, 3), {}
-  for i, slot in ipairs(list) do
+  local list = slots.make(self.memory, values, 3)
+  for _, slot in ipairs(list) do
     slot.views[1]:copy_(tensor.new(support.X):to(definition.inputs.x.dtype):to(self.device))
-    offsets[i] = slot.offsets
   end
   if self.device ~= "cpu" then require("hone.cuda").synchronize() end
   local reply
-  reply, why, code = it:calls { values = values, inputs = 2, slots = offsets, warmup = 1, timeout = 60 }
+  reply, why, code = it:calls { values = values, inputs = 2, slots = list, warmup = 1, timeout = 60 }
   if not reply then return nil, why, code end
   local results = {}
   for i, slot in ipairs(list) do

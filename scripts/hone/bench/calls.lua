@@ -43,11 +43,18 @@ local function read_outputs(work, made, case, facts, outputs)
 end
 
 -- What a solution did that it may not; nil where it kept the rules.
-local function broken_rule(of, work, made, case, list)
+local function broken_rule(of, work, made, case, facts, list)
+  local may_change_some = false
   for i, name in ipairs(made.inputs) do
-    local view = case.slot.views[i]
-    if view and not ops.may_change(work.definition, name) and not slots.same_bytes(view, list[i]) then
+    local view, may = case.slot.given[i], ops.may_change(work.definition, name)
+    if view and not may and not slots.same_bytes(view, list[i]) then
       return ("refused: the solution changed its input '%s'"):format(name)
+    end
+    may_change_some = may_change_some or may
+  end
+  for i, fact in ipairs(facts) do
+    if fact.in_arena and not may_change_some and not case.dps then
+      return ("refused: what it returned as '%s' is its input's memory"):format(made.outputs[i] or i)
     end
   end
   local near = slots.broken_guard(of.arena, made.values, case.slot)
@@ -65,7 +72,7 @@ local function look(of, work, made, case, facts, evaluator)
   local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
-  local rule = broken_rule(of, work, made, case, list)
+  local rule = broken_rule(of, work, made, case, facts, list)
   if rule then
     evaluator:note("%s", rule)
     return evaluator:verdict "RUNTIME_ERROR"
@@ -99,17 +106,13 @@ function calls.make(of, made, run, n, audited, warmup)
   end
   calls.synchronize(of)
   of.watch:lap "inputs"
-  local offsets = {}
-  for i, slot in ipairs(list) do
-    offsets[i] = slot.offsets
-  end
   local sent = clock.now()
   local left = run.deadline - sent
   if left <= 0 then return nil, "no time was left", "TIMEOUT" end
   local reply, why, code = run.worker:calls {
     values = made.values,
     inputs = #made.inputs,
-    slots = offsets,
+    slots = list,
     warmup = warmup,
     cold = true,
     clock = run.clock,

@@ -20,14 +20,14 @@ local FEW = 1024 -- elements: fewer are parameters, which belong to the structur
 -- ---- pools -----------------------------------------------------------------------------------------
 
 local STEP = 256 -- bytes from one place of a pool to the next
-local PLACES = 1 << 16 -- that an input can begin at, at the most
+local PLACES, FEW_PLACES = 1 << 16, 1 << 13 -- that an input can begin at, at the most and at the least
 local SIZE = { int64 = 8, float32 = 4, int32 = 4, float16 = 2, bfloat16 = 2, int16 = 2 }
 
 local function step_of(spec) return STEP // (SIZE[spec.dtype] or 1) end
 
--- Elements beyond an input's own: as many again, but no more than there are places for.
+-- Elements beyond an input's own: as many again, and for a small one so many that its values hardly come twice.
 local function slack_of(spec, count)
-  return math.min(math.max(count, 64 * step_of(spec)), PLACES * step_of(spec))
+  return math.min(math.max(count, FEW_PLACES * step_of(spec)), PLACES * step_of(spec))
 end
 
 -- The pool of the i-th input, of at least so many elements: kept over the workloads of a definition.

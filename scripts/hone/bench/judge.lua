@@ -2,12 +2,13 @@
 --- out, and says what came of a solution on a workload. See docs/judging.md.
 --
 -- All calls look the same to a solution: new values at new places, outputs poisoned, the clock running. Which of them
--- are looked at is drawn by chance; the last of a request is among them, and is read as soon as the worker answers.
+-- are looked at is drawn by chance; what is looked at is what stood in the outputs when the call was over.
 local arena = require "hone.bench.arena"
 local calls = require "hone.bench.calls"
 local ceilings = require "hone.bench.ceilings"
 local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
+local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
 local settings = require "hone.bench.settings"
 local slots = require "hone.bench.slots"
@@ -286,6 +287,10 @@ function Judge:evaluate(work, run)
   table.move(work.contents.notes, 1, #work.contents.notes, #verdict.log + 1, verdict.log)
   if verdict.status ~= "PASSED" then return verdict end
   local suspect = suspicion(self, work, run)
+  if not suspect then
+    suspect, why, code = doubt.of(self, work, run)
+    if code then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
+  end
   if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
   verdict.performance = performance_of(self, work, run)
   verdict.log[#verdict.log + 1] = describe_clock(run)

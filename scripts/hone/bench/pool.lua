@@ -73,8 +73,8 @@ local function make_room(self)
   end
 end
 
-local function keep(self, name, worker)
-  self.kept[name] = worker
+local function keep(self, name, process)
+  self.kept[name] = process
   self.order[#self.order + 1] = name
 end
 
@@ -115,23 +115,20 @@ end
 ---@return string? code
 ---@return string? printed # what it said while it failed
 function Pool:get(name, artefact, timeout)
-  local worker, why, code, printed = self.kept[name], nil, nil, nil
-  if worker and not worker:alive() then
+  local known = self.kept[name]
+  if known and not known:alive() then
     forget(self, name)
-    worker = nil
+    known = nil
   end
-  if not worker then
-    worker, why, code, printed = load(self, name, artefact, timeout)
-    if not worker then return nil, why, code, printed end
+  if not known then
+    local fresh, why, code, printed = load(self, name, artefact, timeout)
+    if not fresh then return nil, why, code, printed end
+    known = fresh
   end
-  local ok
-  ok, why, code = worker:loaded(timeout)
-  if ok then
-    worker:log() -- what it printed before is no part of what is to come
-    return worker
-  end
-  printed = worker:log()
-  worker:stop()
+  local ok, why, code = known:loaded(timeout)
+  local printed = known:log() -- no part of what is to come
+  if ok then return known end
+  known:stop()
   forget(self, name)
   return nil, why, code, printed
 end

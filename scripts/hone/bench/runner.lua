@@ -108,22 +108,56 @@ end
 
 local DEFINITIONS_AHEAD = 4
 
--- Build, and have workers come up for, what the next definitions need.
-local function look_ahead(station, items, at)
-  local expected, here, ahead = {}, nil, 0
-  for i = at, #items do
-    local item = items[i]
-    if item.definition ~= here then
-      here, ahead = item.definition, ahead + 1
-      if ahead > DEFINITIONS_AHEAD then break end
-      station:prepare(here, item.solutions)
-      for _, solution in ipairs(item.solutions) do
-        expected[#expected + 1] = { definition = here, solution = solution }
+-- Items that follow one another and are of one definition.
+local function groups_of(items)
+  local groups = {}
+  for _, item in ipairs(items) do
+    local last = groups[#groups]
+    if not last or last[1].definition ~= item.definition then
+      last = {}
+      groups[#groups + 1] = last
+    end
+    last[#last + 1] = item
+  end
+  return groups
+end
+
+local function add_solutions(expected, group)
+  local seen = {}
+  for _, item in ipairs(group) do
+    for _, solution in ipairs(item.solutions) do
+      if not seen[solution.name] then
+        seen[solution.name] = true
+        expected[#expected + 1] = { definition = item.definition, solution = solution }
       end
+    end
+  end
+end
+
+-- Build, and have workers come up for, what the next definitions need: { definition, solution } each.
+local function look_ahead(station, groups)
+  local expected = {}
+  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+    local first = #expected + 1
+    add_solutions(expected, groups[i])
+    for k = first, #expected do
+      station:prepare(expected[k].definition, { expected[k].solution })
     end
   end
   station:expect(expected)
   return expected
+end
+
+-- The first of the next definitions that has a solution whose build and worker are there, else the first of all.
+local function choose_group(station, groups)
+  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+    local expected = {}
+    add_solutions(expected, groups[i])
+    for _, pair in ipairs(expected) do
+      if station:is_ready(pair.definition, pair.solution) then return i end
+    end
+  end
+  return 1
 end
 
 local function with_solutions(item, solutions)
@@ -169,14 +203,14 @@ local function run_group(station, group, expected, report, skip)
 end
 
 local function run_items(station, items, report, skip)
-  local at = 1
-  while at <= #items do
-    local definition, group, expected = items[at].definition, {}, {}
-    if station.device ~= "cpu" then expected = look_ahead(station, items, at) end
-    while items[at] and items[at].definition == definition do
-      group[#group + 1] = items[at]
-      at = at + 1
+  local groups = groups_of(items)
+  while #groups > 0 do
+    local expected, at = {}, 1
+    if station.device ~= "cpu" then
+      expected = look_ahead(station, groups)
+      at = choose_group(station, groups)
     end
+    local group = table.remove(groups, at)
     run_group(station, group, expected, report, skip)
     for _, item in ipairs(group) do
       station:leave(item.solutions)

@@ -246,25 +246,40 @@ local function describe(value)
   return { kind = "float", dtype = value.dtype, value = number_of(value.value) }
 end
 
+-- A list of every slot's.
+local function lists(slots, name)
+  local all = json.array {}
+  for i, slot in ipairs(slots) do
+    all[i] = json.array(slot[name])
+  end
+  return all
+end
+
+-- The same where slots have one.
+local function lists_beside(slots, name)
+  local first = slots[1] and slots[1][name]
+  return first and #first > 0 and lists(slots, name) or nil
+end
+
 ---Make calls, one for each slot: `values` says what all have in common, { dtype, shape } or { dtype, value }, the
----first `inputs` of them inputs; a slot is the list of its tensors' offsets in the arena. The first `warmup` calls are
----not timed.
+---first `inputs` of them inputs. A slot has lists of offsets in the arena: `offsets` of its tensors, `sources` that its
+---inputs are copied from before the call and `seen` that its outputs are copied to after it. The first `warmup` calls
+---are not timed.
 ---@return table? reply # { seconds, host, clock, returned, … }
 ---@return string? message
 ---@return string? code # COMPILE_ERROR, RUNTIME_ERROR, OUT_OF_MEMORY, TIMEOUT, CRASH
 function Worker:calls(request)
-  local values, slots = json.array {}, json.array {}
+  local values = json.array {}
   for i, value in ipairs(request.values) do
     values[i] = describe(value)
-  end
-  for i, slot in ipairs(request.slots) do
-    slots[i] = json.array(slot)
   end
   local seconds = request.timeout or 300
   return ask(self, "calls", {
     values = values,
     inputs = request.inputs,
-    slots = slots,
+    slots = lists(request.slots, "offsets"),
+    sources = lists_beside(request.slots, "sources"),
+    seen = lists_beside(request.slots, "seen"),
     warmup = request.warmup or 1,
     cold = request.cold ~= false,
     events = request.clock == "events",

@@ -39,8 +39,9 @@ local function boxed_value(v)
 end
 
 local function same(a, b)
-  if rawequal(a, b) then return true end
+  if a == b then return true end -- no value has a metamethod for it
   local ta, tb = type(a), type(b)
+  if ta ~= "table" and tb ~= "table" then return false end
   if ta == "table" and a.boxed and not a.attrs then
     a, ta = boxed_value(a)
   end
