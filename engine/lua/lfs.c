@@ -590,10 +590,10 @@ __attribute__((visibility("default"))) int luaopen_hone_core_fs(lua_State *L) {
   luaL_setfuncs(L, listing_metamethods, 0);
   luaL_newmetatable(L, WRITER);
   luaL_setfuncs(L, writer_metamethods, 0);
-  luaL_newmetatable(L, LOCK);
-  luaL_setfuncs(L, lock_metamethods, 0);
   luaL_newlib(L, writer_methods);
   lua_setfield(L, -2, "__index");
+  luaL_newmetatable(L, LOCK);
+  luaL_setfuncs(L, lock_metamethods, 0);
   luaL_newlib(L, functions);
   return 1;
 }
