@@ -202,7 +202,8 @@ local function run_group(station, group, expected, report, skip)
   end
 end
 
-local function run_items(station, items, report, skip)
+---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
+function runner.run_items(station, items, report, skip)
   local groups = groups_of(items)
   while #groups > 0 do
     local expected, at = {}, 1
@@ -218,6 +219,8 @@ local function run_items(station, items, report, skip)
   end
 end
 
+local PIECES = 4 -- for each device, so that they end at about the same time
+
 local function of_kind(items, kind)
   local list = {}
   for _, item in ipairs(items) do
@@ -226,8 +229,23 @@ local function of_kind(items, kind)
   return list
 end
 
-local function add_shares(result, station)
-  for name, seconds in pairs(station:shares()) do
+-- Groups so small that each of n devices has work: few definitions with many workloads are cut into pieces.
+local function shared_out(groups, n)
+  local total = 0
+  for _, group in ipairs(groups) do
+    total = total + #group
+  end
+  local most, pieces = math.max(1, total // (PIECES * n)), {}
+  for _, group in ipairs(groups) do
+    for first = 1, #group, most do
+      pieces[#pieces + 1] = table.move(group, first, math.min(first + most - 1, #group), 1, {})
+    end
+  end
+  return pieces
+end
+
+local function add_shares(result, shares)
+  for name, seconds in pairs(shares) do
     result.shares[name] = (result.shares[name] or 0) + seconds
   end
 end
@@ -255,23 +273,37 @@ function runner.run(plan, options)
     result.left_out[#result.left_out + 1] = { definition = item.definition.name, why = why }
     options.on_skip(item, why, solution)
   end
-  for _, device in ipairs { options.devices[1] or "cpu", options.devices[1] and "cpu" or nil } do
-    local items = of_kind(plan.items, device == "cpu" and "cpu" or "cuda")
-    if #items > 0 then
-      local station <close> = require("hone.bench.station").new {
-        device = device,
-        settings = options.settings,
+  local function on_one(device, items)
+    local station <close> = require("hone.bench.station").new {
+      device = device,
+      settings = options.settings,
+      isolated = options.isolated,
+      reference = options.reference,
+      cache = options.cache,
+    }
+    runner.run_items(station, items, report, skip)
+    add_shares(result, station:shares())
+  end
+  local ok, why = pcall(function()
+    local on_gpus, on_cpu = of_kind(plan.items, "cuda"), of_kind(plan.items, "cpu")
+    if #on_gpus > 0 and #options.devices > 1 then
+      local plain = {
+        settings = options.settings.given_to_load,
         isolated = options.isolated,
         reference = options.reference,
         cache = options.cache,
       }
-      local ok, why = pcall(run_items, station, items, report, skip)
-      add_shares(result, station)
-      if not ok then
-        if type(why) == "table" and why.unsaved then return nil, why.unsaved end
-        error(why, 0)
-      end
+      local groups = shared_out(groups_of(on_gpus), #options.devices)
+      local crew = require "hone.bench.crew"
+      add_shares(result, crew.run(groups, { devices = options.devices, plain = plain }, report, skip))
+    elseif #on_gpus > 0 then
+      on_one(options.devices[1], on_gpus)
     end
+    if #on_cpu > 0 then on_one("cpu", on_cpu) end
+  end)
+  if not ok then
+    if type(why) == "table" and why.unsaved then return nil, why.unsaved end
+    error(why, 0)
   end
   result.seconds = clock.now() - started
   return result
