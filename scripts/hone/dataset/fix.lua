@@ -256,7 +256,7 @@ local function is_fine(file, context)
   local lines = lines_of(file.before or "")
   if text_of(lines) ~= file.before or has_repeats(lines) then return false end
   local is_workloads = context.folder == "workloads"
-  local columns = (is_workloads and forms.workloads or forms.results)(file.path)
+  local columns = (is_workloads and forms.workloads or forms.outcomes)(file.path)
   if not columns then return false end
   for i = 1, columns.count do
     local t = { definition = columns.definition[i], solution = columns.solution[i] }
