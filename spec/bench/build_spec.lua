@@ -306,6 +306,8 @@ struct Early { Early() { fclose(fopen("%s", "w")); } } early;
 extern "C" __attribute__((visibility("default"))) void *PyInit_NAME() { return 0; }
 ]]):format(ran))
       solution.spec.binding = "torch"
+      local taken = { path = "json.py", content = ("open(%q, 'w')\nraise SystemExit(0)\n"):format(ran) }
+      solution.sources[2] = taken
       local source = solution.sources[1]
       source.content = source.content:gsub("PyInit_NAME", "PASTE(PyInit_, TORCH_EXTENSION_NAME)")
       source.content = "#define PASTE(a, b) PASTE2(a, b)\n#define PASTE2(a, b) a##b\n" .. source.content
