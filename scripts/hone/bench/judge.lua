@@ -16,6 +16,11 @@ local tensor = require "hone.tensor"
 
 local judge = {}
 
+---What stands between a solution and a number that it did not earn: by name, so that a spec can take one away and see
+---that the suite of exploits notices.
+judge.defences = {}
+local defences = judge.defences
+
 local Judge = {}
 Judge.__index = Judge
 
@@ -24,15 +29,12 @@ local SHARE_OF_FREE = 0.4
 local AUDITS = 2 -- calls of each timed request that are looked at
 local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it fewer calls are looked at
 
--- A secret number, for a generator.
-local function secret() return string.unpack("<i8", core.random(8)) & math.maxinteger end
-
 -- ---- a judge ---------------------------------------------------------------------------------------
 
 ---The judge of a device, "cpu" or "cuda:0".
 ---@param options { device: string, root: string, reference: fun(definition: table): function?, string? }
 function judge.new(options)
-  math.randomseed(secret())
+  math.randomseed(defences.secret())
   local self = setmetatable({
     device = options.device,
     root = options.root,
@@ -42,6 +44,9 @@ function judge.new(options)
   }, Judge)
   return self
 end
+
+-- A secret number, for a generator: no two calls have the same.
+function defences.secret() return string.unpack("<i8", core.random(8)) & math.maxinteger end
 
 local function synchronize(self)
   if self.device ~= "cpu" then require("hone.cuda").synchronize(math.tointeger(self.device:match "%d+")) end
@@ -87,7 +92,7 @@ end
 -- The i-th set of values whose outputs are known: { seed, expected }.
 local function known_content(self, work, i)
   while #work.known < i do
-    local seed = work.evaluator.same_inputs and work.seed or secret()
+    local seed = work.evaluator.same_inputs and work.seed or defences.secret()
     local entry = { seed = seed }
     if work.needs_reference or #work.known == 0 and work.settings.profile_baseline then
       local outputs, why, seconds = run_reference(self, work, seed)
@@ -137,7 +142,7 @@ function Judge:workload(definition, workload, resolved)
     workload = workload,
     settings = resolved,
     evaluator = evaluator, -- for questions; each solution has its own
-    seed = secret(),
+    seed = defences.secret(),
     known = {},
     reference_times = {},
     needs_reference = evaluator.name ~= "sampling",
@@ -146,7 +151,7 @@ function Judge:workload(definition, workload, resolved)
     self.pools, self.pools_of = {}, definition.name
   end
   local options =
-    { root = self.root, device = self.device, seed = work.seed, secret = secret, pools = self.pools }
+    { root = self.root, device = self.device, seed = work.seed, secret = defences.secret, pools = self.pools }
   work.contents, why = contents.new(definition, workload, options)
   if not work.contents then return nil, why end
   work.calls, options.times = evaluator:calls(work.contents.axes)
@@ -202,7 +207,7 @@ local function may_change(definition, name)
 end
 
 -- What a solution did that it may not; nil where it kept the rules.
-local function broken_rule(self, work, made, case, facts, list)
+function defences.broken_rule(self, work, made, case, facts, list)
   local may_change_some = false
   for i, name in ipairs(made.inputs) do
     local view, may = case.slot.given[i], may_change(work.definition, name)
@@ -231,7 +236,7 @@ local function look(self, work, made, case, facts, evaluator)
   local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
-  local rule = broken_rule(self, work, made, case, facts, list)
+  local rule = defences.broken_rule(self, work, made, case, facts, list)
   if rule then
     evaluator:note("%s", rule)
     return evaluator:verdict "RUNTIME_ERROR"
@@ -257,7 +262,7 @@ local function request(self, made, run, n, audited, warmup)
   local list, cases = slots.make(memory, made.values, n), {}
   for i, slot in ipairs(list) do
     local content = audited[i]
-    local values = made:fill(slot.views, content and content.seed or secret())
+    local values = made:fill(slot.views, content and content.seed or defences.secret())
     if content then
       cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = values }
     end
@@ -307,7 +312,7 @@ local function sum_of(list)
 end
 
 -- Seconds of a call that this process saw go by, and that the worker's times do not explain; 0 where that is usual.
-local function unexplained(self, made, run, reply, n)
+function defences.unexplained(self, made, run, reply, n)
   local device = self.device == "cpu" and "cpu" or "cuda"
   local told = sum_of(reply.host) / n
   if device == "cuda" then told = told + sum_of(reply.seconds) / #reply.seconds end
@@ -372,7 +377,7 @@ local function contents_of_trial(self, work, run)
 end
 
 -- Which calls of a request are looked at: any of those after the warm-up.
-local function choose(list, warmup, n)
+function defences.choose(list, warmup, n)
   local audited = {}
   for _, content in ipairs(list) do
     audited[math.random(warmup + 1, n)] = content
@@ -416,14 +421,14 @@ local function trial(self, work, run, warmup)
     local first = math.min(warmup, math.max(1, room - 1))
     local wanted = #seconds == 0 and FIRST or most
     local n = math.min(wanted, most - #seconds, math.max(1, room - first)) + first
-    local reply, cases, code = request(self, made, run, n, choose(list, first, n), first)
+    local reply, cases, code = request(self, made, run, n, defences.choose(list, first, n), first)
     if not reply then return nil, cases, code end
     if #reply.seconds ~= n - first then
       return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
     end
     local verdict = audit(self, work, run, cases, reply)
     if verdict then return nil, verdict, "VERDICT" end
-    run.odd = math.min(run.odd or math.huge, unexplained(self, made, run, reply, n))
+    run.odd = math.min(run.odd or math.huge, defences.unexplained(self, made, run, reply, n))
     table.move(reply.seconds, 1, #reply.seconds, #seconds + 1, seconds)
     run.last, run.timed, warmup = reply, run.timed + #reply.seconds, 1
   end
@@ -456,7 +461,7 @@ local function doubt(self, work, run)
     local n = math.min(CONFIRMING_CALLS, capacity(self, made))
     local reply, why, code = request(self, made, run, n, {}, 1)
     if not reply then return nil, why, code end
-    least = math.min(least, unexplained(self, made, run, reply, n))
+    least = math.min(least, defences.unexplained(self, made, run, reply, n))
     if least == 0 then return nil end
   end
   return ("a call took %.3g ms that its clock does not tell of"):format(least * 1e3)
