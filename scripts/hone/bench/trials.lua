@@ -37,9 +37,9 @@ local function new_contents(of, work)
   return list
 end
 
--- Which of n calls are looked at, anywhere after the warm-up: those of contents that are new, or one of an old one at a
--- new place.
-local function choose(run, warmup, n)
+---Which of n calls are looked at, anywhere after the warm-up: those of contents that are new, or one of an old one at a
+---new place.
+function trials.choose(run, warmup, n)
   local audited = {}
   local count = math.max(math.min(#run.new, n - warmup, MOST_LOOKED_AT), 1)
   for _ = 1, count do
@@ -103,7 +103,7 @@ local function time_more(of, work, run, wanted, warmup)
   while wanted > 0 do
     local first = math.min(warmup, math.max(1, room - 1))
     local n = math.min(wanted, math.max(1, room - first)) + first
-    local reply, cases, code = calls.make(of, made, run, n, choose(run, first, n), first)
+    local reply, cases, code = calls.make(of, made, run, n, trials.choose(run, first, n), first)
     if not reply then return nil, cases, code end
     if #reply.seconds ~= n - first then
       return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
