@@ -127,8 +127,22 @@ static int is_tensor(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"threads", threads}, {"set_threads", set_threads}, {"is_tensor", is_tensor}, {NULL, NULL}};
+/* tensor._fits(value, dtype, sizes...) -> is it a tensor of exactly that dtype and shape? */
+static int fits(lua_State *L) {
+  const tensor *t = ltensor_test(L, 1);
+  int rank = lua_gettop(L) - 2;
+  bool same = t && t->storage && t->rank == rank &&
+              strcmp(dtype_name(t->dtype), luaL_checkstring(L, 2)) == 0;
+  for (int i = 0; i < rank && same; i++) same = lua_tointeger(L, 3 + i) == t->shape[i];
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"threads", threads},
+                                     {"set_threads", set_threads},
+                                     {"is_tensor", is_tensor},
+                                     {"_fits", fits},
+                                     {NULL, NULL}};
 
 static const luaL_Reg methods[] = {{"close", tensor_close},
                                    {"shape", tensor_shape},
