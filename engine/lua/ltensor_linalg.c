@@ -9,7 +9,8 @@ typedef int product(tensor *out, const tensor *a, const tensor *b, tensor_error 
 
 static int push_product(lua_State *L, product *multiply) {
   tensor_error error;
-  tensor *a = ltensor_check(L, 1), *b = ltensor_check(L, 2), *out = ltensor_push(L);
+  const tensor *a = ltensor_read(L, 1), *b = ltensor_read(L, 2);
+  tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, multiply(out, a, b, &error));
   ltensor_account(L, out);
   return 1;
@@ -49,7 +50,7 @@ static double factor(lua_State *L, const char *name) {
 
 static int push_sum(lua_State *L, sum_of_product *add) {
   tensor_error error;
-  tensor *c = ltensor_check(L, 1), *a = ltensor_check(L, 2), *b = ltensor_check(L, 3);
+  const tensor *c = ltensor_read(L, 1), *a = ltensor_read(L, 2), *b = ltensor_read(L, 3);
   if (!lua_isnoneornil(L, 4)) luaL_checktype(L, 4, LUA_TTABLE);
   double beta = factor(L, "beta"), alpha = factor(L, "alpha");
   tensor *out = ltensor_push(L);
@@ -79,7 +80,7 @@ static int einsum(lua_State *L) {
     for (int i = 1; i <= n; i++) lua_geti(L, 2, i);
   }
   luaL_argcheck(L, n >= 1 && n <= MOST_OPERANDS, 2, "1 to 16 operands expected");
-  for (int i = 0; i < n; i++) operands[i] = ltensor_check(L, first + i);
+  for (int i = 0; i < n; i++) operands[i] = ltensor_read(L, first + i);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_einsum(out, equation, n, operands, &error));
   ltensor_account(L, out);

@@ -32,6 +32,8 @@ typedef struct elementwise_work {
   const tensor *to, *in[3];
 } elementwise_work;
 
+typedef struct fused fused; /* several of them in one loop: fused.h */
+
 /* Many elements to one (reduce.h). `to` and `indices` are contiguous, of the shape that is left of
  * in's without `dims`; of extremes either may be NULL. */
 enum reduction_kind { REDUCTION_FOLD, REDUCTION_EXTREME, REDUCTION_VARIANCE, REDUCTION_LOGSUMEXP };
@@ -118,6 +120,7 @@ typedef struct device_functions {
                   tensor_error *error);
 
   int (*elementwise)(const elementwise_work *work, tensor_error *error);
+  int (*fused)(const fused *f, tensor_error *error);
 
   /* [.., m, n] = [.., m, k] [.., k, n], of one rank and with equal sizes before the last two. `to`
    * is contiguous, of the operands' dtype or of what it is added up in, and has elements. */

@@ -9,7 +9,8 @@ local tensor = require "hone.tensor"
 local concrete = require "hone.python.concrete"
 local axis_value = require("hone.dataset.definition").axis_value
 
-local reference = {}
+-- Elementwise operations on a GPU wait until somebody needs their results: several of them become one launch.
+local reference = { later = "devices" }
 
 local FLOATS = { float32 = true, float16 = true, bfloat16 = true, float64 = true }
 
@@ -204,14 +205,29 @@ local function check_outputs(self, axes, list, n)
   return outputs
 end
 
----Run it. Inputs in the definition's order, nil for an optional one that is left out.
----@return table? outputs # in the definition's order
----@return string? message
-function Reference:__call(...)
-  local list, n = { ... }, select("#", ...)
-  if n > #self.inputs then
-    return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
+-- Outputs with their elements: what does not lead to them is not computed.
+local function settle(self, outputs)
+  for _, output in ipairs(outputs) do
+    local ok, why = pcall(tensor.is_tensor(output) and tensor._settle or type, output)
+    if not ok then return self:_fail("%s", why) end
   end
+  return outputs
+end
+
+local function call(self, axes, list)
+  local arguments = {}
+  for i, place in ipairs(self.order) do
+    arguments[i] = list[place]
+  end
+  local result, why = self.source:call("run", table.unpack(arguments, 1, #self.inputs))
+  if why then return nil, why end
+  local outputs
+  outputs, why = check_outputs(self, axes, take_outputs(self, result))
+  if not outputs then return nil, why end
+  return settle(self, outputs)
+end
+
+local function check_and_call(self, list, n)
   local fitted = self.fitted
   local axes, why
   if fitted and n == #self.inputs and fit(fitted.inputs, list) then
@@ -228,20 +244,28 @@ function Reference:__call(...)
       list[i] = list[i] + 0.0
     end
   end
-  local arguments = {}
-  for i, place in ipairs(self.order) do
-    arguments[i] = list[place]
-  end
-  local result
-  result, why = self.source:call("run", table.unpack(arguments, 1, #self.inputs))
-  if why then return nil, why end
   local outputs
-  outputs, why = check_outputs(self, axes, take_outputs(self, result))
-  if outputs and given then
-    self.fitted = { axes = known, inputs = given, outputs = describe(outputs, #outputs) }
-    if not self.fitted.outputs then self.fitted = nil end
-  end
+  outputs, why = call(self, axes, list)
+  local described = outputs and given and describe(outputs, #outputs)
+  if described then self.fitted = { axes = known, inputs = given, outputs = described } end
   return outputs, why
+end
+
+local function finish(before, ok, ...)
+  tensor._later(before)
+  if not ok then error(..., 0) end
+  return ...
+end
+
+---Run it. Inputs in the definition's order, nil for an optional one that is left out.
+---@return table? outputs # in the definition's order
+---@return string? message
+function Reference:__call(...)
+  local n = select("#", ...)
+  if n > #self.inputs then
+    return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
+  end
+  return finish(tensor._later(reference.later), pcall(check_and_call, self, { ... }, n))
 end
 
 ---The values of all axes for these inputs; nil and what does not fit the definition, constraints included.
