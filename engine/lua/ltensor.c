@@ -2,7 +2,6 @@
  * ltensor_*.c; the arithmetic is in engine/tensor. */
 #include <stdio.h>
 #include <string.h>
-#include <stdlib.h>
 #include "lua/ltensor.h"
 #include "tensor/parallel.h"
 
@@ -232,7 +231,6 @@ static void make_metatable(lua_State *L) { /* [functions, methods] */
 __attribute__((visibility("default"))) int luaopen_hone_core_tensor(lua_State *L);
 
 int luaopen_hone_core_tensor(lua_State *L) {
-  if (getenv("HONE_EVERYWHERE")) pending_set_mode(PENDING_EVERYWHERE); /*TEMP*/
   luaL_newlib(L, functions);
   lua_newtable(L);
   open_rooms(L);

@@ -19,7 +19,7 @@ const tensor *ltensor_read(lua_State *L, int arg);
 tensor *ltensor_look(lua_State *L, int arg);
 const tensor *ltensor_to_read(lua_State *L, const tensor *t);
 void ltensor_settle(lua_State *L, const tensor *t);
-void ltensor_forget_read(void); /* what they gave is used no more */
+void ltensor_forget_read(void);              /* what they gave is used no more */
 tensor *ltensor_test(lua_State *L, int arg); /* NULL for anything else */
 /* Push a userdata that holds no tensor yet; fill it, it releases what it holds. */
 tensor *ltensor_push(lua_State *L);

@@ -33,7 +33,8 @@ static reduction check_reduction(lua_State *L, int arg, const tensor *t) {
   return how;
 }
 
-/* Is there one, or are they all: where the CPU knows a device's small tensor, it says so at once. */
+/* Is there one, or are they all: where the CPU knows a device's small tensor, it says so at once.
+ */
 static bool fold_on_host(enum fold_op op, tensor *out, const tensor *t, reduction how) {
   tensor_error error;
   tensor here, made;

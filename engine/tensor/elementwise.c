@@ -315,7 +315,7 @@ static int check_values(enum binary_op op, const operand *in, dtype common, tens
     if (code) return code;
   }
   if (zero) return refuse(binary_name(op), 2, in, "division by zero", error);
-  if (op == BINARY_pow && in[1].wrapped && dtype_is_integer(common) &&
+  if (op == BINARY_pow && in[1].wrapped && b->dtype == DTYPE_INT64 && dtype_is_integer(common) &&
       *(int64_t *)tensor_data(b) < 0)
     return refuse("pow", 2, in, "integers have no negative powers; convert to a float dtype",
                   error);
@@ -491,9 +491,8 @@ static bool is_pair(dtype d) {
 static int copy_as(tensor *out, const tensor *t, dtype dtype, tensor_error *error) {
   tensor made;
   bool may_wait = is_pair(dtype) == is_pair(t->dtype);
-  int code = may_wait
-                 ? pending_result(&made, dtype, t->storage->device, t->rank, t->shape, error)
-                 : tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
+  int code = may_wait ? pending_result(&made, dtype, t->storage->device, t->rank, t->shape, error)
+                      : tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
   if (code) return code;
   if (storage_is_blank(made.storage)) {
     elementwise_work w = {.kind = ELEMENTWISE_CAST, .inputs = 1, .to = &made, .in = {t}};

@@ -7,8 +7,8 @@
 
 enum { FUSED_LEAVES = 8, FUSED_STEPS = 16 };
 
-/* What is read: a tensor of the loop's shape, with strides of 0 where it is broadcast, whose storage
- * is borrowed; or a number, of which only the dtype is one of a tensor's. */
+/* What is read: a tensor of the loop's shape, with strides of 0 where it is broadcast, whose
+ * storage is borrowed; or a number, of which only the dtype is one of a tensor's. */
 typedef struct fused_leaf {
   bool is_number;
   tensor tensor;

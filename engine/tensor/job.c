@@ -1,4 +1,5 @@
-/* job.c -- loops over blocks of elements: collected, converted, computed with, converted, scattered. */
+/* job.c -- loops over blocks of elements: collected, converted, computed with, converted,
+ * scattered. */
 #include "tensor/job.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ void job_call(const job *j, void *out, const void *const *in, int64_t n) {
 }
 
 const void *job_load(const job *j, int input, const char *from, int64_t stride, int64_t n,
-                        job_block *room) {
+                     job_block *room) {
   dtype in = j->in[input], as = j->as[input];
   size_t size = dtype_size(in);
   job_block collected;
@@ -63,7 +64,8 @@ static void run_blocks(const job *j, char *const *data, const int64_t *stride, i
   bool constant[3], direct_out = j->made == j->out && stride[0] == (int64_t)dtype_size(j->out);
   for (int i = 0; i < j->inputs; i++) {
     constant[i] = stride[i + 1] == 0;
-    if (constant[i]) in[i] = job_load(j, i, data[i + 1], 0, n < JOB_BLOCK ? n : JOB_BLOCK, &room[i]);
+    if (constant[i])
+      in[i] = job_load(j, i, data[i + 1], 0, n < JOB_BLOCK ? n : JOB_BLOCK, &room[i]);
   }
   for (int64_t done = 0; done < n; done += JOB_BLOCK) {
     int64_t length = n - done < JOB_BLOCK ? n - done : JOB_BLOCK;

@@ -25,9 +25,9 @@ struct pending {
   int64_t shape[TENSOR_MAX_RANK];
   fused_step step; /* its values are the inputs; a cast to its own dtype is a copy */
   input in[3];
-  int steps, leaves; /* of all that it waits for, and itself */
-  bool is_heavy;     /* is there a function among them that takes long? */
-  int64_t computed;  /* elements of it that others computed for themselves */
+  int steps, leaves;    /* of all that it waits for, and itself */
+  bool is_heavy;        /* is there a function among them that takes long? */
+  int64_t computed;     /* elements of it that others computed for themselves */
   tensor part_of, part; /* the view that was last read of it, not retained, and its elements */
   pending *next, *previous;
 };
@@ -100,8 +100,7 @@ static int64_t count_of(const pending *p) {
 /* Functions that cost more than reading their operand again. */
 static bool takes_long(const fused_step *s) {
   switch (s->kind) {
-  case ELEMENTWISE_UNARY:
-    return (s->op >= UNARY_reciprocal && s->op <= UNARY_gelu_tanh);
+  case ELEMENTWISE_UNARY: return (s->op >= UNARY_reciprocal && s->op <= UNARY_gelu_tanh);
   case ELEMENTWISE_BINARY: return s->op == BINARY_pow || s->op == BINARY_atan2;
   case ELEMENTWISE_TERNARY: return s->op == TERNARY_softplus;
   default: return false;
@@ -238,7 +237,8 @@ typedef struct plan {
   int64_t shape[TENSOR_MAX_RANK]; /* of the loop */
   known known[FUSED_LEAVES + FUSED_STEPS];
   int count;
-  int split; /* for PLAN_SPLIT: this dimension of the loop is to become two, the inner one so large */
+  int split; /* for PLAN_SPLIT: this dimension of the loop is to become two, the inner one so large
+              */
   int64_t inner;
   storage *unfit; /* for PLAN_UNFIT: this is to be settled first */
 } plan;
@@ -463,8 +463,7 @@ static int compute(storage *s, tensor_error *error) {
   fused f;
   tensor t = whole_of(p, s);
   int code = make_plan(&f, &t, &t, p, false, error);
-  if (code > 0)
-    return tensor_fail(error, TENSOR_INVALID, "cannot compute a result that waited");
+  if (code > 0) return tensor_fail(error, TENSOR_INVALID, "cannot compute a result that waited");
   if (!code) code = allocate(s, error);
   if (code) return code;
   bool may_wait = pending_allow(false);
@@ -531,7 +530,8 @@ static bool is_overlapping(const fused *f) {
   return false;
 }
 
-int pending_copy(tensor *to, const tensor *from, tensor_error *error) {
+/* With `is_last` nobody else will ask for what waits: it may read what it is written over. */
+static int copy_waiting(tensor *to, const tensor *from, bool is_last, tensor_error *error) {
   storage *s = from->storage;
   fused f;
   tensor wide; /* from, of to's shape */
@@ -540,7 +540,7 @@ int pending_copy(tensor *to, const tensor *from, tensor_error *error) {
     if (!code) code = storage_settle(s, error);
     return code ? code : 1;
   }
-  int code = settle_to_change(to->storage, s->pending, error);
+  int code = settle_to_change(to->storage, is_last ? s->pending : NULL, error);
   if (!code && !s->pending) return 1;
   if (!code) code = tensor_expand(&wide, from, to->rank, to->shape, error);
   if (code) return code;
@@ -554,6 +554,10 @@ int pending_copy(tensor *to, const tensor *from, tensor_error *error) {
   }
   tensor_release(&wide);
   return code;
+}
+
+int pending_copy(tensor *to, const tensor *from, tensor_error *error) {
+  return copy_waiting(to, from, false, error);
 }
 
 /* A tensor of t's shape whose elements lie in the same order, without gaps. */
@@ -671,7 +675,7 @@ static int work_into(const elementwise_work *w, tensor_error *error) {
   if (code) return code;
   v.to = &result;
   code = pending_note(&v, error);
-  if (!code) code = pending_copy(&to, &result, error);
+  if (!code) code = copy_waiting(&to, &result, true, error);
   if (code == 1) code = tensor_copy(&to, &result, error);
   tensor_release(&result);
   return code;

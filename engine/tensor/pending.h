@@ -1,7 +1,7 @@
-/* pending.h -- results that wait: an elementwise operation gives a storage without memory and a note
- * of what its bytes will be. Whoever needs them has them computed, together with what they wait for,
- * in one loop (fused.h), to the bits that one operation after the other gives. What nobody needs is
- * never computed.
+/* pending.h -- results that wait: an elementwise operation gives a storage without memory and a
+ * note of what its bytes will be. Whoever needs them has them computed, together with what they
+ * wait for, in one loop (fused.h), to the bits that one operation after the other gives. What
+ * nobody needs is never computed.
  *
  * Results wait only where the caller said so beforehand. A storage that others wait to read is not
  * written before they have read it; storage_settle_to_change sees to that. */
@@ -20,7 +20,8 @@ enum pending_mode { PENDING_NEVER, PENDING_ON_DEVICES, PENDING_EVERYWHERE };
 /* Also ends the span in which copies of devices' bytes (below) count as what the bytes are. */
 void pending_set_mode(enum pending_mode mode);
 enum pending_mode pending_get_mode(void);
-/* May the results of the calls that follow wait, where the mode lets them? Gives what held before. */
+/* May the results of the calls that follow wait, where the mode lets them? Gives what held before.
+ */
 bool pending_allow(bool allow);
 bool pending_allowed_on(int device);
 bool pending_may_be_on(int device); /* when they are allowed to */
@@ -63,8 +64,8 @@ size_t pending_bytes_made(void);
  */
 
 /* t's elements on the CPU: of a small storage that is not written meanwhile, copied there once, or
- * computed there of such ones by operations that are exact. `ask`: copy what was not; else only what
- * is there already. False where there is none; the device has to be asked then. */
+ * computed there of such ones by operations that are exact. `ask`: copy what was not; else only
+ * what is there already. False where there is none; the device has to be asked then. */
 bool tensor_on_host(tensor *out, const tensor *t, bool ask);
 /* A tensor on a device whose bytes are on the CPU until somebody needs them there. */
 int tensor_from_host(tensor *out, const tensor *t, int device, tensor_error *error);

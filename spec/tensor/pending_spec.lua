@@ -71,6 +71,13 @@ local STEPS_KNOWN = {
   function(t, u) return tensor.cat({ t, u }, 1) end,
   function(t) return t:sum(-1) end,
   function(t) return t:to("float32"):matmul(t:to("float32"):t()) end,
+  function(t, u) return t:to("float32"):reshape(-1, 1):matmul(u:to("float32"):reshape(1, -1)) end,
+  function(t)
+    return tensor.einsum("hkl,hlv->hkv", t:to("float32"):unsqueeze(-1), t:to("float32"):unsqueeze(2))
+  end,
+  function(t)
+    return tensor.einsum("ab,cb->ac", t:to("float32"):reshape(-1, 1), t:to("float32"):reshape(-1, 1))
+  end,
   function(t) return t:index_select(1, (t:new_index())) end,
   function(t) t[pick { "add_", "mul_", "sub_" }](t, pick(NUMBERS)) end,
   function(t, u) t[pick { "add_", "mul_", "maximum_" }](t, u) end,
@@ -143,4 +150,147 @@ describe("results that wait", function()
       check_programs(part * n + 1, part * n + n, "cpu", "everywhere")
     end)
   end
+end)
+
+-- ---- what waits, and how long ----------------------------------------------------------------------
+
+describe("a result that waits", function()
+  local function check(name, f)
+    it(name, function() waiting("everywhere", f) end)
+  end
+
+  check("has its shape and dtype, and no elements before they are asked for", function()
+    local t = (tensor.arange(6) + 1):view(2, 3) * 0.5
+    assert.is_true(tensor._waits(t))
+    assert.same({ { 2, 3 }, "float32" }, { t:shape(), t.dtype })
+    assert.is_true(tensor._waits(t))
+    assert.same({ { 0.5, 1, 1.5 }, { 2, 2.5, 3 } }, t:tolist())
+    assert.is_false(tensor._waits(t))
+  end)
+
+  check("has what its operands held when it was asked for", function()
+    local x = tensor.ones(3)
+    local t, u = x + 1, (x * 2)[{ { 2, 3 } }]
+    x:zero_()
+    x[2] = 9
+    assert.same({ { 2, 2, 2 }, { 2, 2 }, { 0, 9, 0 } }, { t:tolist(), u:tolist(), x:tolist() })
+  end)
+
+  check("is written through its views, and they are read through it", function()
+    local t = tensor.ones(2, 3) * 2
+    local row = t[1]
+    t:add_(1)
+    row[1] = 7
+    assert.same({ { 7, 3, 3 }, { 3, 3, 3 } }, t:tolist())
+    local u = tensor.ones(4) * 3
+    local part = u[{ { 1, 2 } }]
+    part:mul_(2)
+    assert.same({ 6, 6, 3, 3 }, u:tolist())
+  end)
+
+  check("changes in place while others keep what it was", function()
+    local t = tensor.arange(3) * 2
+    local before = t + 0
+    t:add_(t)
+    assert.same({ { 0, 4, 8 }, { 0, 2, 4 } }, { t:tolist(), before:tolist() })
+  end)
+
+  check("is rounded as often as it would be by one operation after the other", function()
+    local x = tensor.new({ 1 + 2 ^ -9, 3.1415926 }, "float32")
+    local function f() return ((x:to "bfloat16" * 1.7):to "float16" + 2 ^ -11):to "float64" * 3 end
+    local waited = f()
+    local at_once = waiting("never", f)
+    assert.same(at_once:tolist(), waited:tolist())
+  end)
+
+  check("is read in part where little of it is wanted", function()
+    local x = tensor.arange(1 << 18):view(4, 256, 256)
+    local wide = x:to "float32" * x[{ ":", { 1, 1 }, ":" }]
+    local expected = waiting("never", function() return (x[3]:to "float32" * x[3][1]):t():sum(1) end)
+    assert.same(expected:tolist(), wide[3]:t():sum(1):tolist())
+    assert.is_true(tensor._waits(wide))
+    for _ = 1, 12 do
+      wide[2]:sum()
+      wide[3]:sum()
+    end
+    assert.is_false(tensor._waits(wide))
+  end)
+
+  check("gives elements before it is cast, where that is less work", function()
+    local x = tensor._settle(tensor.arange(1 << 23):view(-1, 8):to "float16")
+    local cast = x:to "float32"
+    local taken = cast[tensor.new { 5, 0, 5 }]
+    assert.is_true(tensor._waits(cast) and tensor._waits(taken))
+    assert.same({ 40, 0, 40 }, taken:select(2, 1):tolist())
+  end)
+
+  check("does not keep those waiting that cannot: an error names what was tried", function()
+    local t = tensor.arange(4) + 1
+    assert.error_matches(function() return t + tensor.ones(3) end, "cannot add")
+    assert.error_matches(function() return t // (tensor.arange(4) * 1) end, "division by zero")
+    assert.error_matches(function() return t[9] end, "out of range")
+  end)
+end)
+
+describe("results that wait on a GPU #gpu", function()
+  local function check(name, f)
+    it(name, function()
+      if not require("hone.cuda").available() then return pending "no GPU here" end
+      f()
+    end)
+  end
+
+  check(
+    "are what they are when none waits, in random programs",
+    function() check_programs(1, tonumber(os.getenv "HONE_PROGRAMS") or 40, "cuda:0", "devices") end
+  )
+
+  local function check_waiting(name, f)
+    check(name, function() waiting("devices", f) end)
+  end
+
+  check_waiting("are found on the CPU where it knows what they are made of", function()
+    local x = tensor.arange(10, { device = "cuda:0" }):to "int32"
+    assert.equal(3, x[4]:item())
+    local mask = (x + 1):eq(4)
+    assert.is_true(mask:any():item())
+    assert.is_false(mask:all():item())
+    assert.is_true(tensor._waits(mask))
+    local places = mask:nonzero():squeeze(2)
+    assert.equal("cuda:0", places.device)
+    assert.is_true(tensor._waits(places))
+    assert.same({ 3 }, places:tolist())
+    assert.same({ 3 }, (places + 0):to("float32"):tolist())
+    assert.same({ 30 }, (x * 10)[places]:tolist())
+    assert.is_false(tensor._waits(places))
+  end)
+
+  check_waiting("are found anew once what they are made of was written", function()
+    local x = tensor.zeros(8, { device = "cuda:0", dtype = "int32" })
+    local twice = x * 2
+    assert.equal(0, x[3]:item())
+    x[3] = 5
+    assert.same({ 5, 0 }, { x[3]:item(), twice[3]:item() })
+    x:add_(1)
+    assert.equal(6, x[3]:item())
+    x:index_add_(1, tensor.new({ 2 }, { device = "cuda:0" }), tensor.new({ 4 }, "int32"):to "cuda:0")
+    assert.equal(10, x[3]:item())
+    x:scatter_(1, tensor.new({ 2 }, { device = "cuda:0" }), 3)
+    assert.equal(3, x[3]:item())
+    x[x:eq(3)] = 8
+    assert.equal(8, x[3]:item())
+    x:copy_(tensor.arange(8, { device = "cuda:0" }))
+    assert.equal(2, x[3]:item())
+  end)
+
+  check_waiting("are seen by kernels that are given them, and see what those write", function()
+    local m = assert(require("hone.cuda").compile [[
+      extern "C" __global__ void add_one(float *x) { x[threadIdx.x] += 1; }
+    ]])
+    local x = tensor.ones(4, { device = "cuda:0" }) * 2
+    assert.equal(2, x[1]:item())
+    local later = x * 10
+    m:kernel("add_one"):launch { grid = 1, block = 4, x }
+    assert.same({ { 3, 3, 3, 3 }, { 20, 20, 20, 20 } }, { x:tolist(), later:tolist() })
+  end)
 end)

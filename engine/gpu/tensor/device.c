@@ -190,6 +190,7 @@ static const device_functions functions = {
     .download = download,
     .transfer = transfer,
     .elementwise = gpu_elementwise,
+    .fused = gpu_fused,
     .reduce = gpu_reduce,
     .softmax = gpu_softmax,
     .scan = gpu_scan,
