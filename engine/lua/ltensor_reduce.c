@@ -1,6 +1,7 @@
 /* ltensor_reduce.c -- reductions as methods: t:sum(dims, keepdim), t:max(dim), t:softmax(dim)... */
 #include <math.h>
 #include "lua/ltensor.h"
+#include "tensor/ahead.h"
 #include "tensor/reduce.h"
 
 /* Dimensions to reduce: none for all, one, or a table {dims..., keepdim=, dtype=}; then keepdim,
@@ -190,7 +191,11 @@ static int push_scan(lua_State *L, enum fold_op op) {
   tensor_error error;
   const tensor *t = ltensor_read(L, 1);
   int dim = ltensor_check_dim(L, 2, t->rank);
-  tensor *out = ltensor_push(L);
+  tensor *out = ltensor_push(L), done[2] = {{0}, {0}};
+  if (ahead_take(op == FOLD_SUM ? AHEAD_SUM : AHEAD_PRODUCT, done, t, &error) == 0) {
+    *out = done[0];
+    return 1;
+  }
   LTENSOR_TRY(L, tensor_scan(op, out, t, dim, &error));
   return ltensor_finish(L, out);
 }

@@ -1,5 +1,6 @@
 /* ltensor_sort.c -- ordering elements. */
 #include "lua/ltensor.h"
+#include "tensor/ahead.h"
 #include "tensor/sort.h"
 
 /* A pair of tensors just made, pushed in the order of the results. */
@@ -19,7 +20,13 @@ static int tensor_sort_(lua_State *L) {
   const tensor *t = ltensor_read(L, 1);
   int dim = ltensor_opt_dim(L, 2, t->rank, last_dim(t));
   bool descending = lua_toboolean(L, 3);
-  tensor *values = ltensor_push(L), *indices = ltensor_push(L);
+  tensor *values = ltensor_push(L), *indices = ltensor_push(L), out[2] = {{0}, {0}};
+  int code = ahead_take(descending ? AHEAD_SORT_DOWN : AHEAD_SORT, out, t, &error);
+  if (code == 0) {
+    *values = out[0];
+    *indices = out[1];
+    return 2;
+  }
   LTENSOR_TRY(L, tensor_sort(values, indices, t, dim, descending, &error));
   return finish(L, values, indices);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/ahead.h"
 #include "tensor/fused.h"
 
 enum {
@@ -41,6 +42,7 @@ static size_t bytes_made;
 void pending_set_mode(enum pending_mode to) {
   mode = to;
   span++;
+  ahead_forget(NULL);
 }
 
 enum pending_mode pending_get_mode(void) {
@@ -499,6 +501,7 @@ static bool reads(const pending *p, const storage *s) {
 
 static int settle_readers(storage *s, const pending *except, tensor_error *error) {
   int code = 0;
+  if (s->readers > 0) ahead_forget(s);
   for (pending *p = s->readers > 0 ? all : NULL; p && !code;) {
     bool has_to = p != except && reads(p, s);
     if (has_to) code = storage_settle(p->storage, error);

@@ -90,6 +90,19 @@ local STEPS_KNOWN = {
   function(t, u) t[t:gt(1)] = u end,
   function(t) return t[t:gt(1)] end,
   function(t) t:zero_() end,
+  function() -- rows one after the other, of which some are written
+    local t = tensor.randint(0, 50, { 6, 300 }):to(pick { "float32", "int32" })
+    local sums = tensor.zeros(6, 300, { dtype = "float64" })
+    for i = 1, 6 do
+      local values, places = t[i]:sort(-1, math.random(2) == 1)
+      if math.random(3) == 1 then values:add_(1) end
+      if math.random(6) == 1 then t[math.random(6)]:mul_(2) end
+      local sum = values:cumsum(1)
+      if math.random(4) == 1 then sum = t[i]:cumsum(1) end
+      sums[i] = sum + places
+    end
+    return sums
+  end,
 }
 
 -- Places in the first dimension, from what the tensor holds.
