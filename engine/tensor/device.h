@@ -153,8 +153,11 @@ typedef struct device_functions {
   int (*compare)(const compare_work *work, comparison *c, tensor_error *error);
 
   int (*draw)(const draw_work *work, tensor_error *error);
-  /* Refuses weights that cannot be chosen by, except while a graph is captured. */
+  /* Refuses weights that cannot be chosen by, except while a graph is captured; where results may
+   * wait (pending.h), not before the next call of `check`,
+   * which forgets it where the error is NULL. */
   int (*multinomial)(const multinomial_work *work, tensor_error *error);
+  int (*check)(tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

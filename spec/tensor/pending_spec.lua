@@ -296,6 +296,18 @@ describe("results that wait on a GPU #gpu", function()
     assert.equal(2, x[3]:item())
   end)
 
+  check_waiting("are refused together where weights cannot be chosen by", function()
+    local good = tensor.ones(3, { device = "cuda:0" })
+    for _ = 1, 70 do
+      good:multinomial(1, true)
+    end
+    tensor._check()
+    assert.equal("int64", tensor.zeros(3, { device = "cuda:0" }):multinomial(1, true).dtype)
+    good:multinomial(1, true)
+    assert.error_matches(tensor._check, "cannot choose")
+    tensor._check()
+  end)
+
   check_waiting("are seen by kernels that are given them, and see what those write", function()
     local m = assert(require("hone.cuda").compile [[
       extern "C" __global__ void add_one(float *x) { x[threadIdx.x] += 1; }

@@ -197,6 +197,7 @@ static const device_functions functions = {
     .compare = gpu_compare,
     .draw = gpu_draw,
     .multinomial = gpu_multinomial,
+    .check = gpu_multinomial_check,
     .matmul = gpu_matmul,
     .index = gpu_index,
     .nonzero = gpu_nonzero,

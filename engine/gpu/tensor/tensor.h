@@ -75,5 +75,6 @@ int gpu_compare(const compare_work *work, comparison *c, tensor_error *error);
 
 int gpu_draw(const draw_work *work, tensor_error *error);
 int gpu_multinomial(const multinomial_work *work, tensor_error *error);
+int gpu_multinomial_check(tensor_error *error);
 
 #endif

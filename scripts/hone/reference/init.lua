@@ -207,10 +207,13 @@ end
 
 -- Outputs with their elements: what does not lead to them is not computed.
 local function settle(self, outputs)
-  for _, output in ipairs(outputs) do
-    local ok, why = pcall(tensor.is_tensor(output) and tensor._settle or type, output)
-    if not ok then return self:_fail("%s", why) end
-  end
+  local ok, why = pcall(function()
+    for _, output in ipairs(outputs) do
+      if tensor.is_tensor(output) then tensor._settle(output) end
+    end
+    tensor._check()
+  end)
+  if not ok then return self:_fail("%s", why) end
   return outputs
 end
 
