@@ -91,10 +91,42 @@ static bool is_outer_sum(tensor views[2], const char *equation, const tensor *a,
 
 typedef int product(tensor *out, const tensor *a, const tensor *b, tensor_error *error);
 
+/* Where the second of two matrices waits: computed on the way, if that is done. A vector is a
+ * matrix of one row. */
+static bool multiply_waiting(lua_State *L, tensor *out, const tensor *a, const tensor *b) {
+  tensor_error error;
+  tensor row = *a, product;
+  bool is_vector = a->rank == 1 && b->rank == 2;
+  if (!b->storage->pending) return false;
+  if (is_vector) {
+    row.rank = 2;
+    row.shape[1] = a->shape[0], row.stride[1] = a->stride[0];
+    row.shape[0] = 1, row.stride[0] = a->shape[0] * a->stride[0];
+  }
+  int code = pending_product(&product, &row, b, &error);
+  if (code < 0) ltensor_try(L, code, &error);
+  if (code) return false;
+  *out = product;
+  if (is_vector) {
+    out->shape[0] = out->shape[1];
+    out->stride[0] = 1;
+    out->rank = 1;
+  }
+  return true;
+}
+
 static int push_product(lua_State *L, product *multiply) {
   tensor_error error;
-  const tensor *a = ltensor_read(L, 1), *b = ltensor_read(L, 2);
+  const tensor *a = ltensor_look(L, 1), *b = ltensor_look(L, 2);
   tensor *out = ltensor_push(L);
+  bool fits = multiply == tensor_matmul || (multiply == tensor_mm && a->rank == 2) ||
+              (multiply == tensor_bmm && a->rank == 3);
+  if (fits && multiply_waiting(L, out, a, b)) {
+    ltensor_account(L, out);
+    return 1;
+  }
+  a = ltensor_to_read(L, a);
+  b = ltensor_to_read(L, b);
   LTENSOR_TRY(L, multiply(out, a, b, &error));
   ltensor_account(L, out);
   return 1;

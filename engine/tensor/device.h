@@ -121,6 +121,11 @@ typedef struct device_functions {
 
   int (*elementwise)(const elementwise_work *work, tensor_error *error);
   int (*fused)(const fused *f, tensor_error *error);
+  /* [.., m, n] = [.., m, k] [.., k, n] of float32, to and a contiguous, where b computes the
+   * second: its loop is over the dimensions of the batch and n, which are outer_rank, and those of
+   * k. 1 where it does not: few rows only, and matrices that lie well. */
+  int (*thin)(const tensor *to, const tensor *a, const fused *b, int outer_rank,
+              tensor_error *error);
 
   /* [.., m, n] = [.., m, k] [.., k, n], of one rank and with equal sizes before the last two. `to`
    * is contiguous, of the operands' dtype or of what it is added up in, and has elements. */

@@ -11,6 +11,8 @@ enum {
   HEAVY_TIMES = 8,       /* a function that so many elements would compute again is computed once */
   OFTEN_TIMES = 2,       /* parts were computed so often that the whole would have been cheaper */
   SMALL_COUNT = 1 << 15, /* elements that cost next to nothing to compute again */
+  PART_BYTES =
+      16 << 20, /* less is computed whole when a part of it is read: in less time than a launch */
   TAKE_BYTES = 16 << 20, /* casts of less are done before elements are taken */
 };
 
@@ -593,7 +595,7 @@ int pending_read(tensor *out, const tensor *t, tensor_error *error) {
   storage *s = t->storage;
   pending *p = s->pending;
   int64_t count = tensor_count(t), whole = p ? count_of(p) : 0;
-  bool is_part = p && count > 0 && 2 * count <= whole && whole > SMALL_COUNT &&
+  bool is_part = p && count > 0 && 2 * count <= whole && s->bytes > PART_BYTES &&
                  p->computed + count <= OFTEN_TIMES * whole;
   if (is_part && p->part.storage && same_view(&p->part_of, t)) {
     tensor_share(out, &p->part);
@@ -633,6 +635,78 @@ bool pending_is_cast_of(tensor *source, const tensor *t, tensor_error *error) {
   if (!is_cast) return false;
   tensor_share(source, &f.leaf[0].tensor);
   return true;
+}
+
+/* ---- products with what waits -----------------------------------------------------------------
+ */
+
+enum { THIN_ROWS = 8, THIN_LENGTH = 16 };
+
+/* The dimensions of the loop before those that make up `length` elements; -1 where none do. */
+static int rank_before(const tensor *loop, int64_t length) {
+  int64_t n = 1;
+  int d = loop->rank;
+  while (d > 0 && n < length) n *= loop->shape[--d];
+  return n == length ? d : -1;
+}
+
+static bool is_thin(const tensor *a, const tensor *b) {
+  const device_functions *devices = device_functions_get();
+  if (tensor_is_on_cpu(b) || !devices->thin || !pending_may_be_on(b->storage->device) ||
+      !b->storage->pending || a->storage->device != b->storage->device)
+    return false;
+  if (a->dtype != DTYPE_FLOAT32 || b->dtype != DTYPE_FLOAT32 || a->rank != b->rank || a->rank < 2)
+    return false;
+  for (int d = 0; d < a->rank - 2; d++)
+    if (a->shape[d] != b->shape[d]) return false;
+  int64_t length = a->shape[a->rank - 1];
+  return a->shape[a->rank - 2] <= THIN_ROWS && length == b->shape[b->rank - 2] &&
+         length >= THIN_LENGTH && tensor_count(a) > 0 && tensor_count(b) > 0;
+}
+
+/* b with its last two dimensions exchanged, and what it would be written to: a loop's shape. */
+static void turn(tensor *turned, tensor *shape, const tensor *b) {
+  int last = b->rank - 1;
+  *turned = *b;
+  turned->shape[last] = b->shape[last - 1], turned->shape[last - 1] = b->shape[last];
+  turned->stride[last] = b->stride[last - 1], turned->stride[last - 1] = b->stride[last];
+  *shape = *turned;
+}
+
+static int multiply_thin(tensor *out, const tensor *a, const fused *f, int64_t n,
+                         tensor_error *error) {
+  tensor whole = {0}, read = {0}, made = {0};
+  int64_t shape[TENSOR_MAX_RANK];
+  bool may_wait = pending_allow(false);
+  int outer = rank_before(&f->to, a->shape[a->rank - 1]);
+  memcpy(shape, a->shape, sizeof shape);
+  shape[a->rank - 1] = n;
+  int code = outer < 0 ? 1 : pending_read(&read, a, error);
+  if (!code) code = tensor_contiguous(&whole, &read, error);
+  if (!code) code = tensor_empty(&made, DTYPE_FLOAT32, a->storage->device, a->rank, shape, error);
+  if (!code) code = device_functions_get()->thin(&made, &whole, f, outer, error);
+  pending_allow(may_wait);
+  tensor_release(&read);
+  tensor_release(&whole);
+  if (code)
+    tensor_release(&made);
+  else
+    *out = made;
+  return code;
+}
+
+int pending_product(tensor *out, const tensor *a, const tensor *b, tensor_error *error) {
+  fused f;
+  tensor turned, shape;
+  if (!is_thin(a, b)) return 1;
+  pending *p = b->storage->pending;
+  int64_t whole = count_of(p), count = tensor_count(b);
+  if (p->computed + count > OFTEN_TIMES * whole) return 1;
+  turn(&turned, &shape, b);
+  int code = make_plan(&f, &shape, &turned, p, false, error);
+  if (!code) code = multiply_thin(out, a, &f, b->shape[b->rank - 1], error);
+  if (!code) p->computed += count;
+  return code;
 }
 
 /* ---- work on what waits -----------------------------------------------------------------------

@@ -52,6 +52,9 @@ int storage_settle_to_change(storage *s, tensor_error *error);
 int pending_read(tensor *out, const tensor *t, tensor_error *error);
 /* to = from, which waits and lies on to's device; 1 where it does not wait any more. */
 int pending_copy(tensor *to, const tensor *from, tensor_error *error);
+/* a b of matrices, or of batches of them, where b waits and has not to be written for it; 1 where
+ * it has, or nothing is known to be won. */
+int pending_product(tensor *out, const tensor *a, const tensor *b, tensor_error *error);
 /* Is t a cast, still to come, of something much larger than what would be made of a few elements of
  * it? Then that, in t's shape, in *source: elements of it may be taken first and cast later. */
 bool pending_is_cast_of(tensor *source, const tensor *t, tensor_error *error);

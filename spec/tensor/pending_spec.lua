@@ -70,7 +70,14 @@ local STEPS_KNOWN = {
   function(t) return t:repeat_interleave(math.random(3), math.random(t:dim())) end,
   function(t, u) return tensor.cat({ t, u }, 1) end,
   function(t) return t:sum(-1) end,
-  function(t) return t:to("float32"):matmul(t:to("float32"):t()) end,
+  function(t)
+    local x = t:to("float32"):floor():clamp(-8, 8) -- the sums are exact, in whatever order
+    return x:matmul(x:t())
+  end,
+  function(t)
+    local x = t:to("float32"):floor():clamp(-8, 8):unsqueeze(1)
+    return x:matmul(x:transpose(-1, -2) * 2)
+  end,
   function(t, u) return t:to("float32"):reshape(-1, 1):matmul(u:to("float32"):reshape(1, -1)) end,
   function(t)
     return tensor.einsum("hkl,hlv->hkv", t:to("float32"):unsqueeze(-1), t:to("float32"):unsqueeze(2))
@@ -217,7 +224,7 @@ describe("a result that waits", function()
   end)
 
   check("is read in part where little of it is wanted", function()
-    local x = tensor.arange(1 << 18):view(4, 256, 256)
+    local x = tensor.arange(5 << 20):view(4, 1024, 1280) % 8
     local wide = x:to "float32" * x[{ ":", { 1, 1 }, ":" }]
     local expected = waiting("never", function() return (x[3]:to "float32" * x[3][1]):t():sum(1) end)
     assert.same(expected:tolist(), wide[3]:t():sum(1):tolist())
@@ -294,6 +301,45 @@ describe("results that wait on a GPU #gpu", function()
     assert.equal(8, x[3]:item())
     x:copy_(tensor.arange(8, { device = "cuda:0" }))
     assert.equal(2, x[3]:item())
+  end)
+
+  check("are multiplied on the way, where few rows are", function()
+    local function near(expected, got)
+      local far = (expected - got):abs():max():item()
+      return far <= 1e-5 * math.max(expected:abs():max():item(), 1)
+    end
+    for _, sizes in ipairs {
+      { 1, 1, 128, 128 },
+      { 3, 2, 96, 50 },
+      { 2, 5, 1000, 64 },
+      { 1, 8, 4096, 36 },
+      { 7, 1, 33, 7 },
+    } do
+      local batch, m, k, n = table.unpack(sizes)
+      local a = tensor.randn(batch, m, k, { device = "cuda:0" })
+      local codes = tensor.randn(batch, n, k, { device = "cuda:0" }):to "float8_e4m3fn"
+      local halves = tensor.randn(batch, k, n, { device = "cuda:0" }):to "bfloat16"
+      local by = tensor.randn(batch, 1, 1, { device = "cuda:0" })
+      local function products()
+        local list = {
+          a:matmul((codes:to "float32" * by):transpose(2, 3)),
+          a:matmul(halves:to "float32" * by),
+          (a * 2):bmm(halves:to "float32"),
+          a[1]:matmul(halves[1]:to "float32"),
+          a[1][1]:matmul(halves[1]:to "float32" - 1),
+        }
+        if k % 8 == 0 then
+          local scale = by:expand(batch, n, k // 8):contiguous():repeat_interleave(8, 3)
+          list[#list + 1] = a:matmul((codes:to "float32" * scale):transpose(2, 3))
+        end
+        return list
+      end
+      local expected, got = products(), waiting("devices", products)
+      for i, product in ipairs(expected) do
+        assert.same(product:shape(), got[i]:shape())
+        assert.is_true(near(product, got[i]), ("product %d of %s"):format(i, table.concat(sizes, " ")))
+      end
+    end
   end)
 
   check_waiting("are refused together where weights cannot be chosen by", function()

@@ -191,6 +191,7 @@ static const device_functions functions = {
     .transfer = transfer,
     .elementwise = gpu_elementwise,
     .fused = gpu_fused,
+    .thin = gpu_thin,
     .reduce = gpu_reduce,
     .softmax = gpu_softmax,
     .scan = gpu_scan,

@@ -45,6 +45,8 @@ void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *form
 
 int gpu_elementwise(const elementwise_work *work, tensor_error *error);
 int gpu_fused(const fused *f, tensor_error *error);
+int gpu_thin(const tensor *to, const tensor *a, const fused *b, int outer_rank,
+             tensor_error *error);
 int gpu_matmul(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
 int gpu_index(const index_work *work, tensor_error *error);
 int gpu_nonzero(tensor *out, const tensor *flags, tensor_error *error);
