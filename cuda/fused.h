@@ -4,7 +4,7 @@
 
 #include "strided.h"
 
-#define FUSED_MOST_LEAVES 8
+#define FUSED_MOST_LEAVES 12
 
 typedef struct fused_arguments {
   int64_t count;       /* of vectors: the elements, by those that a thread takes at once */

@@ -5,7 +5,7 @@
 
 #include "tensor/device.h"
 
-enum { FUSED_LEAVES = 8, FUSED_STEPS = 16 };
+enum { FUSED_LEAVES = 12, FUSED_STEPS = 20 };
 
 /* What is read: a tensor of the loop's shape, with strides of 0 where it is broadcast, whose
  * storage is borrowed; or a number, of which only the dtype is one of a tensor's. */
