@@ -31,10 +31,10 @@ LUA_ARCHIVE = $(shell pkg-config --variable=libdir lua5.4)/liblua5.4.a
 HOST_SRC := engine/main.c engine/host.c engine/memory.c engine/signals.c
 
 # One line a module: its sources beside engine/lua/l<name>.c, its flags and its libraries.
-MODULES := json fs process http syntax terminal edit gpu tensor cuda
+MODULES := json fs process http syntax outline terminal edit gpu tensor cuda worker serve
 
-core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c \
-  engine/json/text.c engine/json/buffer.c
+core_json_SRC      := engine/lua/ljson_object.c engine/lua/ljson_decode.c engine/lua/ljson_encode.c engine/lua/ljson_pick.c \
+  engine/json/text.c engine/json/buffer.c engine/json/form.c
 core_json_OBJ      := $(OUT)/deps/yyjson.o
 core_json_CFLAGS   := -isystem $(DEPS)/yyjson/yyjson
 core_fs_LIBS       := -ldl
@@ -52,6 +52,18 @@ core_cuda_SRC      := $(wildcard engine/lua/lcuda_*.c) \
 core_cuda_CFLAGS   := -fno-plt
 core_cuda_LIBS     := -ldl -lm -lpthread
 
+
+# The process that runs somebody's kernels: its loop is a part of a program, of a library for Python
+# and of a module for Lua.
+WORKER_GPU := $(patsubst %,engine/gpu/%.c,clocks context cupti driver library stats timer)
+WORKER_LOOP := $(addprefix engine/worker/,arena.c copy.c core.c measure.c message.c requests.c sandbox.c) $(WORKER_GPU)
+core_worker_SRC    := engine/worker/message.c
+core_worker_CFLAGS := -isystem $(DEPS)/yyjson/yyjson
+core_serve_SRC     := $(WORKER_LOOP)
+core_serve_OBJ     := $(OUT)/deps/yyjson.o
+core_serve_CFLAGS  := -isystem $(DEPS)/yyjson/yyjson
+core_serve_LIBS    := -ldl -lm -lpthread
+
 # The loops are written to be vectorised; errno and floating-point traps are nobody's concern there.
 # The library stays when a Lua state is closed: its threads are asleep in it.
 core_tensor_SRC    := $(wildcard engine/tensor/*.c engine/lua/ltensor_*.c engine/gpu/tensor/*.c) \
@@ -66,7 +78,8 @@ grammar_typescript_SRC := $(DEPS)/tree-sitter-typescript/typescript/src
 grammar_tsx_SRC        := $(DEPS)/tree-sitter-typescript/tsx/src
 
 PRESENT_MODULES := $(foreach m,$(MODULES),$(if $(wildcard engine/lua/l$(m).c),$(m)))
-TARGETS := $(BIN) $(PRESENT_MODULES:%=$(CORE)/%.so) $(GRAMMARS:%=$(GRAMMAR_DIR)/%.so)
+WORKERS := $(if $(wildcard engine/worker/native.c),$(OUT)/lib/hone/worker) $(OUT)/lib/hone/libhone_worker.so
+TARGETS := $(BIN) $(PRESENT_MODULES:%=$(CORE)/%.so) $(GRAMMARS:%=$(GRAMMAR_DIR)/%.so) $(WORKERS)
 
 LUA_FILES = $(shell git ls-files -co --exclude-standard '*.lua' .busted .luacheckrc)
 C_FILES = $(shell git ls-files -co --exclude-standard 'engine/*.[ch]' 'cuda/*.h')
@@ -122,6 +135,20 @@ $(GRAMMAR_DIR)/$(1).so: $(grammar_$(1)_SRC)/parser.c $(grammar_$(1)_SRC)/scanner
 endef
 $(foreach g,$(GRAMMARS),$(eval $(call grammar_rules,$(g))))
 
+# Without the sanitizers: a Python that knows nothing of them loads it.
+$(OUT)/obj/python/%.o: engine/%.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SANITIZERS),$(ALL_CFLAGS)) $(core_serve_CFLAGS) -c -o $@ $<
+$(OUT)/obj/python/yyjson.o: $(DEPS)/yyjson/yyjson/yyjson.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SANITIZERS),$(THIRD_PARTY_CFLAGS)) -c -o $@ $<
+$(OUT)/lib/hone/libhone_worker.so: $(WORKER_LOOP:engine/%.c=$(OUT)/obj/python/%.o) $(OUT)/obj/python/yyjson.o
+	$(CC) -shared -o $@.new $^ $(core_serve_LIBS) && mv $@.new $@
+
+$(OUT)/lib/hone/worker: $(patsubst engine/%.c,$(OUT)/obj/%.o,$(addprefix engine/worker/,main.c native.c tvm_ffi.c) $(WORKER_LOOP)) $(OUT)/deps/yyjson.o
+	$(CC) $(SANITIZERS) -o $@.new $^ $(core_serve_LIBS) -Wl,-E -Wl,-z,relro -Wl,-z,now && mv $@.new $@
+$(OUT)/obj/worker/main.o $(OUT)/obj/worker/native.o: ALL_CFLAGS += $(core_serve_CFLAGS)
+
 # SGLang's sources, as published: the demo and the specs read them.
 SGLANG_VERSION ?= 0.5.23
 REPOS := build/demo/repos
@@ -161,7 +188,7 @@ bundle: build  ## make a relocatable tarball that runs on a bare machine
 install: build  ## install under PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hone $(DESTDIR)$(PREFIX)/share/hone
 	install $(BIN) $(DESTDIR)$(PREFIX)/bin/hone
-	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(DESTDIR)$(PREFIX)/lib/hone/
+	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(WORKERS) $(DESTDIR)$(PREFIX)/lib/hone/
 	cp -r scripts skills examples docs README.md LICENSE VERSION $(DESTDIR)$(PREFIX)/share/hone/
 
 # What LuaRocks installs: the libraries as modules, and beside them what they read at run time.
@@ -170,7 +197,7 @@ rock: build
 	cp -r scripts/hone $(LUADIR)/
 	cp -r skills $(LUADIR)/hone/
 	cp -r scripts/meta $(LUADIR)/hone/scripts/
-	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(LIBDIR)/hone/
+	cp -r $(OUT)/lib/hone/core $(OUT)/lib/hone/grammar $(WORKERS) $(LIBDIR)/hone/
 
 clean:  ## remove what was built (fetched sources and environments stay)
 	rm -rf $(filter-out build/deps build/testenv build/lintenv,$(wildcard build/*))

@@ -1,6 +1,6 @@
---- What a dataset's traces say: counts and rankings, best traces; merge datasets, compare two runs.
+--- What a dataset's traces say: counts and rankings, best traces; merge datasets, compare two runs, draw a page.
 local skill = {
-  summary = "summarise, merge and compare what a dataset's traces say",
+  summary = "summarise, merge, compare and draw what a dataset's traces say",
   description = [[
 `summary` counts the traces and ranks the authors against the baseline author; a definition that has no single
 baseline solution is named in a note and left out of the ranking. `best` shows the fastest trace of each
@@ -9,7 +9,8 @@ of them say differently is reported, and the first one's is kept. `compare` take
 after, and says of each solution and workload whether it became faster or slower by more than the threshold:
 where traces are repeated, by the 95 % interval of the ratio of their latencies; a single trace does not tell
 its own scatter, so twice the threshold is asked of it. Where neither is certain it says undecided. The exit
-status of `compare` is 1 when something became slower or no longer passes.
+status of `compare` is 1 when something became slower or no longer passes. `visualize` writes one HTML file
+that needs nothing else: leaderboard, wins at p with a band of ties, latencies of every workload, roofline.
 
 Lines and files that cannot be read are named, and the rest counts.]],
   params = {
@@ -18,7 +19,7 @@ Lines and files that cannot be read are named, and the rest counts.]],
       type = "choice",
       positional = true,
       required = true,
-      choices = { "summary", "best", "merge", "compare" },
+      choices = { "summary", "best", "merge", "compare", "visualize" },
       help = "what to do",
     },
     {
@@ -26,7 +27,11 @@ Lines and files that cannot be read are named, and the rest counts.]],
       type = "list",
       help = "datasets, by default FIB_DATASET_PATH or ./flashinfer-trace; for compare: before and after",
     },
-    { name = "output", type = "path", help = "merge: the folder of the new dataset, which must not exist" },
+    {
+      name = "output",
+      type = "path",
+      help = "merge: the folder of the new dataset, which must not exist; visualize: the file (default report.html)",
+    },
     {
       name = "baseline_author",
       type = "string",
@@ -34,7 +39,8 @@ Lines and files that cannot be read are named, and the rest counts.]],
       help = "whose solutions are the baseline",
     },
     { name = "op_type", type = "string", help = "only definitions of this op type" },
-    { name = "definitions", type = "list", help = "best: only these; summary: only this one" },
+    { name = "definitions", type = "list", help = "best, visualize: only these; summary: only this one" },
+    { name = "author", type = "list", help = "visualize: only these authors, beside the baseline" },
     { name = "axes", type = "list", help = "best: only workloads of these sizes, NAME=SIZE each" },
     { name = "atol", type = "number", default = 0.01, min = 0, help = "best: greatest absolute error" },
     { name = "rtol", type = "number", default = 0.01, min = 0, help = "best: greatest relative error" },
@@ -43,7 +49,7 @@ Lines and files that cannot be read are named, and the rest counts.]],
       type = "number",
       default = 0.05,
       min = 0,
-      help = "compare: change that counts, 0.05 is 5 %",
+      help = "change that counts, 0.05 is 5 %: compare's, and visualize's ties",
     },
   },
   outputs = {
@@ -51,12 +57,14 @@ Lines and files that cannot be read are named, and the rest counts.]],
     { name = "best", help = "for each dataset: definition to its best trace" },
     { name = "merge", help = "counts of what was written, and conflicts" },
     { name = "compare", help = "rows with their verdicts, and counts of verdicts" },
+    { name = "visualize", help = "path of the page, how many workloads and solutions are on it" },
   },
   examples = {
     "hone report summary --local flashinfer-trace",
     "hone report best --local flashinfer-trace --op-type rmsnorm",
     "hone report merge --local mine --local theirs --output both",
     "hone report compare --local before --local after --threshold 0.03",
+    "hone report visualize --local flashinfer-trace --op-type gqa_paged --output gqa.html",
   },
 }
 
@@ -297,7 +305,42 @@ local function compare(args, ctx)
   return nil, message, "REGRESSION", data
 end
 
-local ACTIONS = { summary = summarise, best = best, merge = merge, compare = compare }
+-- ---- visualize ------------------------------------------------------------------------------------
+
+local function visualize(args, ctx)
+  local json = require "hone.json"
+  if #(args["local"] or {}) > 1 then
+    return nil, "report visualize takes one dataset: merge several with report merge", "usage"
+  end
+  local sets, why = open_all(args)
+  if not sets then return nil, why end
+  local set = sets[1]
+  local data, code
+  data, why, code = require("hone.report.data").collect(set, {
+    baseline_author = args.baseline_author,
+    op_type = args.op_type,
+    definitions = args.definitions,
+    authors = args.author,
+    band = args.threshold,
+  })
+  if not data then return nil, why, code end
+  local problems = warn_of_problems(set, ctx)
+  local html
+  html, why = require("hone.report.page").render(data)
+  if not html then return nil, why end
+  local path, ok = args.output or "report.html"
+  ok, why, code = require("hone.fs").write(path, html)
+  if not ok then return nil, why, code end
+  ctx.say("%s: %d solutions on %d workloads", path, data.counts.solutions, data.counts.workloads)
+  return json.object {
+    { "path", path },
+    { "counts", data.counts },
+    { "notes", data.notes },
+    { "problems", problems },
+  }
+end
+
+local ACTIONS = { summary = summarise, best = best, merge = merge, compare = compare, visualize = visualize }
 
 function skill.run(args, ctx) return ACTIONS[args.action](args, ctx) end
 

@@ -2,27 +2,36 @@
 local skill = {
   summary = "check a dataset's layout, definitions, workloads, solutions and traces",
   description = [[
-Runs the checks of `flashinfer-bench validate` that need no GPU, with the same categories and report. The exit
-status is 1 when a definition has an error. A reference is built on hone's own tensors; `--disable-gpu` leaves
-that out, as there. The check `benchmark`, and building baselines, are not done yet: `benchmark` is refused.
-The report is written only where `--outputs` says json or text.]],
+Runs the checks of `flashinfer-bench validate`, with the same categories and report. The exit status is 1 when
+a definition has an error. References are built on hone's own tensors, baseline solutions are built and run with
+the reference on every workload; what a machine lacks for that (a GPU, a compiler, torch) is a warning.
+`--disable-gpu` leaves out all that builds or runs. The report is written only where `--outputs` says json or
+text.
+
+`--fix` mends what can be mended without a choice, before the checks: see docs/validating.md.]],
   params = {
     { name = "dataset", type = "path", help = "the dataset; else FIB_DATASET_PATH or ./flashinfer-trace" },
     {
       name = "checks",
       type = "list",
-      help = "layout, definition, workload, solution, trace, baseline; by default all of them",
+      help = "layout, definition, workload, solution, trace, baseline, benchmark; by default all of them",
     },
-    { name = "disable_gpu", type = "boolean", default = false, help = "do not build references" },
+    { name = "disable_gpu", type = "boolean", default = false, help = "build and run nothing" },
     { name = "op_types", type = "list", help = "only definitions of these op types, or of --definitions" },
     { name = "definitions", type = "list", help = "only these definitions, or those of --op-types" },
     { name = "output_folder", type = "path", help = "where reports are written, by default DATASET/reports" },
     { name = "outputs", type = "list", help = "stdout, json, text; by default stdout" },
+    { name = "fix", type = "boolean", help = "mend what can be mended without a choice, then check" },
+    { name = "dry_run", type = "boolean", help = "with --fix: only say what would be mended" },
   },
-  outputs = { { name = "config, definitions", help = "the report, as flashinfer-bench writes it" } },
+  outputs = {
+    { name = "config, definitions", help = "the report, as flashinfer-bench writes it" },
+    { name = "changes", help = "of --fix: what was mended, each with its sign, path and text" },
+  },
   examples = {
     "hone validate --dataset flashinfer-trace --disable-gpu",
     "hone validate --checks layout,workload --op-types rmsnorm",
+    "hone validate --dataset flashinfer-trace --fix --dry-run",
   },
 }
 
@@ -39,7 +48,7 @@ local function items(list)
   return found
 end
 
-local function chosen_checks(asked)
+local function chosen_checks(asked, disable_gpu)
   local validator = require "hone.dataset.validator"
   local known, checks = {}, items(asked)
   for _, check in ipairs(validator.CHECKS) do
@@ -51,10 +60,13 @@ local function chosen_checks(asked)
         ("there is no check '%s'; there are %s"):format(check, table.concat(validator.CHECKS, ", ")),
         "usage"
     end
-    if check == "benchmark" then return nil, "hone validate cannot run the check 'benchmark' yet" end
   end
-  if #checks > 0 then return checks end
-  return table.move(validator.CHECKS, 1, #validator.CHECKS - 1, 1, {})
+  if #checks == 0 then checks = validator.CHECKS end
+  local chosen = {}
+  for _, check in ipairs(checks) do
+    if not (disable_gpu and check == "benchmark") then chosen[#chosen + 1] = check end
+  end
+  return chosen
 end
 
 -- Reports that are there already are not overwritten.
@@ -87,11 +99,40 @@ local function write_outputs(report, args, root, ctx)
   return true
 end
 
+-- Mend the dataset, or say how: the changes.
+local function mend(root, args, ctx)
+  local fix, json = require "hone.dataset.fix", require "hone.json"
+  if #items(args.op_types) > 0 or #items(args.definitions) > 0 then
+    return nil, "--fix mends the whole dataset: it takes no --op-types or --definitions", "usage"
+  end
+  local plan, why, code = fix.plan(root)
+  if not plan then return nil, why, code end
+  for _, line in ipairs(fix.lines(plan)) do
+    ctx.say("%s", line)
+  end
+  if args.dry_run then
+    ctx.say("%d changes; nothing was written", #plan.changes)
+    return json.array(plan.changes)
+  end
+  local done
+  done, why, code = fix.apply(plan)
+  if not done then return nil, why, code end
+  ctx.say("%d files written, %d removed", done.written, done.removed)
+  return json.array(plan.changes)
+end
+
 function skill.run(args, ctx)
   local validator = require "hone.dataset.validator"
-  local checks, why, code = chosen_checks(args.checks)
+  if args.dry_run and not args.fix then return nil, "--dry-run belongs to --fix", "usage" end
+  local checks, why, code = chosen_checks(args.checks, args.disable_gpu)
   if not checks then return nil, why, code end
   local root = require("hone.dataset.traceset").locate(args.dataset)
+  local changes
+  if args.fix then
+    changes, why, code = mend(root, args, ctx)
+    if not changes then return nil, why, code end
+    if args.dry_run then return { changes = changes } end
+  end
   local report
   report, why, code = validator.run(root, {
     checks = checks,
@@ -100,6 +141,7 @@ function skill.run(args, ctx)
     definitions = items(args.definitions),
   })
   if not report then return nil, why, code end
+  report.changes = changes
   local ok
   ok, why, code = write_outputs(report, args, root, ctx)
   if not ok then return nil, why, code end

@@ -5,7 +5,17 @@ local solution = require "hone.dataset.solution"
 
 local ROOT = "examples/dataset"
 
-local function folders() return fs.glob "examples/solutions/*" end
+local function described(folder) return json.decode(fs.read(fs.join(folder, "solution.json"))) end
+
+-- The folders of solutions for the definitions that are here; the others are for the public dataset's.
+local function folders()
+  local list = {}
+  for _, folder in ipairs(fs.glob "examples/solutions/*") do
+    local pattern = ("%s/definitions/*/%s.json"):format(ROOT, described(folder).definition)
+    if #fs.glob(pattern) == 1 then list[#list + 1] = folder end
+  end
+  return list
+end
 
 local function pack(root, ...)
   return process.run { os.getenv "HONE_BIN" or "build/hone", "examples/pack_solution.lua", root, ... }
@@ -68,6 +78,21 @@ describe("the example dataset", function()
       local name = solution.with_unique_name(json.decode(text)).name
       assert.is_nil(seen[name])
       seen[name] = true
+    end
+  end)
+
+  it("has one baseline, and something to compare with it, for every definition", function()
+    local baselines, others = {}, {}
+    for _, folder in ipairs(fs.glob "examples/solutions/*") do
+      local it = described(folder)
+      local counts = it.author == "baseline" and baselines or others
+      counts[it.definition] = (counts[it.definition] or 0) + 1
+    end
+    for definition in pairs(others) do
+      assert.equal(1, baselines[definition], definition)
+    end
+    for definition in pairs(baselines) do
+      assert.is_truthy(others[definition], definition)
     end
   end)
 end)

@@ -470,6 +470,18 @@ describe("tree:to_table", function()
     assert.equal(1, node.from)
   end)
 
+  it("numbers the lines of a piece from its place in a larger source", function()
+    local tree = parse("x = 1\nif x:\n  y = 2\n")
+    local options = { line = 40, lazy = { "block" } }
+    local root = assert(tree:to_table(nil, options))
+    assert.same({ 40, 40, 41, 42 }, { root.line, root[1].line, root[2].line, root[2].consequence.line })
+    assert.equal(42, tree:expand(root[2].consequence, options)[1].line)
+    assert.has_error(
+      function() tree:to_table(nil, { line = 0 }) end,
+      "bad option 'line' (1 or more expected)"
+    )
+  end)
+
   it("converts below a node", function()
     local tree = parse("x = 1\ny = f(2)\n")
     local call = first(tree, "(call) @c").c

@@ -29,6 +29,7 @@ static struct cupti {
   int (*disable)(int kind);
   int (*flush)(uint32_t flag);
   int (*next)(uint8_t *buffer, size_t valid, unsigned char **record);
+  int (*timestamp)(uint64_t *nanoseconds);
 } cupti;
 
 static const gpu_symbol symbols[] = {
@@ -37,6 +38,7 @@ static const gpu_symbol symbols[] = {
     {"cuptiActivityDisable", offsetof(struct cupti, disable), false},
     {"cuptiActivityFlushAll", offsetof(struct cupti, flush), false},
     {"cuptiActivityGetNextRecord", offsetof(struct cupti, next), false},
+    {"cuptiGetTimestamp", offsetof(struct cupti, timestamp), false},
 };
 
 static const int kinds[] = {KIND_CONCURRENT_KERNEL, KIND_MEMCPY, KIND_MEMCPY_PEER, KIND_MEMSET};
@@ -46,10 +48,34 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* buffers come from CU
 static cupti_span span;
 static char ignored_name[64];
 
+/* Where records are kept one by one. */
+static struct {
+  struct {
+    uint64_t start, end;
+  } *records;
+  size_t count, capacity;
+  bool is_on, is_full; /* is_full: there was no memory for one */
+} kept;
+
 static bool is_ignored(int kind, const unsigned char *record) {
   const char *name = NULL;
   if (kind == KIND_CONCURRENT_KERNEL) memcpy(&name, record + KERNEL_NAME_AT, sizeof name);
   return name && strcmp(name, ignored_name) == 0;
+}
+
+static void keep_record(uint64_t start, uint64_t end) {
+  if (kept.count == kept.capacity) {
+    size_t capacity = kept.capacity ? kept.capacity * 2 : 1024;
+    void *records = realloc(kept.records, capacity * sizeof *kept.records);
+    if (!records) {
+      kept.is_full = true;
+      return;
+    }
+    kept.records = records;
+    kept.capacity = capacity;
+  }
+  kept.records[kept.count].start = start;
+  kept.records[kept.count++].end = end;
 }
 
 static void count_record(const unsigned char *record) {
@@ -62,6 +88,7 @@ static void count_record(const unsigned char *record) {
   if (span.count == 0 || start < span.first) span.first = start;
   if (span.count == 0 || end > span.last) span.last = end;
   span.count++;
+  if (kept.is_on) keep_record(start, end);
 }
 
 static void give_buffer(uint8_t **buffer, size_t *size, size_t *max_records) {
@@ -122,4 +149,54 @@ cupti_span cupti_collect(const char *ignored) {
   cupti_span found = span;
   pthread_mutex_unlock(&lock);
   return found;
+}
+
+uint64_t cupti_now(void) {
+  uint64_t now = 0;
+  cupti.timestamp(&now);
+  return now;
+}
+
+void cupti_keep(void) {
+  cupti_clear();
+  pthread_mutex_lock(&lock);
+  kept.count = 0;
+  kept.is_on = true;
+  kept.is_full = false;
+  pthread_mutex_unlock(&lock);
+}
+
+static void widen(cupti_span *to, uint64_t start, uint64_t end) {
+  if (to->count == 0 || start < to->first) to->first = start;
+  if (to->count == 0 || end > to->last) to->last = end;
+  to->count++;
+}
+
+/* The last window that began before `time`, or n. */
+static size_t window_of(const cupti_window *windows, size_t n, uint64_t time) {
+  size_t low = 0, high = n;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (windows[middle].from <= time) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low == 0 || time > windows[low - 1].to ? n : low - 1;
+}
+
+int cupti_spans(const cupti_window *windows, size_t n, const char *ignored, cupti_span *spans) {
+  strncpy(ignored_name, ignored, sizeof ignored_name - 1);
+  cupti.flush(FLUSH_FORCED);
+  pthread_mutex_lock(&lock);
+  kept.is_on = false;
+  memset(spans, 0, n * sizeof *spans);
+  for (size_t i = 0; i < kept.count; i++) {
+    size_t at = window_of(windows, n, kept.records[i].start);
+    if (at < n) widen(&spans[at], kept.records[i].start, kept.records[i].end);
+  }
+  int failed = kept.is_full ? -1 : 0;
+  pthread_mutex_unlock(&lock);
+  return failed;
 }

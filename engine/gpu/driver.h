@@ -39,6 +39,10 @@ typedef struct {
   _Alignas(64) uint64_t opaque[16];
 } CUtensorMap;
 
+typedef struct {
+  char bytes[64];
+} CUipcMemHandle; /* plain bytes: another process may have them */
+
 /* results that are told apart */
 enum {
   CUDA_SUCCESS = 0,
@@ -96,6 +100,7 @@ enum {
   LAUNCH_COOPERATIVE = 2,
   LAUNCH_CLUSTER = 4,
   HOST_ALLOC_PORTABLE_MAPPED = 3,
+  IPC_LAZY_PEER_ACCESS = 1,
   JIT_ERROR_LOG = 5,
   JIT_ERROR_LOG_SIZE = 6,
 };
@@ -198,7 +203,13 @@ enum {
   F(module_count, "cuModuleGetFunctionCount", (unsigned *count, CUmodule module)) /* 12.4 */       \
   F(module_functions, "cuModuleEnumerateFunctions",                               /* 12.4 */       \
     (CUfunction * functions, unsigned count, CUmodule module))                                     \
-  F(context_record, "cuCtxRecordEvent", (CUcontext context, CUevent event)) /* 12.5 */
+  F(context_record, "cuCtxRecordEvent", (CUcontext context, CUevent event)) /* 12.5 */             \
+  F(ipc_handle, "cuIpcGetMemHandle", (CUipcMemHandle * handle, CUdeviceptr pointer))               \
+  F(ipc_open, "cuIpcOpenMemHandle_v2",                                                             \
+    (CUdeviceptr * pointer, CUipcMemHandle handle, unsigned flags))                                \
+  F(ipc_close, "cuIpcCloseMemHandle", (CUdeviceptr pointer))                                       \
+  F(plain_alloc, "cuMemAlloc_v2", (CUdeviceptr * pointer, size_t bytes))                           \
+  F(plain_free, "cuMemFree_v2", (CUdeviceptr pointer))
 
 #define GPU_DRIVER_FIELD(field, symbol, parameters) CUresult(*field) parameters;
 typedef struct {

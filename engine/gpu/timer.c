@@ -23,6 +23,7 @@ struct gpu_timer {
   CUdeviceptr
       flush; /* flush_bytes to be overwritten, then room for the durations of a calibration */
   size_t flush_bytes;
+  double busy_until; /* by gpu_clock: when a run last ended */
   /* Found by calibrate: */
   double join_overhead; /* seconds from `stop` to `end` when no other stream works */
   double overhead;      /* seconds that the events around a kernel show beyond its body */
@@ -270,9 +271,13 @@ static int give_up(gpu_timer *t, int code, gpu_error *error) {
   return error->code = code;
 }
 
-static int run_work(const Run *run, gpu_error *error) {
-  if (run->work(run->context) == 0) return 0;
+static int run_hook(const Run *run, gpu_work *hook, gpu_error *error) {
+  if (!hook || hook(run->context) == 0) return 0;
   return give_up(run->timer, GPU_TIMER_GAVE_UP, error);
+}
+
+static int run_work(const Run *run, gpu_error *error) {
+  return run_hook(run, run->work, error);
 }
 
 /* The stream waited for the device, or queued more than it holds: then it cannot be held back. */
@@ -352,10 +357,60 @@ static int sample_cupti(const Run *run, double *seconds, gpu_error *error) {
   return 0;
 }
 
+/* One of many samples whose records are asked for at the end: leaves its window. */
+static int sample_window(const Run *run, cupti_window *window, gpu_error *error) {
+  gpu_timer *t = run->timer;
+  const gpu_driver *driver = gpu_state_get()->driver;
+  CUresult result = run->options->cold ? driver->context_reset_l2() : CUDA_SUCCESS;
+  if (!result && run->options->cold) result = flush_cache(t);
+  int failed = gpu_check(t->device, result, "time", error);
+  if (!failed) failed = gpu_synchronize(t->device, error);
+  if (failed) return failed;
+  window->from = cupti_now();
+  failed = run_work(run, error);
+  if (!failed) failed = gpu_synchronize_within(t->device, run->options->timeout, error);
+  window->to = cupti_now();
+  return failed;
+}
+
+static int read_windows(const Run *run, const cupti_window *windows, size_t n, cupti_span *spans,
+                        gpu_error *error) {
+  if (cupti_spans(windows, n, WAIT_KERNEL, spans)) return gpu_refuse(error, -1, "out of memory");
+  for (size_t i = 0; i < n; i++) {
+    if (spans[i].count == 0) return gpu_refuse(error, -1, "CUPTI saw nothing run on the device");
+    double seconds = (double)(spans[i].last - spans[i].first) * 1e-9;
+    if (run->options->body) seconds = fmax(seconds - LAUNCH_SECONDS, 0);
+    int failed = keep_sample(run->samples, seconds, 0, error);
+    if (failed) return failed;
+  }
+  return 0;
+}
+
+/* So many samples by CUPTI, whatever they show: the stream is not held back. */
+static int sample_all(const Run *run, size_t n, gpu_error *error) {
+  cupti_window *windows = calloc(n, sizeof *windows);
+  cupti_span *spans = calloc(n, sizeof *spans);
+  int failed = windows && spans ? 0 : gpu_refuse(error, -1, "out of memory");
+  if (!failed) cupti_keep();
+  for (size_t i = 0; i < n && !failed; i++) {
+    failed = hone_is_interrupted() ? gpu_refuse(error, -1, "interrupted") : 0;
+    if (!failed) failed = run_hook(run, run->options->before, error);
+    if (!failed) failed = sample_window(run, &windows[i], error);
+    if (!failed) failed = run_hook(run, run->options->after, error);
+  }
+  if (!failed) failed = read_windows(run, windows, n, spans, error);
+  free(windows);
+  free(spans);
+  return failed;
+}
+
 static int sample(const Run *run, double *seconds, gpu_error *error) {
   if (hone_is_interrupted()) return gpu_refuse(error, -1, "interrupted");
-  return run->options->clock == GPU_CLOCK_CUPTI ? sample_cupti(run, seconds, error)
-                                                : sample_events(run, seconds, error);
+  int failed = run_hook(run, run->options->before, error);
+  if (failed) return failed;
+  failed = run->options->clock == GPU_CLOCK_CUPTI ? sample_cupti(run, seconds, error)
+                                                  : sample_events(run, seconds, error);
+  return failed ? failed : run_hook(run, run->options->after, error);
 }
 
 /* ---- many ---------------------------------------------------------------------------------- */
@@ -374,8 +429,11 @@ static bool is_awake(const gpu_device *device) {
   return clocks_sm(device) * 10 > clocks_sm_max(device) * 8;
 }
 
+/* What was busy until just now has its clocks still. */
+static const double DOZE_SECONDS = 50e-3;
+
 static int wake(gpu_timer *t, gpu_error *error) {
-  if (is_awake(t->device)) return 0;
+  if (gpu_clock() - t->busy_until < DOZE_SECONDS || is_awake(t->device)) return 0;
   int failed = gpu_check(t->device, launch_spin(t, RISE_NANOSECONDS, 0), "time", error);
   return failed ? failed : gpu_synchronize(t->device, error);
 }
@@ -489,7 +547,8 @@ static void keep_least(double *least, double seconds) {
 static int warm_up(const Run *run, gpu_error *error) {
   gpu_timer *t = run->timer;
   for (unsigned i = 0; i < run->options->warmup || i == 0; i++) {
-    int failed = gpu_synchronize(t->device, error);
+    int failed = run_hook(run, run->options->before, error);
+    if (!failed) failed = gpu_synchronize(t->device, error);
     if (failed) return failed;
     double started = gpu_clock();
     failed = run_work(run, error);
@@ -501,6 +560,8 @@ static int warm_up(const Run *run, gpu_error *error) {
     if (failed) return failed;
     keep_least(&run->samples->host, called - started);
     keep_least(&run->samples->wall, gpu_clock() - started);
+    failed = run_hook(run, run->options->after, error);
+    if (failed) return failed;
   }
   return 0;
 }
@@ -544,6 +605,11 @@ int gpu_timer_run(gpu_timer *t, const gpu_timer_options *options, gpu_work *work
                   gpu_samples *samples, gpu_error *error) {
   Run run = {t, options, work, context, samples};
   int failed = start(&run, 1, error);
+  if (!failed && options->count) {
+    failed = sample_all(&run, options->count, error);
+    t->busy_until = gpu_clock();
+    return failed;
+  }
   stats_stop stop;
   stats_stop_start(&stop, &options->limits);
   Clock clock = {0};

@@ -16,14 +16,17 @@ typedef enum { GPU_CLOCK_EVENTS, GPU_CLOCK_CUPTI } gpu_clock_source;
 
 typedef struct {
   gpu_clock_source clock;
-  bool cold;       /* flush the L2 cache before each sample */
-  bool block;      /* hold the stream back while work is queued */
+  gpu_work *before, *after; /* around each run of the work, with the device idle, beside the clock;
+                               NULL: nothing is to be done */
+  bool cold;                /* flush the L2 cache before each sample */
+  bool block;               /* hold the stream back while work is queued */
   bool body;       /* leave out what starting and ending a kernel takes, as its own clock does */
   bool graph;      /* events: the work is the launch of a graph */
   unsigned warmup; /* runs before the first sample, at least 1 */
   double timeout;  /* seconds after which a run is given up */
   double throttle; /* samples at clocks below this share of the highest are dropped */
   stats_limits limits;
+  size_t count; /* by CUPTI: so many samples, with the stream running freely; 0: see limits */
 } gpu_timer_options;
 
 typedef struct {

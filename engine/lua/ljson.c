@@ -21,15 +21,17 @@ static int json_is_array(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"decode", json_decode}, {"lines", json_lines},         {"encode", json_encode},
-    {"object", json_object}, {"is_object", json_is_object}, {"keys", json_keys},
-    {"array", json_array},   {"is_array", json_is_array},   {NULL, NULL}};
+static const luaL_Reg functions[] = {{"decode", json_decode},       {"lines", json_lines},
+                                     {"encode", json_encode},       {"object", json_object},
+                                     {"is_object", json_is_object}, {"keys", json_keys},
+                                     {"array", json_array},         {"is_array", json_is_array},
+                                     {"picker", json_picker},       {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_hone_core_json(lua_State *L) {
   json_open_objects(L);
   json_open_decoder(L);
   json_open_encoder(L);
+  json_open_picker(L);
   luaL_newlib(L, functions);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");

@@ -6,6 +6,7 @@
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <yyjson.h>
 
 /* Containers nest at most this deep by default, and never deeper than the second figure: values are
  * walked by recursion, whose C stack this bounds. */
@@ -52,6 +53,14 @@ int json_keys(lua_State *L);
 void json_open_decoder(lua_State *L);
 int json_decode(lua_State *L);
 int json_lines(lua_State *L);
+
+/* [] -> [value]: a part of a document of which it is known that nothing in it is refused. */
+void json_push_part(lua_State *L, yyjson_doc *doc, yyjson_val *part);
+
+/* ---- ljson_pick.c ---- */
+
+void json_open_picker(lua_State *L);
+int json_picker(lua_State *L);
 
 /* ---- ljson_encode.c ---- */
 

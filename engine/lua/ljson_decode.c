@@ -299,6 +299,26 @@ static int decode(lua_State *L, yyjson_doc **held, const Source *source, const O
   return push_refusal(&d);
 }
 
+void json_push_part(lua_State *L, yyjson_doc *doc, yyjson_val *part) {
+  static const Options options = {.max_depth = JSON_DEPTH, .name = "json"};
+  static const Source nowhere = {.text = ""};
+  Decoder d = {.L = L, .options = &options, .source = &nowhere, .doc = doc};
+  bool is_leaf = unsafe_yyjson_get_type(part) < YYJSON_TYPE_ARR;
+  int top = lua_gettop(L);
+  if (!is_leaf) {
+    luaL_checkstack(L, 12, "too many values to decode");
+    json_push_array_metatable(L);
+    json_push_empty_shape(L);
+    d.array_metatable = top + 1;
+    d.empty_shape = top + 2;
+  }
+  if (!push_value(&d, part, 0)) luaL_error(L, "cannot decode: %s", d.why);
+  if (!is_leaf) {
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+  }
+}
+
 static int document_gc(lua_State *L) {
   yyjson_doc **held = luaL_checkudata(L, 1, DOCUMENT);
   yyjson_doc_free(*held);

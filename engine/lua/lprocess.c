@@ -522,6 +522,15 @@ static int process_now(lua_State *L) {
   return 1;
 }
 
+/* process.wall() -> seconds since 1970, microseconds */
+static int process_wall(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  lua_pushinteger(L, now.tv_sec);
+  lua_pushinteger(L, now.tv_nsec / 1000);
+  return 2;
+}
+
 /* process.signal_number("SIGTERM") -> 15 | nil */
 static int process_signal_number(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
@@ -693,6 +702,7 @@ static const luaL_Reg functions[] = {
     {"environment", process_environment},
     {"is_program", process_is_program},
     {"now", process_now},
+    {"wall", process_wall},
     {"parallelism", process_parallelism},
     {"signal_number", process_signal_number},
     {"spawn", process_spawn},

@@ -318,6 +318,7 @@ typedef struct {
   Walk *walk;
   int names, fields, symbols; /* stack indices of the language's tables */
   bool offsets;
+  uint32_t line; /* number of the source's first line */
   size_t max_depth;
   uint8_t flags[]; /* LAZY, TOKENS, TEXT by symbol */
 } Conversion;
@@ -372,13 +373,18 @@ static void read_options(lua_State *L, Conversion *c, int opts) {
   read_types(L, c, opts, "text", TEXT);
   lua_getfield(L, opts, "offsets");
   c->offsets = lua_toboolean(L, -1);
+  if (lua_getfield(L, opts, "line") != LUA_TNIL) {
+    lua_Integer line = lua_tointeger(L, -1);
+    if (line < 1 || line > INT32_MAX) luaL_error(L, "bad option 'line' (1 or more expected)");
+    c->line = (uint32_t)line;
+  }
   if (lua_getfield(L, opts, "max_depth") != LUA_TNIL) {
     lua_Integer depth = lua_tointeger(L, -1);
     if (depth < 1 || depth > MAX_DEPTH)
       luaL_error(L, "bad option 'max_depth' (1 to %d expected)", MAX_DEPTH);
     c->max_depth = (size_t)depth;
   }
-  lua_pop(L, 2);
+  lua_pop(L, 3);
 }
 
 /* First and last byte, so that source:sub(from, to) is the text. */
@@ -396,7 +402,7 @@ static bool push_table(lua_State *L, Conversion *c, TSNode node, TSSymbol symbol
   lua_createtable(L, lazy ? 0 : (int)children, 2 + records + (c->offsets ? 2 : 0));
   lua_rawgeti(L, c->names, symbol);
   lua_setfield(L, -2, "type");
-  set_integer(L, "line", (lua_Integer)ts_node_start_point(node).row + 1);
+  set_integer(L, "line", (lua_Integer)ts_node_start_point(node).row + c->line);
   if (c->offsets || lazy) set_offsets(L, node);
   if (lazy) {
     lua_pushboolean(L, 1);
@@ -529,14 +535,15 @@ static uint32_t fill_table(lua_State *L, Conversion *c) {
   size_t depth = 0;
   uint32_t visited = 0;
   TSNode node = ts_tree_cursor_current_node(cursor);
-  if (!push_frame(L, c, depth, ts_node_symbol(node))) return ts_node_start_point(node).row + 1;
+  if (!push_frame(L, c, depth, ts_node_symbol(node)))
+    return ts_node_start_point(node).row + c->line;
   if (!ts_tree_cursor_goto_first_child(cursor)) return 0;
   for (;;) {
     if (++visited % POLL_NODES == 0 && hone_is_interrupted()) raise_interrupted(L);
     node = ts_tree_cursor_current_node(cursor);
     if (visit(L, c, &walk->frames[depth], node)) {
       if (!push_frame(L, c, ++depth, ts_node_symbol(node)))
-        return ts_node_start_point(node).row + 1;
+        return ts_node_start_point(node).row + c->line;
       ts_tree_cursor_goto_first_child(cursor);
       continue;
     }
@@ -562,6 +569,7 @@ static Conversion *push_conversion(lua_State *L, const Tree *tree, int opts, TSN
   c->names = at + NAMES;
   c->fields = at + FIELDS;
   c->symbols = at + SYMBOLS;
+  c->line = 1;
   c->max_depth = DEFAULT_DEPTH;
   read_options(L, c, opts);
   c->walk = push_walk(L, node);

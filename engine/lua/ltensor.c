@@ -205,6 +205,7 @@ static void open_rooms(lua_State *L) { /* [functions, methods] */
   OPEN(print);
   OPEN(cuda);
   OPEN(later);
+  OPEN(shared);
 }
 
 static void make_metatable(lua_State *L) { /* [functions, methods] */

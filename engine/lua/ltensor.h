@@ -98,6 +98,7 @@ LTENSOR_ROOM(index);
 LTENSOR_ROOM(join);
 LTENSOR_ROOM(cuda);
 LTENSOR_ROOM(later);
+LTENSOR_ROOM(shared);
 
 /* The methods and operators made from ops.def; the table of methods is at the stack's top. */
 void ltensor_register_elementwise(lua_State *L);

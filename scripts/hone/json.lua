@@ -6,6 +6,7 @@ local json = {
   decode = core.decode,
   encode = core.encode,
   lines = core.lines,
+  picker = core.picker,
   array = core.array,
   keys = core.keys,
   is_array = core.is_array,

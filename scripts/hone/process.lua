@@ -291,6 +291,13 @@ function Process:stop(grace)
   return result_of(self)
 end
 
+function Process:end_soon(grace)
+  if grace ~= nil and type(grace) ~= "number" then
+    error(("bad argument #1 to 'end_soon' (seconds expected, got %s)"):format(type(grace)), 2)
+  end
+  self.child:stop((grace or self.grace) * 1000)
+end
+
 function Process:__close() self:stop() end
 
 function Process:__tostring() return ("process %d (%s)"):format(self.pid, self.name) end

@@ -127,4 +127,18 @@ function text.nearest(word, candidates, most)
   return best
 end
 
+--- The text with every byte that is no UTF-8 replaced by U+FFFD.
+function text.to_utf8(s)
+  local bad = select(2, utf8.len(s))
+  if not bad then return s end
+  local parts, from = {}, 1
+  while bad do
+    parts[#parts + 1] = s:sub(from, bad - 1) .. "\u{FFFD}"
+    from = bad + 1
+    bad = select(2, utf8.len(s, from))
+  end
+  parts[#parts + 1] = s:sub(from)
+  return table.concat(parts)
+end
+
 return text

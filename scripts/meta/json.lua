@@ -107,6 +107,38 @@ function json.write(path, value, options) end
 ---@return string? code
 function json.lines(file, options) end
 
+--- What texts look like, and which parts of them are wanted: { kind, ..., pick = column }. Kinds are `text` (not
+--- empty), `string`, `path` (relative, without `..`), `choice` (followed by its words), `null`, `boolean`, `size`
+--- (an integer from 0), `measure` (a number from 0), `number`, `any`, `object` (followed by its fields, each
+--- { name, form, optional = true }; there may be no others), `map` and `list` (followed by the form of what is in
+--- them; `least` items, and `only` picks one field of each), `either` (followed by forms, of which the first that
+--- fits counts).
+---@alias hone.json.Form table
+
+--- Reads many texts of one form without making tables of what nobody wants.
+---@class hone.json.Picker
+local Picker = {}
+
+--- The wanted parts of a file with a value a line, as lists: those of column 1, of column 2, and so on; false where
+--- a line does not have one. Where a line is not of the form nothing is returned but why; code is then "FORM".
+---@param path string
+---@return any[][]? columns
+---@return integer|string count # of lines that are not blank; else the message
+---@return string? code
+function Picker:lines(path) end
+
+--- The wanted parts of a file that holds one value.
+---@param path string
+---@return any ... # false where there is none; nil, a message and a code when it is not of the form
+function Picker:value(path) end
+
+--- Make a picker. What it takes is JSON that `decode` takes too; what it refuses may still be good.
+---
+---     local picker = json.picker { "object", { "name", { "text", pick = 1 } } }
+---@param form hone.json.Form
+---@return hone.json.Picker
+function json.picker(form) end
+
 --- Append a value to a file as one whole line; a last line that lacks its newline is ended first.
 ---@param path string
 ---@param value any

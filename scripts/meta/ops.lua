@@ -70,6 +70,12 @@ function ops.parse(name) end
 ---@return string? message there is no kernel with these parameters
 function ops.build(op_type, variant, params, about) end
 
+--- Whether a kernel may write into an input: where its op type or the input's description says so.
+---@param definition table
+---@param name string of the input
+---@return boolean
+function ops.may_change(definition, name) end
+
 --- The parts of a signature.
 ---@class hone.ops.SignatureDetails
 ---@field shape string the signature without the hidden constants
@@ -86,5 +92,32 @@ function ops.build(op_type, variant, params, about) end
 ---@return string signature
 ---@return hone.ops.SignatureDetails details
 function ops.signature(definition) end
+
+--- What a call of a kernel has to do at the least.
+---@class hone.ops.Work
+---@field bytes integer `read` and `written` together
+---@field read integer bytes that have to be read: those of inputs that no result can do without
+---@field written integer bytes of all outputs
+---@field flops integer additions and multiplications of numbers; functions such as exp are not counted
+---@field dtype string what is multiplied: which of a device's ceilings counts
+---@field exact boolean whether this is what there is to do, and not only the least there can be
+---@field usual? { bytes: integer, read: integer, written: integer, flops: integer } where it is not: what
+---  there is to do when lengths, pages and experts are spread evenly
+
+--- What a call of a kernel cannot do without, however it is implemented: what a latency can be compared with.
+--- Inputs that decide how much there is to do (where sequences start, which pages are theirs, how tokens are
+--- routed) may be given in `structure`, as lists or tensors; without them the least is taken, and `usual` is
+--- added.
+---
+---     local work = ops.work(definition, { M = 512 })
+---     print(work.flops / work.bytes) --> arithmetic intensity
+---@param definition table a valid definition
+---@param axes table<string, integer> sizes of the variable axes
+---@param structure? table<string, table> values of structural inputs: qo_indptr, kv_indptr, kv_indices,
+---  kv_last_page_len, cu_seqlens, sparse_indices, seq_lens, topk_ids, state_batch_indices,
+---  initial_state_indices, positions, top_k, top_p
+---@return hone.ops.Work? work
+---@return string? message no formula for this definition, or an axis without a size
+function ops.work(definition, axes, structure) end
 
 return ops

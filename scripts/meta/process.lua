@@ -92,6 +92,11 @@ function Process:kill(signal) end
 ---@return hone.process.Result result
 function Process:stop(grace) end
 
+--- End it as `stop` does, without waiting for that: it goes on while other processes are waited for, and at the
+--- latest when the program ends.
+---@param grace? number
+function Process:end_soon(grace) end
+
 --- Write to its stdin. Waits only while more than 1 MiB is still to be read by the process.
 ---@param data string
 ---@return true? ok

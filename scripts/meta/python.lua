@@ -207,10 +207,11 @@ local World = {}
 
 --- Import a module. Errors of its own statements are counted in the report, not raised.
 ---@param name string "sglang.srt.models.llama"
+---@param lazily? boolean parse only what is needed of its file: a syntax error elsewhere in it goes unnoticed
 ---@return hone.python.Value? module
 ---@return string? message one line
 ---@return hone.python.Value? exception
-function World:import(name) end
+function World:import(name, lazily) end
 
 --- Run a program's text, all statements in order.
 ---@param text string
@@ -253,6 +254,11 @@ function World:attribute(v, name) end
 ---@return hone.python.Value?
 ---@return string? message
 function World:item(value, key) end
+
+--- Let `int(text)` give a number where the text is none: for a part of a name that stands for it.
+---@param text string
+---@param value hone.python.Value? nil: not any more
+function World:reads_as(text, value) end
 
 --- All items of an iterable; nil when they are not known.
 ---@param value hone.python.Value
@@ -341,6 +347,12 @@ function World:list_items(v) end
 ---@param v hone.python.Value other values are left alone
 ---@param replacements table<hone.python.Value, hone.python.Value> items to what takes their places
 function World:replace_items(v, replacements) end
+
+--- Run a function and keep what it writes to Python's objects.
+---@param fn fun(): hone.python.Value
+---@return hone.python.Value value
+---@return fun() write_again writes all of it once more, in place of running the function
+function World:record(fn) end
 
 --- What an object is made of, as a text: two layers of a stack have the same shape when nothing but their index
 --- tells them apart, where it is kept as it is and in names such as "layers.12". Nothing is read of a number

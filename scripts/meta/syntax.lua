@@ -16,6 +16,7 @@ local syntax = {}
 ---@field tokens? string[] types whose unnamed children are kept
 ---@field text? string[] types that have their text although they have children
 ---@field offsets? boolean whether each table has `from` and `to`
+---@field line? integer number of the source's first line, 1 unless given: for a piece of a larger source
 ---@field max_depth? integer levels of nesting that are taken, 5000 unless given, 200000 at most
 
 --- The languages that can be parsed: "python", "typescript" and "tsx".

@@ -58,4 +58,9 @@ function text.bytes(count) end
 ---@return string? # nil when none is near
 function text.nearest(word, candidates, most) end
 
+--- The text with every byte that is no UTF-8 replaced by U+FFFD.
+---@param s string
+---@return string
+function text.to_utf8(s) end
+
 return text

@@ -55,6 +55,32 @@ def h(): return g()
     assert.same({}, world.report.unknown)
   end)
 
+  it("parse the body of a function when it is called, at its own lines", function()
+    local world = world_of {
+      ["__init__.py"] = "",
+      ["m.py"] = [[
+class C:
+    def __init__(self, value):
+        """A text that is long enough for this body to be left out at first, as most bodies are."""
+        self.value = [v for v in value]
+        def inner(): return self.value
+        self.get = inner
+
+    def fail(self):
+        """A text that is long enough for this body to be left out at first, as most bodies are."""
+        raise ValueError("no")
+
+c = C([1, 2])
+]],
+    }
+    local m = assert(world:import("pkg.m"))
+    local c = world:get(m, "c")
+    assert.equal("[1, 2]", world:repr(world:call_method(c, "get")))
+    local v, message = world:call_method(c, "fail")
+    assert.is_nil(v)
+    assert.equal("ValueError: no at m.py:10", message)
+  end)
+
   it("say where a syntax error is when a name of them is needed", function()
     local world = world_of { ["__init__.py"] = "", ["bad.py"] = "def f(:\n" }
     local v, message = world:import("pkg.bad")

@@ -47,7 +47,69 @@ describe("hone validate", function()
     assert.equal(0, done.status, done.stderr)
     assert.equal("ok", report.definitions.double.workload.status)
     assert.equal("reference build: ok", report.definitions.double.definition.messages[1].message)
+    local said = report.definitions.double.benchmark.messages
+    assert.equal("no baseline solutions for benchmark", said[1].message)
+  end)
+
+  it("builds and runs nothing without a GPU's leave", function()
+    local done, report = validate "--disable-gpu"
+    assert.equal(0, done.status)
     assert.equal(json.null, report.definitions.double.benchmark)
+    assert.same({}, report.definitions.double.definition.messages)
+  end)
+
+  local function baseline(source)
+    assert(json.write(box:at "d/solutions/baseline/toy/double/double_cpp.json", {
+      name = "double_cpp",
+      definition = "double",
+      author = "baseline",
+      spec = { language = "cpp", target_hardware = { "cpu" }, entry_point = "double.cpp::double_it" },
+      sources = { { path = "double.cpp", content = source } },
+    }))
+  end
+
+  local DOUBLE = [[
+#include <tvm/ffi/function.h>
+#include <tvm/ffi/container/tensor.h>
+
+static void double_it(tvm::ffi::TensorView x, tvm::ffi::TensorView y) {
+  const float *from = static_cast<const float *>(x.data_ptr());
+  float *to = static_cast<float *>(y.data_ptr());
+  for (int64_t i = 0; i < x.size(0); i++) to[i] = FACTOR * from[i];
+}
+
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(double_it, double_it);
+]]
+
+  local function levels(check, report)
+    local list = {}
+    for _, message in ipairs(report.definitions.double[check].messages) do
+      list[#list + 1] = message.level .. ": " .. message.message
+    end
+    return list
+  end
+
+  it("builds baseline solutions and runs them", function()
+    workload(4, '{"type":"random"}')
+    baseline((DOUBLE:gsub("FACTOR", "2")))
+    local done, report = validate("--checks", "baseline,benchmark")
+    assert.equal(0, done.status, done.stderr)
+    assert.equal("info: build double_cpp: ok", levels("baseline", report)[2])
+    local said = table.concat(levels("benchmark", report), "\n")
+    assert.truthy(said:find("info: baseline: PASS", 1, true), said)
+  end)
+
+  it("names a baseline that is wrong, and one that does not build", function()
+    workload(4, '{"type":"random"}')
+    baseline((DOUBLE:gsub("FACTOR", "3")))
+    local done, report = validate("--checks", "benchmark")
+    assert.equal(1, done.status)
+    local said = table.concat(levels("benchmark", report), "\n")
+    assert.truthy(said:find("error: baseline failed: double_cpp on u1: INCORRECT_NUMERICAL", 1, true), said)
+    baseline "this is no C++"
+    done, report = validate("--checks", "baseline")
+    assert.equal(1, done.status)
+    assert.matches("^error: build double_cpp failed: ", levels("baseline", report)[2])
   end)
 
   it("fails where a workload has an axis of no size", function()

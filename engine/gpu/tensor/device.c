@@ -88,6 +88,65 @@ static int allocate(storage *s, tensor_error *error) {
   return 0;
 }
 
+/* Of memory that another process may have open, which the pool does not give. */
+static void release_shared(storage *s) {
+  Block *b = s->owner;
+  gpu_error ignored;
+  if (b->generation == b->device->generation && gpu_activate(b->device, &ignored) == 0) {
+    gpu_state_get()->driver->plain_free((CUdeviceptr)(uintptr_t)s->data);
+  }
+  free(b);
+}
+
+static int share_memory(gpu_device *device, size_t bytes, CUdeviceptr *address, char handle[64],
+                        gpu_error *why) {
+  const gpu_driver *driver = gpu_state_get()->driver;
+  CUipcMemHandle shared;
+  if (!driver->plain_alloc || !driver->ipc_handle) {
+    return gpu_refuse(why, -1, "the driver cannot share memory between processes");
+  }
+  int failed = gpu_check(device, driver->plain_alloc(address, bytes), "allocate memory", why);
+  if (failed) return failed;
+  failed = gpu_check(device, driver->ipc_handle(&shared, *address), "share memory", why);
+  if (failed) driver->plain_free(*address);
+  memcpy(handle, shared.bytes, sizeof shared.bytes);
+  return failed;
+}
+
+static int wrap_block(storage **out, gpu_device *device, CUdeviceptr address, size_t bytes,
+                      void (*release_block)(storage *), tensor_error *error) {
+  Block *b = malloc(sizeof *b);
+  if (!b) return tensor_fail(error, TENSOR_NO_MEMORY, "cannot share memory: out of memory");
+  *b = (Block){.device = device, .generation = device->generation};
+  int code = storage_wrap(out, device->ordinal, (void *)(uintptr_t)address, bytes, release_block, b,
+                          error);
+  if (code) free(b);
+  return code;
+}
+
+int gpu_tensor_shared(storage **out, int ordinal, size_t bytes, char handle[64],
+                      tensor_error *error) {
+  gpu_error why;
+  CUdeviceptr address = 0;
+  gpu_device *device = gpu_touch(ordinal, &why);
+  int failed = device ? share_memory(device, bytes, &address, handle, &why) : -1;
+  if (failed) return gpu_tensor_fail(failed, &why, error);
+  int code = wrap_block(out, device, address, bytes, release_shared, error);
+  if (code) gpu_state_get()->driver->plain_free(address);
+  return code;
+}
+
+static void release_alias(storage *s) {
+  free(s->owner);
+}
+
+int gpu_tensor_alias(storage **out, int ordinal, void *address, size_t bytes, tensor_error *error) {
+  gpu_error why;
+  gpu_device *device = gpu_touch(ordinal, &why);
+  if (!device) return gpu_tensor_fail(-1, &why, error);
+  return wrap_block(out, device, (CUdeviceptr)(uintptr_t)address, bytes, release_alias, error);
+}
+
 static size_t bytes_in_use(void) {
   const gpu_state *state = gpu_state_get();
   size_t bytes = 0;

@@ -21,6 +21,12 @@ gpu_device *gpu_tensor_device(int n, const tensor *const *tensors, tensor_error 
  * memory. */
 bool *gpu_tensor_shared_flag(storage *s);
 
+/* Memory that another process can open by its handle (CUDA IPC). */
+int gpu_tensor_shared(storage **out, int ordinal, size_t bytes, char handle[64],
+                      tensor_error *error);
+/* Memory on a device that somebody else owns, and keeps. */
+int gpu_tensor_alias(storage **out, int ordinal, void *address, size_t bytes, tensor_error *error);
+
 /* A gpu_error as a tensor's; 0 where `failed` is 0. */
 int gpu_tensor_fail(int failed, const gpu_error *why, tensor_error *error);
 

@@ -109,14 +109,20 @@ function toolkit.include_folders(library)
   return first_with_headers(beside) or first_with_headers(roots()) or first_with_headers(packages()) or {}
 end
 
---- The path of nvcc; nil and why.
-function toolkit.nvcc()
-  for _, root in ipairs(roots()) do
+local function nvcc_of(candidates)
+  for _, root in ipairs(candidates) do
     local path = fs.join(root, "bin", "nvcc")
     if fs.is_file(path) then return path end
   end
+end
+
+--- The path of nvcc; nil and why.
+function toolkit.nvcc()
+  local path = nvcc_of(roots()) or nvcc_of(packages())
+  if path then return path end
   return nil,
-    "nvcc is not installed (not on PATH, in CUDA_HOME or /usr/local/cuda): it comes with the CUDA toolkit"
+    "nvcc is not installed (not on PATH, in CUDA_HOME, /usr/local/cuda or Python's packages): "
+      .. "it comes with the CUDA toolkit, or `pip install nvidia-cuda-nvcc`"
 end
 
 return toolkit

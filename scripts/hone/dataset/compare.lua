@@ -3,26 +3,24 @@ local json, records = require "hone.json", require "hone.dataset.records"
 
 local compare = {}
 
-local function key_of(t)
-  return table.concat({ t.definition, t.solution, t.workload.uuid, t.evaluation.environment.hardware }, "\0")
-end
-
 local function collect(set)
   local found, order = {}, {}
-  for t in records.each(set, "traces") do
-    if t.evaluation ~= json.null and t.solution ~= json.null then
-      local key = key_of(t)
-      local entry = found[key]
-      if not entry then
-        entry = { trace = t, latencies = {}, failures = {} }
-        found[key], order[#order + 1] = entry, key
-      end
-      local status = t.evaluation.status
-      local latency = status == "PASSED" and t.evaluation.performance.latency_ms
-      if latency and latency > 0 and latency < math.huge then
-        table.insert(entry.latencies, latency)
-      elseif status ~= "PASSED" then
-        table.insert(entry.failures, status)
+  for columns in records.each_result(set) do
+    for row = 1, columns.count do
+      local solution, status, latency = columns.solution[row], columns.status[row], columns.latency[row]
+      if solution and status then
+        local id = { columns.definition[row], solution, columns.uuid[row], columns.hardware[row] }
+        local key = table.concat(id, "\0")
+        local entry = found[key]
+        if not entry then
+          entry = { id = id, latencies = {}, failures = {} }
+          found[key], order[#order + 1] = entry, key
+        end
+        if status ~= "PASSED" then
+          table.insert(entry.failures, status)
+        elseif latency > 0 and latency < math.huge then
+          table.insert(entry.latencies, latency)
+        end
       end
     end
   end
@@ -81,13 +79,13 @@ local function judge(before, after, threshold)
 end
 
 local function row_of(before, after, threshold)
-  local t = before.trace
+  local definition, solution, uuid, hardware = table.unpack(before.id)
   local word, ratio, half = judge(before, after, threshold)
   return json.object {
-    { "definition", t.definition },
-    { "solution", t.solution },
-    { "workload", t.workload.uuid },
-    { "hardware", t.evaluation.environment.hardware },
+    { "definition", definition },
+    { "solution", solution },
+    { "workload", uuid },
+    { "hardware", hardware },
     { "verdict", word },
     { "ratio", ratio },
     { "interval", half and json.array { ratio * math.exp(-half), ratio * math.exp(half) } or nil },

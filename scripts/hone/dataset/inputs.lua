@@ -93,7 +93,7 @@ end
 -- ---- random values ---------------------------------------------------------------------------------
 
 ---Values as a benchmark draws them: normal floats, float8 within 2, integers in a fixed range.
-local function random(spec, sizes, generator, device)
+function inputs.random(spec, sizes, generator, device)
   local dtype = spec.dtype
   local options = { generator = generator, device = device }
   if RANGES[dtype] then
@@ -160,7 +160,8 @@ local function make_tensor(making, name, spec, named)
   end
   local structured = making.structure[name]
   if structured then return structured:to(spec.dtype), from or "made" end
-  return random(spec, sizes, making.generator, options.device), from or "random"
+  if options.without_random then return { shape = sizes }, from or "random" end
+  return inputs.random(spec, sizes, making.generator, options.device), from or "random"
 end
 
 local function make_input(making, name)
@@ -171,7 +172,8 @@ local function make_input(making, name)
     return scalar(name, making.structure, spec.dtype), "made"
   end
   local value, from = make_tensor(making, name, spec, named)
-  return making.options.device and value:to(making.options.device) or value, from
+  local is_there = making.options.device and tensor.is_tensor(value)
+  return is_there and value:to(making.options.device) or value, from
 end
 
 -- A device that is not there, and too little memory, are raised where a tensor is made.

@@ -44,32 +44,40 @@ function scores.best_trace(set, name, options)
   return best
 end
 
--- The lowest latency of each workload that passed, which workloads were tried, and whether one failed.
-local function latencies(traces, name)
-  local found = { best = {}, order = {}, tried = {}, failed = false }
-  for _, t in ipairs(traces) do
-    local evaluation = t.solution == name and evaluation_of(t)
-    if evaluation then
-      local uuid = t.workload.uuid
-      found.tried[uuid] = true
-      if evaluation.status ~= "PASSED" then
-        found.failed = true
-      else
-        local latency = evaluation.performance.latency_ms
-        if latency <= 0 then
-          return nil, ("a passed trace of %s on workload %s has the latency %s"):format(name, uuid, latency)
-        end
-        if not found.best[uuid] then table.insert(found.order, uuid) end
-        if not found.best[uuid] or latency < found.best[uuid] then found.best[uuid] = latency end
-      end
+-- One row of results into what is known of its solution.
+local function add_result(found, results, row)
+  local uuid, latency = results.uuid[row], results.latency[row]
+  found.tried[uuid] = true
+  if results.status[row] ~= "PASSED" then
+    found.failed = true
+  elseif latency <= 0 then
+    local message = "a passed trace of %s on workload %s has the latency %s"
+    found.wrong = found.wrong or message:format(results.solution[row], uuid, latency)
+  else
+    if not found.best[uuid] then table.insert(found.order, uuid) end
+    if not found.best[uuid] or latency < found.best[uuid] then found.best[uuid] = latency end
+  end
+end
+
+local function nothing() return { best = {}, order = {}, tried = {}, failed = false } end
+
+-- Of each solution: the lowest latency of each workload that passed, which workloads were tried, and whether one
+-- failed; `wrong` where the traces cannot be right.
+local function latencies(set, definition)
+  local by_solution = {}
+  for results, row in set:results(definition) do
+    local name = results.solution[row]
+    if name and results.status[row] then
+      by_solution[name] = by_solution[name] or nothing()
+      add_result(by_solution[name], results, row)
     end
   end
-  return found
+  return by_solution
 end
 
 local function baseline_of(set, definition, author)
   local found = {}
-  for _, solution in ipairs(set:solutions(definition)) do
+  for _, solution in ipairs(set:authors(definition)) do
     if solution.author == author then found[#found + 1] = solution end
   end
   if #found == 1 then return found[1] end
@@ -106,28 +114,25 @@ local function compare(own, base)
   return score
 end
 
-local function score_in(set, solution, traces, baseline_author)
+local function score_in(set, solution, found, baseline_author)
   local baseline, why = baseline_of(set, solution.definition, baseline_author)
   if not baseline then return nil, why end
   if baseline.name == solution.name then return nil end
-  local own
-  own, why = latencies(traces, solution.name)
-  if not own then return nil, why end
-  local base
-  base, why = latencies(traces, baseline.name)
-  if not base then return nil, why end
+  local own, base = found[solution.name] or nothing(), found[baseline.name] or nothing()
+  if own.wrong or base.wrong then return nil, own.wrong or base.wrong end
   return compare(own, base)
 end
 
 ---How a solution does against the baseline: { avg_speedup, definitions, workloads, success_rate, win_rate }. nil for
 ---the baseline, an unknown name and one without common workloads; nil and why where there is no single baseline.
 function scores.solution_score(set, name, baseline_author)
-  local solution = set:solution(name)
+  local solution = set:author(name)
   if not solution then return nil end
-  return score_in(set, solution, set:traces(solution.definition), baseline_author or "baseline")
+  return score_in(set, solution, latencies(set, solution.definition), baseline_author or "baseline")
 end
 
 local function scope_of(set, options)
+  if options.definitions then return options.definitions end
   if options.op_type and options.definition then
     return nil, "cannot score by op type and by definition at once: give one"
   end
@@ -146,11 +151,11 @@ end
 
 -- Every author's best score of one definition: { author = { score, solution } }.
 local function best_of_definition(set, name, baseline_author, notes)
-  local best, solutions = {}, set:solutions(name)
+  local best, solutions = {}, set:authors(name)
   if #solutions == 0 then return best end
-  local traces = set:traces(name)
+  local found = latencies(set, name)
   for _, solution in ipairs(solutions) do
-    local score, why = score_in(set, solution, traces, baseline_author)
+    local score, why = score_in(set, solution, found, baseline_author)
     if why and not notes[why] then
       notes[why] = true
       notes[#notes + 1] = why
@@ -190,7 +195,7 @@ local function by_speedup(a, b)
 end
 
 ---All authors by their mean speedup: a list of scores with `author` and `best_solutions`, and a list of notes on the
----definitions that could not be scored. options: baseline_author, op_type, definition.
+---definitions that could not be scored. options: baseline_author, op_type, definition, definitions (a list of names).
 function scores.rank_authors(set, options)
   options = options or {}
   local names, why, code = scope_of(set, options)
@@ -225,11 +230,13 @@ end
 
 ---{ total, passed, failed, rankings, notes }. The counts are of all traces, the rankings of what options choose.
 function scores.summary(set, options)
+  local paused <close> = require("hone.garbage").pause() -- luacheck: ignore 211
   local total, passed = 0, 0
-  for t in require("hone.dataset.records").each(set, "traces") do
-    total = total + 1
-    local evaluation = evaluation_of(t)
-    if evaluation and evaluation.status == "PASSED" then passed = passed + 1 end
+  for results in set:each_result() do
+    total = total + results.count
+    for row = 1, results.count do
+      if results.status[row] == "PASSED" then passed = passed + 1 end
+    end
   end
   local rankings, notes, code = scores.rank_authors(set, options)
   if not rankings then return nil, notes, code end

@@ -21,14 +21,24 @@ local function source_path(value, field)
   return value
 end
 
-local SPEC = schema.record {
-  { "language", schema.choice "python triton cpp cuda tilelang" },
-  { "target_hardware", schema.list(schema.string, 1) },
-  { "entry_point", entry_point },
-  { "dependencies", schema.list(schema.text), schema.absent },
-  { "destination_passing_style", schema.flag, schema.absent },
-  { "binding", schema.nullable(schema.choice "tvm-ffi torch"), schema.absent },
-}
+local LANGUAGES = "python triton cpp cuda tilelang"
+
+local function build_spec(languages, more)
+  local fields = {
+    { "language", schema.choice(languages) },
+    { "target_hardware", schema.list(schema.string, 1) },
+    { "entry_point", entry_point },
+    { "dependencies", schema.list(schema.text), schema.absent },
+    { "destination_passing_style", schema.flag, schema.absent },
+    { "binding", schema.nullable(schema.choice "tvm-ffi torch"), schema.absent },
+  }
+  fields[#fields + 1] = more
+  return schema.record(fields)
+end
+
+local SPEC = build_spec(LANGUAGES)
+-- What only hone runs says so itself: `"extension": "hone"`.
+local EXTENDED_SPEC = build_spec(LANGUAGES .. " lua", { "extension", schema.choice "hone" })
 
 local SOURCE = schema.record { { "path", source_path }, { "content", schema.text } }
 
@@ -44,18 +54,30 @@ local function check_sources(t, field)
   if not seen[entry] then return ("%s.spec.entry_point: %q is none of the sources"):format(field, entry) end
 end
 
-local CHECK = schema.record({
-  { "name", schema.text },
-  { "definition", schema.text },
-  { "author", schema.text },
-  { "spec", SPEC },
-  { "sources", schema.list(SOURCE, 1) },
-  { "description", schema.nullable(schema.string), schema.absent },
-}, check_sources)
+local function checker(of_spec)
+  return schema.record({
+    { "name", schema.text },
+    { "definition", schema.text },
+    { "author", schema.text },
+    { "spec", of_spec },
+    { "sources", schema.list(SOURCE, 1) },
+    { "description", schema.nullable(schema.string), schema.absent },
+  }, check_sources)
+end
+
+local CHECK, CHECK_EXTENDED = checker(SPEC), checker(EXTENDED_SPEC)
+
+local function is_extension(t)
+  return schema.is_object(t) and schema.is_object(t.spec) and t.spec.extension == "hone"
+end
 
 ---The solution as flashinfer-bench would read it, or nil and what is wrong. Fields that were not given stay out:
----`solution.build_of` fills them in.
-function solution.check(t) return CHECK(t, "solution") end
+---`solution.build_of` fills them in. With `extensions`, one that marks itself as hone's own is read too; others never see
+---the difference.
+function solution.check(t, options)
+  local extended = options and options.extensions and is_extension(t)
+  return (extended and CHECK_EXTENDED or CHECK)(t, "solution")
+end
 
 ---What building needs, with the format's defaults: language, binding ("tvm-ffi" where cuda or cpp say none), dps,
 ---entry (a source's path), symbol, dependencies.
@@ -125,7 +147,7 @@ end
 ---Write a solution into the dataset at `root`, in one step: its path, or nil and why not. Its op type is that of its
 ---definition there, unless given.
 function solution.write(root, t, op_type)
-  local checked, why = solution.check(t)
+  local checked, why = solution.check(t, { extensions = true })
   if not checked then return nil, ("cannot write solution %s: %s"):format(tostring(t.name), why) end
   op_type = op_type or op_type_of(root, checked.definition)
   if not op_type then

@@ -20,7 +20,18 @@ function Set:definitions()
   return names
 end
 
-for _, name in ipairs { "solutions", "solution", "solved", "workloads", "traces", "each" } do
+for _, name in ipairs {
+  "solutions",
+  "solution",
+  "authors",
+  "author",
+  "solved",
+  "workloads",
+  "traces",
+  "results",
+  "each_result",
+  "each",
+} do
   Set[name] = records[name]
 end
 

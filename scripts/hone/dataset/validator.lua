@@ -1,8 +1,8 @@
---- Is a dataset what the formats say? Every check of flashinfer-bench's validator that needs no GPU, with its
---- categories, levels and messages; reasons why a file cannot be read are hone's own, one line each.
+--- Is a dataset what the formats say? The checks of flashinfer-bench's validator, with its categories, levels and
+--- messages; reasons why a file cannot be read are hone's own, one line each.
 local fs, json = require "hone.fs", require "hone.json"
 local definition_rules, solution = require "hone.dataset.definition", require "hone.dataset.solution"
-local trace = require "hone.dataset.trace"
+local forms, trace = require "hone.dataset.forms", require "hone.dataset.trace"
 
 local validator = {
   CHECKS = { "layout", "definition", "workload", "solution", "trace", "baseline", "benchmark" },
@@ -10,17 +10,23 @@ local validator = {
 
 -- ---- scanning: files at the depth that the layout gives them ----------------------------------------
 
+-- The parts of a path below a folder, as many as files there have.
+local PARTS = { "^([^/]+)$" }
+for depth = 2, 4 do
+  PARTS[depth] = PARTS[depth - 1]:sub(1, -2) .. "/([^/]+)$"
+end
+
 local function files_at(root, folder, depth, extension)
   local found, top = {}, fs.join(root, folder)
   if not fs.is_dir(top) then return found end
   for path in assert(fs.walk(top, { files_only = true })) do
-    local parts = {}
-    for part in path:sub(#top + 2):gmatch "[^/]+" do
-      parts[#parts + 1] = part
-    end
-    if #parts == depth and fs.extension(path) == extension then
-      parts[depth] = fs.stem(path)
-      found[#found + 1] = { path = path, parts = parts }
+    if path:sub(-#extension) == extension then
+      local parts = { path:match(PARTS[depth], #top + 2) }
+      local name = parts[depth]
+      if name and name ~= extension then -- a hidden file's name is no extension
+        parts[depth] = name:sub(1, -#extension - 1)
+        found[#found + 1] = { path = path, parts = parts }
+      end
     end
   end
   table.sort(found, function(a, b) return a.path < b.path end)
@@ -36,6 +42,8 @@ local function read_definition(path)
 end
 
 local function read_solution(path)
+  local known = forms.solution(path)
+  if known then return known end
   local value, why = json.read(path)
   if value ~= nil then
     value, why = solution.check(value)
@@ -44,38 +52,31 @@ local function read_solution(path)
   return value, why
 end
 
--- What the checks ask of a trace; the rest is let go, so that a large dataset fits in memory.
-local function digest(t)
-  local workload_only = trace.is_workload(t)
-  return {
-    definition = t.definition,
-    uuid = t.workload.uuid,
-    workload = workload_only and t.workload or nil,
-    axes = t.workload.axes,
-    inputs = t.workload.inputs,
-    solution = t.solution ~= json.null and t.solution or nil,
-    status = t.evaluation ~= json.null and t.evaluation.status or nil,
-    is_workload = workload_only,
-  }
-end
-
-local function slim(t)
-  local kept = digest(t)
-  kept.axes, kept.inputs, kept.workload = nil, nil, nil
-  return kept
-end
-
-local function read_lines(path, keep)
-  local list = {}
+-- A file's lines as `forms` gives them, a list for each field: quickly where all are of the usual form, else each by
+-- the rules of traces.
+local function read_lines(path, read_form)
+  local columns = read_form(path)
+  if columns then return columns end
+  local traces = {}
   local lines, why = json.lines(path, { nan = true, big = "float" })
   if not lines then return nil, why end
   for number, value, message in lines do
     if value == nil then return nil, message end
     local t, wrong = trace.check(value)
     if not t then return nil, ("%s:%d: %s"):format(path, number, wrong) end
-    list[#list + 1] = keep(t)
+    traces[#traces + 1] = t
   end
-  return list
+  return forms.columns_of(traces)
+end
+
+-- A workload's line, and whether it is nothing else.
+local function workload_at(lines, i)
+  return {
+    uuid = lines.uuid[i],
+    axes = lines.axes[i],
+    inputs = lines.inputs[i],
+    is_workload = not lines.solution[i] and not lines.status[i],
+  }
 end
 
 local function push(map, key, value)
@@ -83,44 +84,31 @@ local function push(map, key, value)
   table.insert(map[key], value)
 end
 
--- Only what is wanted is read: a file without a definition is nobody's to check.
+-- Which file is whose, by the definitions' names. Nothing is read: a file without a definition is nobody's to check.
 local function scan(root, options)
   local index = { definitions = {}, workloads = {}, solutions = {}, traces = {} }
   for _, file in ipairs(files_at(root, "definitions", 2, ".json")) do
-    local name = file.parts[2]
+    local op_type, name = table.unpack(file.parts)
     local known = index.definitions[name]
-    local entry = { op_type = file.parts[1], path = file.path }
-    entry.definition, entry.error = read_definition(file.path)
-    if known then
-      entry.error = ("duplicate definition name: %s and %s"):format(known.path, file.path)
-      entry.duplicate = true
-    end
+    local entry = { op_type = op_type, path = file.path }
+    entry.duplicate = known and ("duplicate definition name: %s and %s"):format(known.path, file.path)
+    entry.wanted = validator.is_wanted(name, op_type, options)
     index.definitions[name] = entry
-  end
-  for name, entry in pairs(index.definitions) do
-    entry.wanted = validator.is_wanted(name, entry.op_type, options)
   end
   local function wanted(name) return index.definitions[name] and index.definitions[name].wanted end
   for _, file in ipairs(files_at(root, "workloads", 2, ".jsonl")) do
-    local name = file.parts[2]
-    if wanted(name) then
-      local entry = { op_type = file.parts[1] }
-      entry.traces, entry.error = read_lines(file.path, digest)
-      index.workloads[name] = entry
-    end
+    local op_type, name = table.unpack(file.parts)
+    if wanted(name) then index.workloads[name] = { op_type = op_type, path = file.path } end
   end
   for _, file in ipairs(files_at(root, "solutions", 4, ".json")) do
-    if wanted(file.parts[3]) then
-      local entry = { author = file.parts[1], op_type = file.parts[2], name = file.parts[4] }
-      entry.solution, entry.error = read_solution(file.path)
-      push(index.solutions, file.parts[3], entry)
-    end
+    local author, op_type, definition, name = table.unpack(file.parts)
+    local entry = { author = author, op_type = op_type, name = name, path = file.path }
+    if wanted(definition) then push(index.solutions, definition, entry) end
   end
   for _, file in ipairs(files_at(root, "traces", 3, ".jsonl")) do
-    if wanted(file.parts[3]) then
-      local entry = { author = file.parts[1], op_type = file.parts[2] }
-      entry.traces, entry.error = read_lines(file.path, slim)
-      push(index.traces, file.parts[3], entry)
+    local author, op_type, name = table.unpack(file.parts)
+    if wanted(name) then
+      push(index.traces, name, { author = author, op_type = op_type, path = file.path })
     end
   end
   return index
@@ -171,9 +159,9 @@ end
 
 -- ---- layout ---------------------------------------------------------------------------------------
 
-local function first_other(list, name)
-  for _, t in ipairs(list or {}) do
-    if t.definition ~= name then return t.definition end
+local function first_other(lines, name)
+  for i = 1, lines and lines.count or 0 do
+    if lines.definition[i] ~= name then return lines.definition[i] end
   end
 end
 
@@ -219,11 +207,22 @@ local function layout_of_traces(result, case)
   end
 end
 
+-- The inputs of a workload are often in one file: whether it is there is asked once.
+local function blob_exists(case, path)
+  local known = case.blob_exists[path]
+  if known == nil then
+    known = fs.exists(fs.join(case.root, path))
+    case.blob_exists[path] = known
+  end
+  return known
+end
+
 local function layout_of_blobs(result, case)
-  for _, t in ipairs(case.workload and case.workload.traces or {}) do
-    for _, input in pairs(t.inputs) do
-      if input.type == "safetensors" and not fs.exists(fs.join(case.root, input.path)) then
-        result:add("error", "workload %s: blob missing at %s", t.uuid, input.path)
+  local lines = case.workload and case.workload.traces
+  for i = 1, lines and lines.count or 0 do
+    for _, input in pairs(lines.inputs[i]) do
+      if input.type == "safetensors" and not blob_exists(case, input.path) then
+        result:add("error", "workload %s: blob missing at %s", lines.uuid[i], input.path)
       end
     end
   end
@@ -331,11 +330,20 @@ end
 -- As Python shows a tuple.
 local function tuple(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
 
+-- The file of a blob, open until another is asked for.
+local function open_blob(case, path)
+  local last = case.last_blob
+  if last and last.path == path then return last.file, last.why end
+  if last and last.file then last.file:close() end
+  local file, why = require("hone.safetensors").open(fs.join(case.root, path))
+  case.last_blob = { path = path, file = file, why = why }
+  return file, why
+end
+
 -- What is wrong with a blob, or nil.
 local function blob_fault(case, t, name, input, spec)
-  local path = fs.join(case.root, input.path)
-  if not fs.exists(path) then return ("blob missing at %s"):format(input.path) end
-  local file <close>, why = require("hone.safetensors").open(path)
+  if not blob_exists(case, input.path) then return ("blob missing at %s"):format(input.path) end
+  local file, why = open_blob(case, input.path)
   if not file then return ("blob load failed: %s"):format(why) end
   local info = file:info(input.tensor_key)
   if not info then return ("tensor key '%s' not found in %s"):format(input.tensor_key, input.path) end
@@ -374,8 +382,9 @@ function checks.workload(result, case)
   if not case.definition then
     return result:add("error", "cannot validate workloads: definition failed to load")
   end
-  local valid, total = 0, #workload.traces
-  for _, t in ipairs(workload.traces) do
+  local valid, total = 0, workload.traces.count
+  for i = 1, total do
+    local t = workload_at(workload.traces, i)
     if check_form(result, case, t) and check_inputs(result, case, t) then valid = valid + 1 end
   end
   local count = valid == total and ("%d valid"):format(valid) or ("%d/%d valid"):format(valid, total)
@@ -407,11 +416,13 @@ function checks.solution(result, case)
   table.insert(result.messages, 1, json.object { { "level", "info" }, { "message", count } })
 end
 
+-- How many workloads have a trace, and how many of the known ones have none.
 local function covered(case, traces)
   local seen, count, missing = {}, 0, 0
-  for _, t in ipairs(traces) do
-    if not seen[t.uuid] then count = count + 1 end
-    seen[t.uuid] = true
+  for i = 1, traces.count do
+    local uuid = traces.uuid[i]
+    if not seen[uuid] then count = count + 1 end
+    seen[uuid] = true
   end
   for uuid in pairs(case.uuids) do
     if not seen[uuid] then missing = missing + 1 end
@@ -420,14 +431,17 @@ local function covered(case, traces)
 end
 
 local function check_trace_lines(result, case, entry)
-  for _, t in ipairs(entry.traces) do
-    if t.definition ~= case.name then
-      return result:add("error", "%s: trace definition '%s' != '%s'", entry.author, t.definition, case.name)
+  local definitions, solutions, statuses = entry.traces.definition, entry.traces.solution, entry.traces.status
+  for i = 1, entry.traces.count do
+    if definitions[i] ~= case.name then
+      local text = "%s: trace definition '%s' != '%s'"
+      return result:add("error", text, entry.author, definitions[i], case.name)
     end
-    if not t.solution or not t.status then
-      result:add("error", "%s: trace entry %s missing solution or evaluation", entry.author, t.uuid)
-    elseif not case.solution_names[t.solution] then
-      result:add("error", "%s: trace references unknown solution '%s'", entry.author, t.solution)
+    if not solutions[i] or not statuses[i] then
+      local text = "%s: trace entry %s missing solution or evaluation"
+      result:add("error", text, entry.author, entry.traces.uuid[i])
+    elseif not case.solution_names[solutions[i]] then
+      result:add("error", "%s: trace references unknown solution '%s'", entry.author, solutions[i])
     end
   end
 end
@@ -440,23 +454,34 @@ function checks.trace(result, case)
     else
       check_trace_lines(result, case, entry)
       local _, missing = covered(case, entry.traces)
-      if #entry.traces > 0 and missing > 0 then
+      if entry.traces.count > 0 and missing > 0 then
         result:add("warning", "%s missing %d/%d workloads", entry.author, missing, case.uuid_count)
       end
     end
   end
 end
 
+-- Baseline solutions that can be read, in full.
+local function read_baselines(case)
+  local list = {}
+  for _, entry in ipairs(case.solutions) do
+    local value = entry.author == "baseline" and entry.solution and json.read(entry.path)
+    list[#list + 1] = value and solution.check(value) or nil
+  end
+  return list
+end
+
 local function check_baseline_trace(result, case, own, names)
-  for _, t in ipairs(own.traces) do
-    if t.solution and not names[t.solution] then
-      result:add("error", "trace references non-baseline solution '%s'", t.solution)
+  local solutions, statuses = own.traces.solution, own.traces.status
+  for i = 1, own.traces.count do
+    if solutions[i] and not names[solutions[i]] then
+      result:add("error", "trace references non-baseline solution '%s'", solutions[i])
       break
     end
   end
   local failed = 0
-  for _, t in ipairs(own.traces) do
-    if t.status and t.status ~= "PASSED" then failed = failed + 1 end
+  for i = 1, own.traces.count do
+    if statuses[i] and statuses[i] ~= "PASSED" then failed = failed + 1 end
   end
   if failed > 0 then
     result:add("warning", "trace has %d non-passing entries", failed)
@@ -472,7 +497,7 @@ local function check_baseline_trace(result, case, own, names)
   result:add(level, text, count, case.uuid_count)
 end
 
-function checks.baseline(result, case)
+function checks.baseline(result, case, options)
   local names, list, own = {}, {}, nil
   for _, entry in ipairs(case.solutions) do
     if entry.author == "baseline" then
@@ -487,6 +512,10 @@ function checks.baseline(result, case)
     result:add("warning", "no baseline solution")
   else
     result:add("info", "solution: %s", table.concat(list, ", "))
+    if not options.disable_gpu and case.definition then
+      local function add(...) result:add(...) end
+      require("hone.bench.check").build(case.definition, read_baselines(case), add)
+    end
   end
   if not own then
     if #list > 0 then result:add("warning", "trace missing") end
@@ -497,20 +526,58 @@ function checks.baseline(result, case)
   end
 end
 
+-- Workloads that are nothing else, as the benchmark takes them.
+local function read_workloads(case)
+  local list, lines = {}, case.workload and case.workload.traces
+  for i = 1, lines and lines.count or 0 do
+    local t = workload_at(lines, i)
+    if t.is_workload then
+      list[#list + 1] = json.object { { "axes", t.axes }, { "inputs", t.inputs }, { "uuid", t.uuid } }
+    end
+  end
+  return list
+end
+
+local function check_benchmark(case)
+  local result = new_result()
+  local function add(...) result:add(...) end
+  if case.definition then
+    local run = require("hone.bench.check").benchmark
+    run(case.root, case.definition, read_workloads(case), read_baselines(case), add)
+  else
+    add("error", "cannot benchmark: definition failed to load")
+  end
+  return result:plain()
+end
+
 -- ---- the report -----------------------------------------------------------------------------------
 
+-- Everything about one definition, read now and let go when its checks are done.
 local function case_of(root, index, name)
   local entry = index.definitions[name]
+  entry.definition, entry.error = read_definition(entry.path)
+  if entry.duplicate then entry.error = entry.duplicate end
+  local workload = index.workloads[name]
+  if workload then
+    workload.traces, workload.error = read_lines(workload.path, forms.workloads)
+  end
+  for _, each in ipairs(index.solutions[name] or {}) do
+    each.solution, each.error = read_solution(each.path)
+  end
+  for _, each in ipairs(index.traces[name] or {}) do
+    each.traces, each.error = read_lines(each.path, forms.results)
+  end
   local case = {
     root = root,
     name = name,
     entry = entry,
     op_type = entry.op_type,
     definition = entry.definition,
-    workload = index.workloads[name],
+    workload = workload,
     solutions = index.solutions[name] or {},
     traces = index.traces[name] or {},
     var_axes = {},
+    blob_exists = {},
     uuids = {},
     uuid_count = 0,
     solution_names = {},
@@ -518,9 +585,11 @@ local function case_of(root, index, name)
   for axis, spec in pairs(entry.definition and entry.definition.axes or {}) do
     if not definition_rules.axis_value(spec) then case.var_axes[axis] = true end
   end
-  for _, t in ipairs(case.workload and case.workload.traces or {}) do
-    if not case.uuids[t.uuid] then case.uuid_count = case.uuid_count + 1 end
-    case.uuids[t.uuid] = true
+  local lines = workload and workload.traces
+  for i = 1, lines and lines.count or 0 do
+    local uuid = lines.uuid[i]
+    if not case.uuids[uuid] then case.uuid_count = case.uuid_count + 1 end
+    case.uuids[uuid] = true
   end
   for _, found in ipairs(case.solutions) do
     case.solution_names[found.name] = true
@@ -545,6 +614,85 @@ local function report_of(case, options)
   return report
 end
 
+-- ---- several processes ----------------------------------------------------------------------------
+
+local FEWEST = 100 -- definitions of which it pays to start another process
+
+local CHILD = [[
+local json = require "hone.json"
+local task = assert(json.decode(io.read "a"))
+io.write(json.encode(require("hone.dataset.validator").part(task.root, task.index, task.options)))
+]]
+
+-- Reports of the definitions in an index: each is read, checked and let go.
+function validator.part(root, index, options)
+  local rare <close> = require("hone.garbage").rare() -- luacheck: ignore 211
+  local names, reports = {}, json.object()
+  for name in pairs(index.definitions) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local case = case_of(root, index, name)
+    reports[name] = report_of(case, options)
+    if case.last_blob and case.last_blob.file then case.last_blob.file:close() end
+    index.definitions[name], index.workloads[name] = nil, nil
+    index.solutions[name], index.traces[name] = nil, nil
+  end
+  return reports
+end
+
+-- The index of every count-th name, from the first-th on.
+local function share_of(index, names, first, count)
+  local share = {}
+  for kind, entries in pairs(index) do
+    share[kind] = json.object()
+    for i = first, #names, count do
+      share[kind][names[i]] = entries[names[i]]
+    end
+  end
+  return share
+end
+
+-- The commands that do a part each; nil where what they have to be told is no text.
+local function commands_of(root, index, names, options, count)
+  local commands = {}
+  for i = 1, count do
+    local task = { root = root, index = share_of(index, names, i, count), options = options }
+    local is_text, input = pcall(json.encode, task)
+    if not is_text then return nil end
+    commands[i] = { require("hone.paths").exe, "-e", CHILD, input = input }
+  end
+  return commands
+end
+
+-- The same as `validator.part`, by as many processes as there are processors. Where one of them fails, all is done
+-- here, so that what is wrong comes to light.
+local function part_in_parallel(root, index, names, options)
+  local count = math.min(require("hone.core.process").parallelism(), #names // FEWEST)
+  local commands = require("hone.paths").exe and count > 1 and commands_of(root, index, names, options, count)
+  if not commands then return validator.part(root, index, options) end
+  local all = json.object()
+  for _, result in ipairs(require("hone.process").run_all(commands)) do
+    local reports = result.status == 0 and json.decode(result.stdout)
+    if not reports then return validator.part(root, index, options) end
+    for name, report in pairs(reports) do
+      all[name] = report
+    end
+  end
+  return all
+end
+
+-- One after the other, here: a device is not shared.
+local function add_benchmarks(root, options, names, reports)
+  local index = scan(root, options)
+  for _, name in ipairs(names) do
+    local report = reports[name]
+    report.benchmark = check_benchmark(case_of(root, index, name))
+    report.status = worst { report.status, report.benchmark.status }
+  end
+end
+
 ---Validate the dataset at `root`: a report in flashinfer-bench's form. options: checks, disable_gpu, op_types,
 ---definitions.
 function validator.run(root, options)
@@ -552,12 +700,18 @@ function validator.run(root, options)
   local index = scan(root, options)
   local names = {}
   for name, entry in pairs(index.definitions) do
-    if entry.wanted then names[#names + 1] = name end
+    if entry.wanted then
+      names[#names + 1] = name
+    else
+      index.definitions[name] = nil
+    end
   end
   table.sort(names)
+  local reports = part_in_parallel(root, index, names, options)
+  if contains(options.checks, "benchmark") then add_benchmarks(root, options, names, reports) end
   local definitions = json.object()
   for _, name in ipairs(names) do
-    definitions[name] = report_of(case_of(root, index, name), options)
+    definitions[name] = reports[name]
   end
   local config = json.object {
     { "dataset", root },

@@ -239,11 +239,14 @@ local function sparse_inputs(axes, make)
   return { sparse_indices = indices, sm_scale = 1 / math.sqrt(128 + axes.head_dim_kpe) }
 end
 
--- Keys of float8 with a scale each, as bytes of a page: all keys first, then all scales.
+-- Normal keys in float8, each token's with the scale that makes its largest element float8's largest, as bytes of a
+-- page: all keys first, then all scales.
 local function key_pages(axes, make)
-  local keys, scales = axes.page_size * axes.index_head_dim, axes.page_size
-  local values = make:normal(axes.num_pages, keys):clamp(-2, 2):to("float8_e4m3fn"):view "int8"
-  local factors = make:uniform(0.5, 1.5, axes.num_pages, scales):view "int8"
+  local keys, largest = axes.page_size * axes.index_head_dim, 448.0
+  local drawn = make:normal(axes.num_pages, axes.page_size, axes.index_head_dim):to("bfloat16"):to "float32"
+  local scales = drawn:abs():amax(3, true):clamp(1e-4) / largest
+  local values = (drawn * scales:reciprocal()):to("float8_e4m3fn"):view("int8"):reshape(axes.num_pages, keys)
+  local factors = scales:reshape(axes.num_pages, axes.page_size):view "int8"
   local bytes = require("hone.tensor").cat({ values, factors }, 2)
   return bytes:view(axes.num_pages, axes.page_size, axes.kv_cache_num_heads, axes.head_dim_with_scale)
 end
@@ -267,10 +270,91 @@ local function make_inputs(definition, axes, make)
   return indexer_inputs(axes, make)
 end
 
+-- ---- work ------------------------------------------------------------------------------------------
+
+-- Each token that some query picks is read once, and each pick is one pair. All picks may be padding, or one token.
+local function sparse_work(axes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local inputs = definition.inputs
+  local query = count.bytes(inputs.q_nope, axes, 1) + count.bytes(inputs.q_pe, axes, 1)
+  local row = count.bytes(inputs.ckv_cache, axes, 2) + count.bytes(inputs.kpe_cache, axes, 2)
+  local function with(picks, tokens, rows)
+    return {
+      read = count.bytes(inputs.sparse_indices, axes) + rows * query + tokens * row,
+      written = count.outputs(definition, axes),
+      flops = picks * latent.flops_of_pair(axes),
+      dtype = inputs.ckv_cache.dtype,
+    }
+  end
+  local picked = count.list(structure, "sparse_indices")
+  if not picked then
+    local result, cached = with(0, 0, 0), axes.num_pages * axes.page_size
+    local each = math.min(axes.topk, cached)
+    local picks = axes.num_tokens * each
+    result.usual = with(picks, math.min(picks, cached), each > 0 and axes.num_tokens or 0)
+    return result
+  end
+  local rows = 0
+  for i = 0, axes.num_tokens - 1 do
+    for j = 1, axes.topk do
+      if (picked[i * axes.topk + j] or -1) >= 0 then
+        rows = rows + 1
+        break
+      end
+    end
+  end
+  return with(count.count(picked), count.distinct(picked), rows)
+end
+
+-- A sequence that has no more tokens than are picked needs no scores: all of them are. Each other has a product with
+-- every key in each head, and the weighted sum over the heads.
+local function indexer_work(axes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local inputs = definition.inputs
+  local query = count.bytes(inputs.q_index_fp8, axes, 1) + count.bytes(inputs.weights, axes, 1)
+  local row = count.bytes(inputs.k_index_cache_fp8, axes, 2)
+  local function with(sequences, scored, keys, pages)
+    return {
+      read = count.bytes(inputs.seq_lens, axes) + 4 * pages + sequences * query + keys * row,
+      written = count.outputs(definition, axes),
+      flops = scored * axes.num_index_heads * (2 * axes.index_head_dim + 2),
+      dtype = inputs.q_index_fp8.dtype,
+    }
+  end
+  local lengths = count.list(structure, "seq_lens")
+  if not lengths then
+    local most = axes.max_num_pages * axes.page_size
+    local result, all = with(0, 0, 0, 0), axes.batch_size * most
+    local keys = math.min(all, axes.num_pages * axes.page_size)
+    result.usual = most > axes.topk and with(axes.batch_size, all, keys, axes.batch_size * axes.max_num_pages)
+      or with(0, 0, 0, axes.batch_size * axes.max_num_pages)
+    return result
+  end
+  local sequences, scored, pages, longest = 0, 0, 0, 0
+  for _, length in ipairs(lengths) do
+    pages = pages + (math.max(0, length) + axes.page_size - 1) // axes.page_size
+    if length > axes.topk then
+      sequences, scored, longest = sequences + 1, scored + length, math.max(longest, length)
+    end
+  end
+  local result = with(sequences, scored, math.min(longest, axes.page_size), pages) -- its pages may be one page
+  result.usual = with(sequences, scored, math.min(scored, axes.num_pages * axes.page_size), pages)
+  return result
+end
+
+local function work(axes, definition, structure)
+  if definition.inputs.sparse_indices then return sparse_work(axes, definition, structure) end
+  return indexer_work(axes, definition, structure)
+end
+
 return {
   op_type = "dsa_paged",
+  work = work,
   usual_axes = { num_tokens = 4, batch_size = 2, num_pages = 96, max_num_pages = 40 },
   make_inputs = make_inputs,
+  mistakes = function(definition)
+    return definition.outputs.topk_indices and "dsa_topk_indexer" or "attention"
+  end,
   layers = {
     ["sglang.srt.layers.radix_attention.RadixAttention"] = sparse_kernels,
     ["sglang.srt.layers.attention.dsa.dsa_indexer.Indexer"] = indexer_kernels,

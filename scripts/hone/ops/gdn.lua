@@ -404,10 +404,68 @@ local function make_inputs(definition, axes, make)
   return list
 end
 
+-- ---- work ------------------------------------------------------------------------------------------
+
+-- Of a square of a head's state for each token, as factors of head_size x head_size: one token decays the state (1),
+-- takes out what it holds for the key (2), adds what is new (2) and reads (2). Many tokens at once need not write the
+-- state between them: a draft is read for its keys and its queries (4), a long sequence has at least its new state
+-- put together (2).
+local STEP = { decode = 7, mtp = 4, prefill = 2 }
+
+local function bytes_of_tokens(definition, axes, dims)
+  local bytes = 0
+  for _, name in ipairs { "q", "k", "v", "a", "b" } do
+    bytes = bytes + require("hone.ops.parts.work").bytes(definition.inputs[name], axes, dims)
+  end
+  return bytes
+end
+
+local function work(axes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local inputs = definition.inputs
+  local state = axes.num_v_heads * axes.head_size * axes.head_size
+  local function with(read, tokens, factor)
+    local gates = tokens > 0 and count.inputs(definition, axes, { "A_log", "dt_bias" }) or 0
+    local written = count.outputs(definition, axes)
+    return { read = read + gates, written = written, flops = factor * tokens * state, dtype = "float32" }
+  end
+  if inputs.initial_state then
+    -- The pool comes back as it was: all of it is read and written. A draft whose place is negative is padding.
+    local places = count.list(structure, "initial_state_indices")
+    local pool = count.inputs(definition, axes, { "initial_state", "initial_state_indices" })
+    local function drafts(number)
+      return with(pool + number * bytes_of_tokens(definition, axes, 1), number * axes.seq_len, STEP.mtp)
+    end
+    local result = drafts(places and count.count(places) or 0)
+    if not places then result.usual = drafts(axes.batch_size) end
+    return result
+  end
+  if inputs.cu_seqlens then
+    local starts, sequences = count.list(structure, "cu_seqlens"), 0
+    for i = 2, #(starts or {}) do
+      if starts[i] > starts[i - 1] then sequences = sequences + 1 end
+    end
+    local function packed(number)
+      local read = bytes_of_tokens(definition, axes, 0)
+        + number * count.bytes(inputs.state, axes, 1)
+        + count.bytes(inputs.cu_seqlens, axes)
+      return with(read, axes.total_seq_len, STEP.prefill)
+    end
+    local result = packed(starts and sequences or math.min(1, axes.total_seq_len))
+    if not starts then result.usual = packed(math.min(axes.num_seqs, axes.total_seq_len)) end
+    return result
+  end
+  local read = bytes_of_tokens(definition, axes, 0) + count.bytes(inputs.state, axes)
+  return with(read, axes.batch_size, STEP.decode)
+end
+
 return {
   op_type = "gdn",
+  work = work,
   usual_axes = { batch_size = 4, pool_size = 6, num_seqs = 3, total_seq_len = 24 },
   make_inputs = make_inputs,
+  mistakes = "gdn",
+  may_change = { intermediate_states_buffer = true },
   layers = { ["sglang.srt.layers.radix_linear_attention.RadixLinearAttention"] = kernels },
   check = check,
   variants = { decode = decode, mtp = mtp, prefill = prefill },

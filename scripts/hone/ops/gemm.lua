@@ -179,8 +179,23 @@ def run(A, B, A_scale, B_scale):
 ]=],
 }
 
+-- Both matrices are read whole, and each element of C is a sum of K products.
+local function work(axes, definition)
+  local count = require "hone.ops.parts.work"
+  local written = count.outputs(definition, axes)
+  if written == 0 then return { read = 0, written = 0, flops = 0 } end
+  return {
+    read = count.inputs(definition, axes),
+    written = written,
+    flops = 2 * axes.M * axes.N * axes.K,
+    dtype = definition.inputs.A.dtype,
+  }
+end
+
 return {
   op_type = "gemm",
+  work = work,
+  mistakes = "gemm",
   layers = {
     ["sglang.srt.layers.linear.LinearBase"] = kernels,
     ["torch.nn.functional.linear"] = own_kernels,

@@ -1,6 +1,7 @@
 --- Grouped query attention over a paged key-value cache: one query a sequence (decode) or many (prefill), plain or
 --- with a sliding window, a soft cap on the logits or attention sinks.
 local attention_form = require "hone.ops.parts.attention_form"
+local attention_work = require "hone.ops.parts.attention_work"
 local logged = require "hone.ops.parts.logged"
 local grouped_query = require "hone.ops.parts.grouped_query"
 local paged = require "hone.ops.parts.paged"
@@ -222,10 +223,23 @@ local function make_inputs(definition, axes, make)
   return sequences.make(definition, axes, make, axes.head_dim)
 end
 
+-- A pair of a query and a key that it sees: a product of head_dim with the key, one with the value.
+local function work(axes, definition, structure)
+  return attention_work.work(axes, definition, structure, {
+    cache = { "k_cache", "v_cache" },
+    row = 2,
+    queries = { "q" },
+    flops = 4 * axes.num_qo_heads * axes.head_dim,
+    also = { "sink" },
+  })
+end
+
 return {
   op_type = "gqa_paged",
+  work = work,
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = grouped_query.check,
   contradictions = paged.contradictions,

@@ -1,6 +1,7 @@
 --- Grouped query attention over keys and values that lie together, sequence after sequence, plain or with a sliding
 --- window or a soft cap on the logits.
 local attention_form = require "hone.ops.parts.attention_form"
+local attention_work = require "hone.ops.parts.attention_work"
 local logged = require "hone.ops.parts.logged"
 local grouped_query = require "hone.ops.parts.grouped_query"
 
@@ -99,10 +100,23 @@ local function make_inputs(definition, axes, make)
   return sequences.make(definition, axes, make, axes.head_dim)
 end
 
+-- A pair of a query and a key that it sees: a product of head_dim with the key, one with the value.
+local function work(axes, definition, structure)
+  return attention_work.work(axes, definition, structure, {
+    cache = { "k", "v" },
+    row = 1,
+    queries = { "q" },
+    flops = 4 * axes.num_qo_heads * axes.head_dim,
+    also = { "sink" },
+  })
+end
+
 return {
   op_type = "gqa_ragged",
+  work = work,
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   check = grouped_query.check,
   variants = variants,

@@ -7,6 +7,9 @@
 --   hidden_constants   { { name, read(source, definition), of(kind) } }: fixed by a reference, shown nowhere else in
 --                      a definition; `read` gives false where there is no such constant, and `of` says whether it
 --                      is a parameter of a variant (of all unless there is an `of`)
+--   mistakes           the file of the folder `mistakes` that holds what wrong kernels are known to do; or what gives
+--                      its name for a definition
+--   may_change         { [input] = true }: inputs that a kernel writes into
 --   contradictions     { { input, written, right, note } }: two shapes that the dataset uses for one kernel
 -- and a kind holds
 --   names              { { template, with, style, when } }: the first whose `with` agrees is written, all are read
@@ -18,6 +21,8 @@
 --   logged             how FlashInfer's logged calls map onto the inputs: see parts/logged.lua
 --   description, stage, flags, fi_api, parallel ("tp", "ep": the sizes that it depends on)
 --   reference          Python source; reference_parts(params) gives the pieces that depend on a parameter
+-- An op type's file may also hold
+--   work(axes, definition, structure)  bytes and operations that a call cannot do without: see `ops.work`
 -- `${name}` stands for a parameter; `when(params)` says whether an entry is there at all. Descriptions of
 -- constant axes have no full stop, since the arithmetic behind the value follows them.
 -- What several op types share lies in the folder `parts`.
@@ -352,6 +357,16 @@ function ops.build(op_type, variant, params, about)
   return definition
 end
 
+-- ---- what kernels write ---------------------------------------------------------------------------
+
+---Whether a kernel may write into an input: where its op type or the input's description says so.
+function ops.may_change(definition, name)
+  local op = ops.get(definition.op_type)
+  if op and op.may_change and op.may_change[name] then return true end
+  local description = definition.inputs[name].description
+  return type(description) == "string" and description:lower():find "in[%s-]?place" ~= nil
+end
+
 -- ---- signatures ----------------------------------------------------------------------------------
 
 local function same_list(a, b) return type(a) == "table" and table.concat(a, "\0") == table.concat(b, "\0") end
@@ -452,6 +467,67 @@ function ops.signature(definition)
     end
   end
   return signature, { shape = shape, parts = parts, hidden = hidden, unknown = unknown, notes = notes }
+end
+
+-- ---- work ----------------------------------------------------------------------------------------
+
+-- Whether a list of a definition has what a kind's has, whatever the order: all but what may be left out.
+local function has_entries(object, entries)
+  local known = {}
+  for _, entry in ipairs(entries) do
+    known[entry[1]] = true
+    if object[entry[1]] == nil and not entry.when and not entry.optional then return false end
+  end
+  for name in pairs(object) do
+    if not known[name] then return false end
+  end
+  return true
+end
+
+-- Whether a definition is of one of an op type's variants, as far as its inputs, outputs and axes show.
+local function is_known(op, definition)
+  for _, kind in pairs(op.variants) do
+    if
+      has_entries(definition.inputs, kind.inputs)
+      and has_entries(definition.outputs, kind.outputs)
+      and has_entries(definition.axes, kind.axes)
+    then
+      return true
+    end
+  end
+  return false
+end
+
+-- The sizes of all axes; nil and a message where one is not given.
+local function all_axes(definition, given)
+  local axis_value = require("hone.dataset.definition").axis_value
+  local axes = {}
+  for name, axis in pairs(definition.axes) do
+    local size = axis_value(axis) or math.tointeger(given[name])
+    if not size or size < 0 then return nil, ("the axis %s has no size"):format(name) end
+    axes[name] = size
+  end
+  return axes
+end
+
+---What a call of a kernel has to do at the least.
+function ops.work(definition, axes, structure)
+  local op, why = ops.get(definition.op_type)
+  if not op then return nil, why end
+  if not op.work then return nil, ("nothing is known about the work of op type '%s'"):format(op.op_type) end
+  if not is_known(op, definition) then
+    return nil, ("%s is no kernel of op type '%s' that hone knows"):format(definition.name, op.op_type)
+  end
+  local sizes
+  sizes, why = all_axes(definition, axes)
+  if not sizes then return nil, ("%s: %s"):format(definition.name, why) end
+  local work
+  work, why = op.work(sizes, definition, structure)
+  if not work then return nil, ("%s: %s"):format(definition.name, why) end
+  work.bytes = work.read + work.written
+  work.exact = work.usual == nil
+  if work.usual then work.usual.bytes = work.usual.read + work.usual.written end
+  return work
 end
 
 return ops

@@ -130,10 +130,35 @@ local function make_inputs(_, axes, make)
   }
 end
 
+-- The cache is an output: all of it is read and written. An element of a state that is updated costs the product
+-- with A, the decay, what enters (two) and what is read from it (two). Sequences may all be padding.
+local function work(axes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local slots = count.list(structure, "state_batch_indices")
+  local token = 0
+  for _, name in ipairs { "x", "dt", "B", "C" } do
+    token = token + count.bytes(definition.inputs[name], axes, 1)
+  end
+  local function with(sequences)
+    local weights = sequences > 0 and count.inputs(definition, axes, { "A", "D", "dt_bias" }) or 0
+    return {
+      read = count.inputs(definition, axes, { "state", "state_batch_indices" }) + weights + sequences * token,
+      written = count.outputs(definition, axes),
+      flops = 6 * sequences * axes.nheads * axes.head_dim * axes.dstate,
+      dtype = "float32",
+    }
+  end
+  local result = with(slots and count.count(slots) or 0)
+  if not slots then result.usual = with(axes.batch_size) end
+  return result
+end
+
 return {
   op_type = "mamba_ssu",
+  work = work,
   usual_axes = { batch_size = 4, state_cache_size = 6 },
   make_inputs = make_inputs,
+  mistakes = "mamba_ssu",
   layers = { ["sglang.srt.layers.attention.mamba.mamba.MambaMixer2"] = kernels },
   check = check,
   variants = { decode = decode },

@@ -1,5 +1,6 @@
 --- Multi-head latent attention over a paged cache of compressed keys and values, absorbed: one query a sequence
 --- (decode) or many (prefill).
+local attention_work = require "hone.ops.parts.attention_work"
 local latent = require "hone.ops.parts.latent"
 local logged = require "hone.ops.parts.logged"
 local paged = require "hone.ops.parts.paged"
@@ -205,10 +206,22 @@ local function make_inputs(definition, axes, make)
   return sequences.make(definition, axes, make, UNABSORBED_DIM + axes.head_dim_kpe)
 end
 
+-- All heads share the keys, and their compressed part is the value too: it is read once.
+local function work(axes, definition, structure)
+  return attention_work.work(axes, definition, structure, {
+    cache = { "ckv_cache", "kpe_cache" },
+    row = 2,
+    queries = { "q_nope", "q_pe" },
+    flops = latent.flops_of_pair(axes),
+  })
+end
+
 return {
   op_type = "mla_paged",
+  work = work,
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   contradictions = paged.contradictions,
   variants = { decode = decode, prefill_causal = prefill_causal },

@@ -13,10 +13,21 @@ local logged = require "hone.ops.parts.logged"
 
 local function make_inputs(definition, axes, make) return sequences.make(definition, axes, make, axes.qk_dim) end
 
+local function work(axes, definition, structure)
+  return require("hone.ops.parts.attention_work").work(axes, definition, structure, {
+    cache = { "k", "v" },
+    row = 1,
+    queries = { "q" },
+    flops = 2 * axes.num_qo_heads * (axes.qk_dim + axes.vo_dim),
+  })
+end
+
 return {
   op_type = "mla_ragged",
+  work = work,
   usual_axes = sequences.usual_axes,
   make_inputs = make_inputs,
+  mistakes = "attention",
   layers = { ["sglang.srt.layers.radix_attention.RadixAttention"] = kernels },
   variants = {
     prefill_causal = {

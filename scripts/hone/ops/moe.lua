@@ -600,10 +600,86 @@ local function make_inputs(definition, axes, make)
   return list
 end
 
+-- ---- work ------------------------------------------------------------------------------------------
+
+-- What the routing is told by, read whole. A bias that a routing does not look at need not be read.
+local function bytes_of_routing(definition, axes)
+  local looks_at_bias = definition.inputs.local_expert_offset ~= nil
+  local names = { "routing_logits", "topk_ids", looks_at_bias and "routing_bias" or nil }
+  return require("hone.ops.parts.work").inputs(definition, axes, names)
+end
+
+-- Bytes of the weights, scales and factors of one expert, and of what is known about one token.
+local function bytes_of_parts(definition, axes, local_axis)
+  local count = require "hone.ops.parts.work"
+  local expert, token = 0, 0
+  for name, spec in pairs(definition.inputs) do
+    if name == "hidden_states" then
+      token = token + count.bytes(spec, axes, 1)
+    elseif name == "hidden_states_scale" then -- transposed
+      token = token + 4 * axes[spec.shape[1]]
+    elseif name ~= "routing_bias" and type(spec.shape) == "table" and spec.shape[1] == local_axis then
+      expert = expert + count.bytes(spec, axes, 1)
+    end
+  end
+  return expert, token
+end
+
+-- Experts in the upper halves of packed routes: how many choices fall on this rank's, on how many of them, and by
+-- how many tokens.
+local function count_routes(routes, top_k, experts)
+  local choices, used, tokens, seen, last = 0, 0, 0, {}, nil
+  for i, route in ipairs(routes) do
+    local expert = route >> 16 & 0xffff
+    if expert < experts then
+      choices = choices + 1
+      if not seen[expert] then
+        seen[expert], used = true, used + 1
+      end
+      local token = (i - 1) // top_k
+      if token ~= last then
+        tokens, last = tokens + 1, token
+      end
+    end
+  end
+  return choices, used, tokens
+end
+
+-- Each choice of an expert of this rank is two GEMMs of a row, the weights of each chosen expert are read once. How
+-- many choices fall on other ranks, and how often the same expert is chosen, is in the values.
+local function work(axes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local top_k = axes.top_k or read_top_k(definition.reference, definition)
+  if not top_k then return nil, "how many experts its reference chooses cannot be read" end
+  local local_axis = axes.num_local_experts and "num_local_experts" or "num_experts"
+  local here, all = axes[local_axis], axes.num_experts or axes[local_axis]
+  local expert, token = bytes_of_parts(definition, axes, local_axis)
+  local routing_bytes = bytes_of_routing(definition, axes)
+  local function with(choices, used, tokens)
+    return {
+      read = math.floor(routing_bytes + used * expert + tokens * token),
+      written = count.outputs(definition, axes),
+      flops = math.floor(6 * choices * axes.hidden_size * axes.intermediate_size),
+      dtype = definition.inputs.hidden_states.dtype,
+    }
+  end
+  local routes = count.list(structure, "topk_ids")
+  if routes then return with(count_routes(routes, top_k, here)) end
+  local tokens = axes.seq_len
+  local forced = math.max(0, top_k - (all - here)) -- choices of a token that cannot fall on other ranks
+  local result = with(tokens * forced, tokens > 0 and forced or 0, forced > 0 and tokens or 0)
+  local elsewhere = (1 - top_k / all) ^ tokens
+  local with_choice = 1 - (1 - here / all) ^ top_k
+  result.usual = with(tokens * top_k * here / all, here * (1 - elsewhere), tokens * with_choice)
+  return result
+end
+
 return {
   op_type = "moe",
+  work = work,
   usual_axes = { seq_len = 7 },
   make_inputs = make_inputs,
+  mistakes = "moe",
   layers = { ["sglang.srt.layers.moe.fused_moe_triton.layer.FusedMoE"] = kernels },
   check = check,
   hidden_constants = {

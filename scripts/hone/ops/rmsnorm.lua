@@ -153,8 +153,25 @@ def run(hidden_states, residual, weight):
   }
 end
 
+-- A square and a sum, two factors, and the addition of a residual for each element; what a row does once is not
+-- counted.
+local function work(sizes, definition)
+  local count = require "hone.ops.parts.work"
+  local written = count.outputs(definition, sizes)
+  if written == 0 then return { read = 0, written = 0, flops = 0 } end
+  local of_element = definition.inputs.residual and 5 or 4
+  return {
+    read = count.inputs(definition, sizes),
+    written = written,
+    flops = of_element * sizes.batch_size * sizes.hidden_size,
+    dtype = "float32",
+  }
+end
+
 return {
   op_type = "rmsnorm",
+  work = work,
+  mistakes = "rmsnorm",
   layers = {
     ["sglang.srt.layers.layernorm.RMSNorm"] = kernels,
     ["sglang.srt.layers.layernorm.GemmaRMSNorm"] = gemma_kernels,

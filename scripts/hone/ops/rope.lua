@@ -145,8 +145,32 @@ local function make_inputs(_, sizes, make)
   }
 end
 
+-- Four products and two sums for each pair of elements. Rows of the cache are read for the positions there are: at
+-- least one.
+local function work(sizes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local written = count.outputs(definition, sizes)
+  if written == 0 then return { read = 0, written = 0, flops = 0 } end
+  local positions = count.list(structure, "positions")
+  local row = count.bytes(definition.inputs.cos_sin_cache, sizes, 1)
+  local heads = sizes.num_tokens * (sizes.num_qo_heads + sizes.num_kv_heads)
+  local function with(rows)
+    return {
+      read = count.inputs(definition, sizes, { "q", "k", "positions" }) + rows * row,
+      written = written,
+      flops = 3 * sizes.rotary_dim * heads,
+      dtype = "float32",
+    }
+  end
+  local result = with(positions and count.distinct(positions) or 1)
+  if not positions then result.usual = with(math.min(sizes.num_tokens, sizes.max_seq_len)) end
+  return result
+end
+
 return {
   op_type = "rope",
+  work = work,
+  mistakes = "rope",
   usual_axes = { num_tokens = 8, num_qo_heads = 4, num_kv_heads = 2, max_seq_len = 128 },
   make_inputs = make_inputs,
   layers = {

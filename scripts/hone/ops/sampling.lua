@@ -94,9 +94,8 @@ local function kernels(layer)
 end
 
 local function make_inputs(_, sizes, make)
-  local logits = make:normal(sizes.batch_size, sizes.vocab_size) * 4
   return {
-    probs = logits:softmax(-1),
+    probs = make:normal(sizes.batch_size, sizes.vocab_size):softmax(-1), -- as benchmarks draw them
     top_k = require("hone.tensor").new(
       make:integers(1, math.min(100, sizes.vocab_size), sizes.batch_size),
       "int64"
@@ -105,8 +104,41 @@ local function make_inputs(_, sizes, make)
   }
 end
 
+-- Which tokens are kept is only known when all probabilities of a row have been seen. Where all are kept, a draw can
+-- stop early: after one, at the least. The operations are one sum for each that is read.
+local function rows_read_whole(sizes, structure)
+  local count = require "hone.ops.parts.work"
+  local k, p = count.list(structure, "top_k"), count.list(structure, "top_p")
+  local rows = 0
+  for i = 1, sizes.batch_size do
+    local keeps_k = k and k[i] and 0 < k[i] and k[i] < sizes.vocab_size
+    local keeps_p = p and p[i] and p[i] < 1
+    if keeps_k or keeps_p then rows = rows + 1 end
+  end
+  return rows
+end
+
+local function work(sizes, definition, structure)
+  local count = require "hone.ops.parts.work"
+  local written = count.outputs(definition, sizes)
+  local function with(rows)
+    local read = rows * sizes.vocab_size + (sizes.batch_size - rows) * math.min(1, sizes.vocab_size)
+    return {
+      read = 4 * read + count.inputs(definition, sizes, { "top_k", "top_p" }),
+      written = written,
+      flops = read,
+      dtype = "float32",
+    }
+  end
+  local rows = rows_read_whole(sizes, structure)
+  local result = with(rows)
+  if rows < sizes.batch_size then result.usual = with(sizes.batch_size) end
+  return result
+end
+
 return {
   op_type = "sampling",
+  work = work,
   usual_axes = { batch_size = 4 },
   make_inputs = make_inputs,
   layers = { ["sglang.srt.layers.logits_processor.LogitsProcessor"] = kernels },

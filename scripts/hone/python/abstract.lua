@@ -64,6 +64,7 @@ function abstract.new(options)
     opaque = options.opaque or {},
     limits = setmetatable(copy_of(options.limits), { __index = LIMITS }),
     modules = {},
+    integers = {},
     unknown_roots = {},
     stdlib = stdlib,
     roots = {},
@@ -119,6 +120,7 @@ local function enter(world, fn, ...)
   local inner = world.inner
   if not inner.builtins then inner.builtins = builtins.table() end
   S.world, S.frame, S.trail, S.nest, S.c_levels = inner, nil, nil, 0, 0
+  S.most_depth = inner.limits.depth
   S.steps, S.check_at, S.started, S.kilobytes = inner.report.steps, 0, os.clock(), collectgarbage("count")
   -- An evaluation is short and keeps most of what it makes: collecting in between only costs time.
   -- core.check_bounds turns collecting on again when much is used.
@@ -162,8 +164,8 @@ end
 
 -- ---- what a world can be asked ------------------------------------------------------------------
 
-function World:import(name)
-  return result(enter(self, function() return modules.load(name, false, true) end))
+function World:import(name, lazily)
+  return result(enter(self, function() return modules.load(name, false, not lazily) end))
 end
 
 function World:run(text, name)
@@ -201,6 +203,8 @@ end
 function World:item(value, key)
   return result(enter(self, function() return core.getitem(value, key) end))
 end
+
+function World:reads_as(text, value) self.inner.integers[text] = value end
 
 ---All items of an iterable as a Lua list.
 function World:items(value)
@@ -280,6 +284,10 @@ function World.replace_items(_, v, replacements)
   for i = 1, type(v) == "table" and not v.vals and v.n or 0 do
     v[i] = replacements[v[i]] or v[i]
   end
+end
+
+function World:record(fn)
+  return result(enter(self, function() return require("hone.python.branch").record(fn) end))
 end
 
 function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end

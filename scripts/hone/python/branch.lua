@@ -99,6 +99,22 @@ local function run_way(way, frame, keep)
   return { ok = ok, signal = signal, value = value, trail = trail, error = not ok and signal }
 end
 
+---Run `fn` and keep what it writes. @return any value, function to write all of it again
+function branch.record(fn)
+  local outer, trail = S.trail, { n = 0 }
+  S.trail = trail
+  local ok, value = core.protected(fn)
+  S.trail = outer
+  note_all(outer, trail)
+  if not ok then error(value, 0) end
+  local writes = writes_of(trail)
+  return value, function()
+    for _, w in ipairs(writes) do
+      core.put(w.t, w.k, w.new)
+    end
+  end
+end
+
 local function redo(a, outer)
   S.trail = outer
   for _, w in ipairs(a.writes) do

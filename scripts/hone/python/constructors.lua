@@ -120,7 +120,8 @@ function types.int.construct(class, args, kw)
   if base ~= nil and not is_unknown(v) then
     return boxed(class, types.int, parse_integer(plain(v), plain(base)))
   end
-  return boxed(class, types.int, to_int(v))
+  local meant = class == types.int and type(v) == "string" and S.world.integers[v]
+  return meant or boxed(class, types.int, to_int(v))
 end
 
 function types.float.construct(class, args) return boxed(class, types.float, to_float(args[1] or 0.0)) end

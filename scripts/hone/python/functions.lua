@@ -80,7 +80,8 @@ local function declare_names(scope, body, params)
   end
   local generator = false
   local bound = {}
-  local deep = body.from == nil or scopes.needs_depth(scope.unit.text:sub(body.from, body.to))
+  local text = scope.unit.text_of(body)
+  local deep = text == nil or scopes.needs_depth(text)
   scopes.collect(body, scope.unit.expand, function(name, how)
     if how == "yield" then
       generator = true

@@ -11,7 +11,7 @@ end
 
 function python.parse(path)
   local source = require "hone.python.source"
-  local tree, message = source.read(path, nil, true)
+  local tree, message = source.whole(path)
   if not tree then return nil, message end
   return tree.root, nil, tree
 end

@@ -136,7 +136,8 @@ end
 -- ---- running statements -------------------------------------------------------------------------
 
 local function scope_of(module, tree)
-  local unit = { module = module, file = module.file, expand = tree.expand, text = tree.text }
+  local unit =
+    { module = module, file = module.file, expand = tree.expand, text_of = tree.text_of, text = tree.text }
   return scopes.new("module", nil, unit), unit
 end
 

@@ -1,7 +1,9 @@
 --- Python files: finding and parsing them.
 local syntax = require "hone.syntax"
+local core = require "hone.python.core"
 local outline = require "hone.python.outline"
 
+local types = core.types
 local source = {}
 
 local CONVERSION = {
@@ -31,10 +33,8 @@ function source.find(root, name)
   if is_readable(path) then return { folder = path, is_package = true } end
 end
 
----Parse Python text.
----@return table? { root = tables, expand = function(lazy node) }
----@return string? message one line with file, line and column
-function source.parse(text, name)
+-- Parsed text with no mistakes in it; nil and a message that names the first one.
+local function parse_whole(text, name)
   local tree, message = syntax.parse(text, "python")
   if not tree then return nil, ("%s: %s"):format(name, message) end
   if tree:root():has_error() then
@@ -44,12 +44,22 @@ function source.parse(text, name)
     end
     return nil, name .. ": syntax error"
   end
+  return tree
+end
+
+---Parse Python text; blocks are left lazy.
+---@return table? { root = tables, expand = function(lazy node), text_of = function(node that was lazy) }
+---@return string? message one line with file, line and column
+function source.parse(text, name)
+  local tree, message = parse_whole(text, name)
+  if not tree then return nil, message end
   local root
   root, message = tree:to_table(nil, CONVERSION)
   if not root then return nil, ("%s: %s"):format(name, message) end
   return {
     root = root,
     expand = function(node) return tree:expand(node, CONVERSION) end,
+    text_of = function(node) return node.from and text:sub(node.from, node.to) end,
     tree = tree,
     text = text,
   }
@@ -64,14 +74,107 @@ local function read_text(path)
   return text
 end
 
+-- Parse a piece of a file, all of which is needed; its tree goes at once, since trees are large.
+local function parse_piece(text, name, line)
+  local tree, message = parse_whole(text, name)
+  if not tree then return nil, message end
+  local root
+  root, message = tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = line })
+  tree:close()
+  if not root then return nil, ("%s: %s"):format(name, message) end
+  return {
+    root = root,
+    expand = function(node) return node end,
+    text_of = function() return nil end,
+    text = text,
+  }
+end
+
+---Read and parse a file, all of it at once.
+---@return table? tree as source.parse gives it
+---@return string? message
+function source.whole(path)
+  local text, message = read_text(path)
+  if not text then return nil, message end
+  return source.parse(text, path)
+end
+
 ---Parse a text as far as its outline allows: `definitions` are then parsed by source.definition.
 local function parse_outline(text, path)
   local parts = outline.of(text)
   if not parts or #parts.definitions == 0 then return source.parse(text, path) end
-  local tree = source.parse(parts.rest, path)
+  local tree = parse_piece(parts.rest, path, 1)
   if not tree then return source.parse(text, path) end
   tree.definitions, tree.whole_text, tree.path = parts.definitions, text, path
   return tree
+end
+
+-- The body of the function at a line.
+local function body_at(node, line)
+  if node.type == "function_definition" and node.line == line then return node.body end
+  for _, child in ipairs(node) do
+    local body = body_at(child, line)
+    if body then return body end
+  end
+end
+
+-- The statements of a function's body that was left out, nil where they do not parse on their own.
+local function parse_body(text, line)
+  local piece = parse_piece("def _():\n" .. text, "body", math.max(1, line - 1))
+  return piece and #piece.root == 1 and piece.root[1].body or nil
+end
+
+local NO_STATEMENTS =
+  { expression_statement = true, identifier = true, argument_list = true, parameters = true }
+
+-- Find the blocks that stand for bodies left out, and make them lazy.
+local function mark(node, by_line, bodies)
+  local body = node.type == "function_definition" and by_line[node.line]
+  if body then
+    node.body.lazy, bodies[node.body] = true, body
+    return
+  end
+  for _, child in ipairs(node) do
+    if not NO_STATEMENTS[child.type] then mark(child, by_line, bodies) end
+  end
+end
+
+-- Let the bodies that a definition was parsed without be put in where they are asked for.
+local function complete_later(own, by_line, text, whole)
+  local bodies = {}
+  mark(own.root[1], by_line, bodies)
+  function own.expand(node)
+    local body = node.lazy and bodies[node]
+    if not body then return node end
+    local statements = parse_body(text:sub(body.from, body.to), body.line)
+    if not statements then
+      local tree, message = whole()
+      statements = tree and body_at(tree.root, body.def)
+      if not statements then error(core.exception(types.SyntaxError, { message }), 0) end
+      if statements.lazy then tree.expand(statements) end
+    end
+    node.lazy = nil
+    return table.move(statements, 1, #statements, 1, node)
+  end
+  function own.text_of(node)
+    local body = bodies[node]
+    return body and text:sub(body.from, body.to)
+  end
+end
+
+-- A definition all of which is parsed: by itself, else with all of its file.
+local function whole_definition(tree, definition)
+  local text = tree.whole_text:sub(definition.from, definition.to)
+  local own = parse_piece(text, tree.path, definition.line)
+  if own and #own.root == 1 then return own end
+  local whole, message = source.parse(tree.whole_text, tree.path)
+  if not whole then return nil, message end
+  for _, node in ipairs(whole.root) do
+    if node.line == definition.line then
+      return { root = { node }, expand = whole.expand, text_of = whole.text_of, text = whole.text }
+    end
+  end
+  return nil, ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
 end
 
 ---Parse one definition of an outlined file.
@@ -79,38 +182,40 @@ end
 ---@return string? message
 function source.definition(tree, definition)
   if definition.tree then return definition.tree end
-  local text = ("\n"):rep(definition.line - 1) .. tree.whole_text:sub(definition.from, definition.to)
-  local own = source.parse(text, tree.path)
+  local text, bodies = outline.shortened(tree.whole_text, definition)
+  local own, message = parse_piece(text, tree.path, definition.line)
   if own and #own.root == 1 then
-    definition.tree = own
-    return own
+    complete_later(own, bodies, tree.whole_text, function() return whole_definition(tree, definition) end)
+  else
+    own, message = whole_definition(tree, definition)
   end
-  local whole, message = source.parse(tree.whole_text, tree.path)
-  if not whole then return nil, message end
-  for _, node in ipairs(whole.root) do
-    if node.line == definition.line then
-      definition.tree = { root = { node }, expand = whole.expand, text = whole.text }
-    end
-  end
-  return definition.tree,
-    ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+  definition.tree = own
+  return own, message
 end
 
 -- Trees by path, as long as some world uses them: worlds for other parallel sizes read the same files.
 source.parsed = setmetatable({}, { __mode = "v" })
 
 ---Read and parse a file, and count it in the world's report.
----@param whole boolean? parse all of it at once, for its syntax errors
----@return table? tree { root, expand, text, definitions? }
+---@param whole boolean? notice any syntax error in it, not only in what is needed of it
+---@return table? tree { root, expand, text_of, text, definitions? }
 ---@return string? message
 function source.read(path, world, whole)
   local text, message = read_text(path)
   if not text then return nil, message end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
   local tree = source.parsed[path]
-  if tree and (tree.whole_text or tree.text) == text and not (whole and tree.whole_text) then return tree end
-  tree, message = (whole and source.parse or parse_outline)(text, path)
-  source.parsed[path] = tree
+  if not (tree and (tree.whole_text or tree.text) == text) then
+    tree, message = parse_outline(text, path)
+    source.parsed[path] = tree
+  end
+  if tree and whole and not tree.is_whole then
+    local checked
+    checked, message = parse_whole(text, path)
+    if not checked then return nil, message end
+    checked:close()
+    tree.is_whole = true
+  end
   return tree, message
 end
 

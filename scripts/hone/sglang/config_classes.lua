@@ -198,7 +198,7 @@ end
 
 function Classes:load(module, name)
   if not module then return nil end
-  local loaded = self.world:import(module)
+  local loaded = self.world:import(module, true)
   local class = loaded and self.world:get(loaded, name)
   return class and self.world:is_class(class) and class or nil
 end

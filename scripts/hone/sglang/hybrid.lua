@@ -18,7 +18,7 @@ local COUNTS = {
 
 -- An instance of a class of SGLang's, made without its constructor.
 local function instance(world, module, name, fields)
-  local loaded = world:import(module)
+  local loaded = world:import(module, true)
   local class = loaded and world:has(loaded, name) and world:get(loaded, name)
   return class and world:is_class(class) and python.instance(class, fields) or nil
 end

@@ -220,7 +220,7 @@ local OFF = {
 ---@param input_ids hone.python.Value
 ---@param drafts boolean? # for a head that drafts tokens: it is given the hidden states of the model it drafts for
 function M.forward_batch(world, mode, input_ids, drafts)
-  local module = world:import(BATCH_MODULE)
+  local module = world:import(BATCH_MODULE, true)
   local modes = module and world:get(module, "ForwardMode")
   local forward_mode = modes and world:get(modes, FORWARD_MODES[mode]) or python.unknown("forward_mode")
   local fields = { forward_mode = forward_mode, input_ids = input_ids }

@@ -82,7 +82,7 @@ function M.object(world, package, data, model)
   local failed = ("the weights are quantized by %s, which is not followed: %%s"):format(method)
   local name = class_name(package, method)
   if not name then return nil, failed:format "this SGLang has no such method" end
-  local module, message = world:import(MODULE)
+  local module, message = world:import(MODULE, true)
   local class, from_config, object
   if module then
     class, message = world:get(module, name)

@@ -8,7 +8,8 @@
 -- become one object. The first two and the last are always objects of their own, since what surrounds them may differ.
 -- If the index of one that stands for others is read later, when forward runs, the walk is done again without this.
 --
--- An object that stands for others runs until what it is given and what it gives is what it was the time before.
+-- An object that stands for others runs until what it is given and what it gives is what it was the time before. What
+-- it wrote is then written again in place of running it: the objects that layers hand on are used up by the next.
 local python = require "hone.python"
 
 local M = {}
@@ -17,6 +18,7 @@ local M = {}
 M.BUILDERS = { ["sglang.srt.utils.common.make_layers"] = true, ["sglang.srt.utils.make_layers"] = true }
 
 local FIRST_OF_THE_MIDDLE = 2 -- counted from 0
+local NO_INDEX = -1 -- of what is no layer
 
 local Repeats = {}
 Repeats.__index = Repeats
@@ -127,20 +129,24 @@ function Repeats:share(owner)
   self.spoilt = self.spoilt or owner.read_later or false
 end
 
--- A layer's name without its index, for one that may stand for others: a constructor that takes the index from
--- there fails, and the walk is done again without this.
+local ANY = "*"
+
+-- A layer's name without its index, since others of its kind have other names: a constructor that takes the index from
+-- there gets the one that tells, or it fails, and the walk is done again without this.
 function Repeats:without_index(prefix, index)
   if type(prefix) ~= "string" then return prefix end
   self.spoilt = true -- until the layer is built
-  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", "*"))
+  return (prefix:gsub("%f[%w]" .. index .. "%f[%W]", ANY))
 end
 
 function Repeats:build(world, layer_fn, owner, prefix)
   local spoilt = self.spoilt
   owner.is_opaque = self.named[owner.index]
-  if owner.is_middle and not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
+  if not owner.is_opaque then prefix = self:without_index(prefix, owner.index) end
   local tracked = self:tracked(owner.index, owner)
+  world:reads_as(ANY, tracked)
   owner.layer = assert(world:call(layer_fn, {}, { idx = tracked, prefix = prefix }))
+  world:reads_as(ANY, nil)
   owner.building, self.spoilt = false, spoilt
   if rawget(tracked, "has_derived") then
     local _, keeps = world:shape(owner.layer, owner.index, {})
@@ -198,6 +204,7 @@ end
 ---@param world hone.python.World
 ---@param modules table<hone.python.Value, any> # all modules of the model, lists of layers among them
 function Repeats:settle(world, modules)
+  self.world, self.modules = world, modules
   for _, stack in ipairs(self.stacks) do
     local stand_in = self:alike(world, stack)
     for module in pairs(next(stand_in) and modules or {}) do
@@ -246,7 +253,8 @@ end
 -- Whether what two runs are given is the same, numbers that neither reads left aside.
 local function are_same(a, b)
   for key, value in pairs(a.values) do
-    if a.read[key] ~= false and not is_same(value, b.values[key]) then return false end
+    local is_alike = a.shapes[key] and a.shapes[key] == b.shapes[key]
+    if a.read[key] ~= false and not is_alike and not is_same(value, b.values[key]) then return false end
   end
   for key in pairs(b.values) do
     if a.values[key] == nil then return false end
@@ -254,13 +262,22 @@ local function are_same(a, b)
   return true
 end
 
+-- The shape of an object that a layer hands on to the next, which may have changed by the time that there is
+-- another to compare it with; nil for other values.
+function Repeats:shape(value)
+  if type(value) ~= "table" or not (value.cls and value.cls.file and value.attrs) then return nil end
+  if self.modules[value] then return nil end
+  return (self.world:shape(value, NO_INDEX, setmetatable({}, { __index = self.modules })))
+end
+
 -- Arguments to be given to a run, whole numbers among them as such that tell when they are read, and a record of them.
-local function watched(arguments)
-  local given, record = {}, { values = {}, read = {} }
+function Repeats:watched(arguments)
+  local given, record = {}, { values = {}, read = {}, shapes = {} }
   for key, value in pairs(arguments) do
     given[key] = value
     if key ~= "n" then
       record.values[key] = value
+      record.shapes[key] = self:shape(value)
       if math.type(value) == "integer" then
         record.read[key] = false
         given[key] = python.tracked(value, key, function() record.read[key] = true end)
@@ -283,14 +300,19 @@ function Repeats:run(instance, mode, args, kwargs, run)
   if last and last.running then return nil end
   local this = { running = true }
   local given, named
-  given, this.args = watched(args)
-  named, this.kwargs = watched(kwargs)
+  given, this.args = self:watched(args)
+  named, this.kwargs = self:watched(kwargs)
   local is_again = last and are_same(last.args, this.args) and are_same(last.kwargs, this.kwargs)
-  if is_again and last.settled then return last.result end
+  if is_again and last.settled then
+    last.write_again()
+    return last.result
+  end
   runs[mode] = this
-  this.result = run(given, named)
+  this.result, this.write_again = self.world:record(function() return run(given, named) end)
   this.running = false
-  this.settled = is_again and is_same(this.result, last.result)
+  this.shape = self:shape(this.result)
+  local is_alike = this.shape and is_again and this.shape == last.shape
+  this.settled = is_alike or is_again and is_same(this.result, last.result)
   return this.result
 end
 

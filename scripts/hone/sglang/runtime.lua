@@ -311,7 +311,7 @@ end
 ---@param world hone.python.World
 ---@param backend hone.python.Value
 function M.set_backend(world, backend)
-  local module = world:import "sglang.srt.model_executor.forward_context"
+  local module = world:import("sglang.srt.model_executor.forward_context", true)
   local context = module and world:call(world:get(module, "get_forward_context"), {})
   if context then world:set(context, "attn_backend", backend) end
 end
@@ -326,7 +326,7 @@ local AT_START = {
 
 -- Models that pick the tokens worth looking at run on a backend of their own.
 local function is_sparse(world, config)
-  local module = world:import "sglang.srt.configs.model_config"
+  local module = world:import("sglang.srt.configs.model_config", true)
   local test = module and world:get(module, "is_deepseek_dsa")
   return test and world:call(test, { config }) == true
 end
@@ -338,7 +338,7 @@ end
 function M.start(world, config, chosen)
   if is_sparse(world, config) then chosen.attention_backend = "dsa" end
   for _, step in ipairs(AT_START) do
-    local module = world:import(step[1])
+    local module = world:import(step[1], true)
     local fn = module and world:get(module, step[2])
     if fn then world:call(fn, {}) end
   end

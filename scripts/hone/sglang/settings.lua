@@ -46,21 +46,36 @@ local function classes_of(root)
   return classes
 end
 
+local function fields_of(source)
+  local tree = syntax.parse(source, "python")
+  local root = tree and tree:to_table(nil, { offsets = true, lazy = { "type", "function_definition" } })
+  if tree then tree:close() end
+  local fields = {}
+  for _, class in ipairs(root and classes_of(root) or {}) do
+    each_field(class, source, function(name, default) fields[#fields + 1] = { name, default } end)
+  end
+  return fields
+end
+
+-- By path, the text of a file and its fields: the settings are read again for other parallel sizes.
+local known = {}
+
 local function read_file(path, found)
   local source = fs.read(path)
-  if source then found.files[#found.files + 1] = { path = path, bytes = #source } end
-  local tree = source and syntax.parse(source, "python")
-  local root = tree and tree:to_table(nil, { offsets = true, lazy = { "type", "function_definition" } })
-  for _, class in ipairs(root and classes_of(root) or {}) do
-    each_field(class, source, function(name, default)
-      if name == "_NS_PATH" then
-        for part in tostring(default):gmatch("[^.]+") do
-          found.groups[part] = true
-        end
-      elseif default ~= nil and found.defaults[name] == nil then
-        found.defaults[name] = default
+  if not source then return end
+  found.files[#found.files + 1] = { path = path, bytes = #source }
+  if not (known[path] and known[path].source == source) then
+    known[path] = { source = source, fields = fields_of(source) }
+  end
+  for _, field in ipairs(known[path].fields) do
+    local name, default = field[1], field[2]
+    if name == "_NS_PATH" then
+      for part in tostring(default):gmatch("[^.]+") do
+        found.groups[part] = true
       end
-    end)
+    elseif default ~= nil and found.defaults[name] == nil then
+      found.defaults[name] = default
+    end
   end
 end
 

@@ -23,9 +23,18 @@ function inputs.axes(definition, given) end
 ---@param axes table<string, integer>
 function inputs.solve(definition, axes) end
 
---- All inputs in the definition's order. A seed gives the same ones on every machine and device.
+--- A tensor of random values, for an input as the definition describes it.
+---@param spec { dtype: string }
+---@param sizes integer[]
+---@param generator hone.Generator
+---@param device? string
+---@return hone.Tensor
+function inputs.random(spec, sizes, generator, device) end
+
+--- All inputs in the definition's order. A seed gives the same ones on every machine and device. With
+--- `without_random`, { shape } stands for each tensor that would be drawn.
 ---@param definition table
----@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string? }
+---@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string?, without_random: boolean? }
 ---@return hone.dataset.Input[]? list
 ---@return table<string, integer>|string axes # or the message
 function inputs.make(definition, options) end

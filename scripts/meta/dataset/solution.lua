@@ -8,10 +8,14 @@ local solution = {}
 
 --- The solution as flashinfer-bench would read it: its fields in their order, numbers and flags as such, without
 --- keys that the format does not know. Fields that were not given stay out.
+---
+--- A solution in hone's own Lua has `"language": "lua"` and `"extension": "hone"` in its spec, and is read only with
+--- `extensions`; `validate` refuses it.
 ---@param t table
+---@param options? { extensions: boolean? }
 ---@return table? solution
 ---@return string? message
-function solution.check(t) end
+function solution.check(t, options) end
 
 --- What building needs, with the format's defaults filled in; cuda and cpp bind by "tvm-ffi".
 ---@param t table # checked

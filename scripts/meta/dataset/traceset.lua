@@ -17,6 +17,10 @@ local traceset = {}
 ---@field definitions fun(self): string[] # names
 ---@field solutions fun(self, name: string): table[] # of a definition
 ---@field solution fun(self, name: string): table?, string? # and its path
+---@field authors fun(self, name: string): { name: string, author: string, path: string }[] # of a definition, without their sources
+---@field author fun(self, name: string): table? # the same of one solution
+---@field results fun(self, name: string): fun(): table?, integer? # of a definition's traces: columns definition, solution, uuid, status, latency, hardware, and a row in them
+---@field each_result fun(self): fun(): table?, string? # such columns, file by file
 ---@field workloads fun(self, name: string): table[] # of a definition: traces without solution
 ---@field traces fun(self, name: string): table[]
 ---@field each fun(self, folder: "workloads"|"traces"): fun(): table?, string? # every line, file by file

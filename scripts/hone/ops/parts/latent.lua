@@ -21,6 +21,10 @@ M.sm_scale = {
   "Factor of the logits, usually 1/sqrt of the head dimension before absorption (128 + 64).",
 }
 
+---Operations of a query with one key: the products with both parts of the key, and with the value, in every head.
+---@param axes table<string, integer>
+function M.flops_of_pair(axes) return 2 * axes.num_qo_heads * (2 * axes.head_dim_ckv + axes.head_dim_kpe) end
+
 ---The two parts of the queries, one a row of `rows`.
 function M.queries(rows)
   return {

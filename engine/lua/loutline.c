@@ -1,0 +1,262 @@
+/* loutline.c -- require "hone.core.outline": where the definitions of a Python source are, and the
+ * bodies of its functions, told by its lines alone: strings, brackets and indents. */
+#include "lua/fields.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+  const char *text;
+  size_t at, end;
+  uint32_t line;
+  bool certain; /* false from the first place on that is not understood */
+} Scan;
+
+/* A line in Python's sense: as many of the text as its strings and brackets take. */
+typedef struct {
+  size_t start;  /* of its first line in the text, the indent included */
+  size_t first;  /* its first character that is no blank */
+  size_t finish; /* behind its last character, a comment left out */
+  uint32_t line;
+  uint32_t end_line; /* where it finishes */
+} Logical;
+
+static size_t indent_of(const Logical *l) {
+  return l->first - l->start;
+}
+
+static bool give_up(Scan *s) {
+  s->certain = false;
+  return false;
+}
+
+/* Moves behind the string that starts with the quote at s->at. */
+static bool skip_string(Scan *s) {
+  const char quote = s->text[s->at];
+  size_t left = s->end - s->at;
+  bool is_long = left >= 3 && s->text[s->at + 1] == quote && s->text[s->at + 2] == quote;
+  s->at += is_long ? 3 : 1;
+  for (; s->at < s->end; s->at++) {
+    char c = s->text[s->at];
+    if (c == '\\' && s->at + 1 < s->end) {
+      c = s->text[++s->at];
+      if (c == '\n') s->line++;
+      if (c == '\r') return give_up(s);
+    } else if (c == '\n') {
+      if (!is_long) return give_up(s);
+      s->line++;
+    } else if (c == quote) {
+      if (!is_long) {
+        s->at++;
+        return true;
+      }
+      if (s->end - s->at >= 3 && s->text[s->at + 1] == quote && s->text[s->at + 2] == quote) {
+        s->at += 3;
+        return true;
+      }
+    }
+  }
+  return give_up(s);
+}
+
+static void skip_comment(Scan *s) {
+  const char *end = memchr(s->text + s->at, '\n', s->end - s->at);
+  s->at = end ? (size_t)(end - s->text) : s->end;
+}
+
+/* Moves to the next line's first character that is no blank; false at the end of the text. */
+static bool find_start(Scan *s, Logical *l) {
+  while (s->at < s->end) {
+    l->start = s->at;
+    while (s->at < s->end && s->text[s->at] == ' ') s->at++;
+    if (s->at == s->end) return false;
+    char c = s->text[s->at];
+    if (c == '#') skip_comment(s);
+    if (s->at == s->end) return false;
+    c = s->text[s->at];
+    if (c == '\t' || c == '\f' || c == '\r') return give_up(s);
+    if (c != '\n') {
+      l->first = s->at;
+      l->line = s->line;
+      return true;
+    }
+    s->at++;
+    s->line++;
+  }
+  return false;
+}
+
+/* Characters that end or carry a line; all others are part of it. */
+static bool is_plain(unsigned char c) {
+  static const bool special[256] = {
+      ['\''] = true, ['"'] = true,  ['#'] = true, ['('] = true, [')'] = true,
+      ['['] = true,  [']'] = true,  ['{'] = true, ['}'] = true, ['\\'] = true,
+      ['\n'] = true, ['\r'] = true, [' '] = true};
+  return !special[c];
+}
+
+/* The next line that says something; false when there is none, or the text is not understood. */
+static bool next_line(Scan *s, Logical *l) {
+  if (!find_start(s, l)) return false;
+  uint32_t depth = 0;
+  l->finish = l->first;
+  while (s->at < s->end) {
+    char c = s->text[s->at];
+    if (is_plain((unsigned char)c)) {
+      l->finish = ++s->at;
+      continue;
+    }
+    switch (c) {
+    case '\'':
+    case '"':
+      if (!skip_string(s)) return false;
+      l->finish = s->at;
+      continue;
+    case '#': skip_comment(s); continue;
+    case '(':
+    case '[':
+    case '{': depth++; break;
+    case ')':
+    case ']':
+    case '}':
+      if (depth-- == 0) return give_up(s);
+      break;
+    case '\\': /* the line goes on */
+      if (s->end - s->at < 2 || s->text[s->at + 1] != '\n') return give_up(s);
+      s->line++;
+      s->at++;
+      break;
+    case '\r': return give_up(s);
+    case '\n':
+      l->end_line = s->line++;
+      s->at++;
+      if (depth == 0) return true;
+      continue;
+    case ' ': s->at++; continue;
+    }
+    l->finish = ++s->at;
+  }
+  l->end_line = s->line;
+  return depth == 0 ? true : give_up(s);
+}
+
+static bool is_name_char(char c) {
+  return c == '_' || ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9');
+}
+
+/* The position behind `word` and the blanks after it, when a line goes on with them; else 0. */
+static size_t behind_word(const Scan *s, size_t at, size_t end, const char *word) {
+  size_t n = strlen(word);
+  if (end - at <= n || memcmp(s->text + at, word, n) != 0 || s->text[at + n] != ' ') return 0;
+  at += n;
+  while (at < end && s->text[at] == ' ') at++;
+  return at;
+}
+
+static size_t behind_def(const Scan *s, const Logical *l) {
+  size_t async = behind_word(s, l->first, l->finish, "async");
+  return behind_word(s, async ? async : l->first, l->finish, "def");
+}
+
+static Scan check_scan(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  luaL_argcheck(L, length < INT32_MAX, 1, "text too long");
+  return (Scan){.text = text, .end = length, .line = 1, .certain = true};
+}
+
+/* Pushes the table of a definition, its name in it. */
+static void push_definition(lua_State *L, const Scan *s, size_t name, const Logical *l) {
+  size_t length = 0;
+  while (name + length < l->finish && is_name_char(s->text[name + length])) length++;
+  lua_createtable(L, 0, 6);
+  lua_pushlstring(L, s->text + name, length);
+  lua_setfield(L, -2, "name");
+}
+
+/* Completes the table on top, now that its end is known, and appends it to the list below. */
+static void finish_definition(lua_State *L, const Logical *first, size_t end, uint32_t line) {
+  set_integer(L, "line", first->line);
+  set_integer(L, "from", (lua_Integer)first->start + 1);
+  set_integer(L, "to", (lua_Integer)end);
+  set_integer(L, "lines", line - first->line);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* definitions(text) -> list of { name, line, from, to, lines } | nil where that is not certain: the
+ * functions and classes at the top level, from their decorators to the next statement */
+static int outline_definitions(lua_State *L) {
+  Scan s = check_scan(L);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  Logical l, first = {0};
+  bool decorated = false;
+  while (next_line(&s, &l)) {
+    if (indent_of(&l) > 0) continue;
+    if (lua_gettop(L) > 2) finish_definition(L, &first, l.start, l.line);
+    if (!decorated) first = l;
+    if (s.text[l.first] == '@') {
+      decorated = true;
+      continue;
+    }
+    size_t name = behind_def(&s, &l);
+    if (!name) name = behind_word(&s, l.first, l.finish, "class");
+    if (name)
+      push_definition(L, &s, name, &l);
+    else if (decorated)
+      return 0; /* a decorator of nothing */
+    decorated = false;
+  }
+  if (!s.certain || decorated) return 0;
+  if (lua_gettop(L) > 2) finish_definition(L, &first, s.end, s.line);
+  return 1;
+}
+
+/* bodies(text, from, to, shortest) -> list of from, to, line, line of the def, lines after the
+ * first, ... | nil where that is not certain: the outermost functions' bodies that have at least so
+ * many bytes, from the start of their first line to the end of their last; lines count from 1 where
+ * the piece starts */
+static int outline_bodies(lua_State *L) {
+  Scan s = check_scan(L);
+  lua_Integer from = luaL_checkinteger(L, 2), to = luaL_checkinteger(L, 3);
+  lua_Integer shortest = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, 1 <= from && from <= to + 1, 2, "out of range");
+  luaL_argcheck(L, to <= (lua_Integer)s.end, 3, "out of range");
+  s.at = (size_t)from - 1;
+  s.end = (size_t)to;
+  lua_newtable(L);
+  Logical l;
+  lua_Integer n = 0;
+  bool more = next_line(&s, &l);
+  while (more) {
+    bool has_body = behind_def(&s, &l) && s.text[l.finish - 1] == ':';
+    Logical def = l;
+    more = next_line(&s, &l);
+    if (!has_body) continue;
+    if (!more || indent_of(&l) <= indent_of(&def)) return 0;
+    Logical body = l, last = l;
+    while (more && indent_of(&l) > indent_of(&def)) {
+      last = l;
+      more = next_line(&s, &l);
+    }
+    if ((lua_Integer)(last.finish - body.start) < shortest) continue;
+    const lua_Integer values[] = {(lua_Integer)body.start + 1, (lua_Integer)last.finish, body.line,
+                                  def.line, last.end_line - body.line};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+      lua_pushinteger(L, values[i]);
+      lua_rawseti(L, -2, ++n);
+    }
+  }
+  return s.certain ? 1 : 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"definitions", outline_definitions}, {"bodies", outline_bodies}, {NULL, NULL}};
+
+__attribute__((visibility("default"))) int luaopen_hone_core_outline(lua_State *L) {
+  luaL_newlib(L, functions);
+  return 1;
+}

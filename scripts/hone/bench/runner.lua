@@ -1,0 +1,246 @@
+--- A run: which solutions are evaluated on which workloads, on which devices, and where the traces go.
+local clock = require "hone.bench.clock"
+local trace = require "hone.dataset.trace"
+local traceset = require "hone.dataset.traceset"
+
+local runner = {}
+
+-- ---- planning --------------------------------------------------------------------------------------
+
+local function set_of(list)
+  if not list then return nil end
+  local members = {}
+  for _, name in ipairs(list) do
+    members[name] = true
+  end
+  return members
+end
+
+-- What has been evaluated: uuid and solution.
+local function evaluated(set, name)
+  local done = {}
+  for _, t in ipairs(set:traces(name)) do
+    if t.solution and t.evaluation then done[t.workload.uuid .. "\0" .. t.solution] = true end
+  end
+  return done
+end
+
+-- Whether a solution runs on the CPU alone.
+local function is_for_cpu(solution)
+  for _, target in ipairs(solution.spec.target_hardware) do
+    if target:lower() ~= "cpu" then return false end
+  end
+  return true
+end
+
+-- The chosen solutions of a definition, by the kind of device that they run on.
+local function solutions_of(set, name, chosen)
+  local on = { cpu = {}, cuda = {} }
+  for _, solution in ipairs(set:solutions(name)) do
+    if not chosen or chosen[solution.name] then
+      table.insert(is_for_cpu(solution) and on.cpu or on.cuda, solution)
+    end
+  end
+  return on
+end
+
+local function add_item(plan, set, definition, workload, kind, solutions, done)
+  local remaining = {}
+  for _, solution in ipairs(solutions) do
+    if done[workload.uuid .. "\0" .. solution.name] then
+      plan.skipped = plan.skipped + 1
+    else
+      remaining[#remaining + 1] = solution
+    end
+  end
+  if #remaining == 0 then return end
+  plan.items[#plan.items + 1] =
+    { root = set.root, definition = definition, workload = workload, solutions = remaining, kind = kind }
+  plan.evaluations = plan.evaluations + #remaining
+end
+
+local function add_items(plan, set, definition, options, chosen)
+  local on = solutions_of(set, definition.name, chosen)
+  local done = options.resume and evaluated(set, definition.name) or {}
+  for _, kind in ipairs { "cuda", "cpu" } do
+    if #on[kind] > 0 and kind == "cuda" and not options.cuda then
+      plan.left_out = plan.left_out + #on[kind]
+    elseif #on[kind] > 0 then
+      for _, line in ipairs(set:workloads(definition.name)) do
+        add_item(plan, set, definition, line.workload, kind, on[kind], done)
+      end
+    end
+  end
+end
+
+local function unknown(names, is_known, what, plan)
+  for _, name in ipairs(names or {}) do
+    if not is_known(name) then plan.notes[#plan.notes + 1] = ("no %s is called '%s'"):format(what, name) end
+  end
+end
+
+---What there is to do: { items = { root, definition, workload, solutions, kind = "cuda" or "cpu" }, evaluations,
+---skipped (they have a trace), left_out (solutions that need a GPU, where `options.cuda` says there is none), notes }.
+function runner.plan(sets, options)
+  local plan = { items = {}, evaluations = 0, skipped = 0, left_out = 0, notes = {} }
+  local definitions, solutions = set_of(options.definitions), set_of(options.solutions)
+  for _, set in ipairs(sets) do
+    for _, entry in ipairs(traceset.definitions(set)) do
+      local definition = entry.definition
+      if not definitions or definitions[definition.name] then
+        add_items(plan, set, definition, options, solutions)
+      end
+    end
+  end
+  local function in_some(question)
+    return function(name)
+      for _, set in ipairs(sets) do
+        if set[question](set, name) then return true end
+      end
+    end
+  end
+  unknown(options.definitions, in_some "definition", "definition", plan)
+  unknown(options.solutions, in_some "solution", "solution", plan)
+  return plan
+end
+
+-- ---- running ---------------------------------------------------------------------------------------
+
+local DEFINITIONS_AHEAD = 4
+
+-- Build, and have workers come up for, what the next definitions need.
+local function look_ahead(station, items, at)
+  local expected, here, ahead = {}, nil, 0
+  for i = at, #items do
+    local item = items[i]
+    if item.definition ~= here then
+      here, ahead = item.definition, ahead + 1
+      if ahead > DEFINITIONS_AHEAD then break end
+      station:prepare(here, item.solutions)
+      for _, solution in ipairs(item.solutions) do
+        expected[#expected + 1] = { definition = here, solution = solution }
+      end
+    end
+  end
+  station:expect(expected)
+  return expected
+end
+
+local function with_solutions(item, solutions)
+  local copy = {}
+  for name, value in pairs(item) do
+    copy[name] = value
+  end
+  copy.solutions = solutions
+  return copy
+end
+
+-- The item with the solutions that are ready, and with the others; nil for none.
+local function split(station, item)
+  local ready, others = {}, {}
+  for _, solution in ipairs(item.solutions) do
+    table.insert(station:is_ready(item.definition, solution) and ready or others, solution)
+  end
+  return #ready > 0 and with_solutions(item, ready) or nil,
+    #others > 0 and with_solutions(item, others) or nil
+end
+
+-- The workloads of one definition. On a GPU those solutions go first that are built and whose workers have come up.
+local function run_group(station, group, expected, report, skip)
+  local later = {}
+  for _, item in ipairs(group) do
+    station:prepare(item.definition, item.solutions)
+    station:preload(expected)
+    local now, rest = item, nil
+    if station.device ~= "cpu" then
+      now, rest = split(station, item)
+    end
+    if rest then later[#later + 1] = rest end
+    local ok, why = true, nil
+    if now then
+      ok, why = station:run(now, report, skip)
+    end
+    if not ok then skip(item, why) end
+  end
+  for _, item in ipairs(later) do
+    local ok, why = station:run(item, report, skip)
+    if not ok then skip(item, why) end
+  end
+end
+
+local function run_items(station, items, report, skip)
+  local at = 1
+  while at <= #items do
+    local definition, group, expected = items[at].definition, {}, {}
+    if station.device ~= "cpu" then expected = look_ahead(station, items, at) end
+    while items[at] and items[at].definition == definition do
+      group[#group + 1] = items[at]
+      at = at + 1
+    end
+    run_group(station, group, expected, report, skip)
+    for _, item in ipairs(group) do
+      station:leave(item.solutions)
+    end
+  end
+end
+
+local function of_kind(items, kind)
+  local list = {}
+  for _, item in ipairs(items) do
+    if item.kind == kind then list[#list + 1] = item end
+  end
+  return list
+end
+
+local function add_shares(result, station)
+  for name, seconds in pairs(station:shares()) do
+    result.shares[name] = (result.shares[name] or 0) + seconds
+  end
+end
+
+---Run a plan. `options`: settings, devices (GPUs; none: the CPU alone), isolated, reference, save (traces are appended
+---to the dataset), cache; `on_trace(trace, item)` and `on_skip(item, why, solution?)` are told of what comes of it. Returns
+---what the run was: { counts by status, evaluations, left_out, seconds, shares }; nil and why a trace cannot be kept.
+function runner.run(plan, options)
+  local result = { counts = {}, evaluations = 0, left_out = {}, shares = {} }
+  local started = clock.now()
+  local function report(t, solution, item)
+    local status = t.evaluation.status
+    result.counts[status] = (result.counts[status] or 0) + 1
+    result.evaluations = result.evaluations + 1
+    if options.save then
+      local path, why = trace.append(item.root, t, solution, item.definition)
+      if not path then error({ unsaved = why }, 0) end
+    end
+    options.on_trace(t, item)
+  end
+  local told = {}
+  local function skip(item, why, solution)
+    if solution and told[solution.name] then return end -- once is enough
+    if solution then told[solution.name] = true end
+    result.left_out[#result.left_out + 1] = { definition = item.definition.name, why = why }
+    options.on_skip(item, why, solution)
+  end
+  for _, device in ipairs { options.devices[1] or "cpu", options.devices[1] and "cpu" or nil } do
+    local items = of_kind(plan.items, device == "cpu" and "cpu" or "cuda")
+    if #items > 0 then
+      local station <close> = require("hone.bench.station").new {
+        device = device,
+        settings = options.settings,
+        isolated = options.isolated,
+        reference = options.reference,
+        cache = options.cache,
+      }
+      local ok, why = pcall(run_items, station, items, report, skip)
+      add_shares(result, station)
+      if not ok then
+        if type(why) == "table" and why.unsaved then return nil, why.unsaved end
+        error(why, 0)
+      end
+    end
+  end
+  result.seconds = clock.now() - started
+  return result
+end
+
+return runner
