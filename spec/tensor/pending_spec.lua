@@ -50,6 +50,9 @@ local VIEWS = {
   function(t) return t:diagonal() end,
 }
 
+-- Places in the first dimension, from what the tensor holds.
+local function places_of(t) return t:reshape(-1):narrow(1, 1, 3):to "int64" % t:size(1) end
+
 -- Each takes the pool's tensors and gives a new one, or nothing.
 local STEPS_KNOWN = {
   function(t, u) return t[pick(BINARY)](t, u) end,
@@ -85,7 +88,7 @@ local STEPS_KNOWN = {
   function(t)
     return tensor.einsum("ab,cb->ac", t:to("float32"):reshape(-1, 1), t:to("float32"):reshape(-1, 1))
   end,
-  function(t) return t:index_select(1, (t:new_index())) end,
+  function(t) return t:index_select(1, places_of(t)) end,
   function(t) t[pick { "add_", "mul_", "sub_" }](t, pick(NUMBERS)) end,
   function(t, u) t[pick { "add_", "mul_", "maximum_" }](t, u) end,
   function(t) t:masked_fill_(t:lt(1), 2) end,
@@ -112,10 +115,10 @@ local STEPS_KNOWN = {
   end,
 }
 
--- Places in the first dimension, from what the tensor holds.
-function tensor.Tensor.new_index(t)
-  local n = t:size(1)
-  return t:reshape(-1):narrow(1, 1, 3):to("int64") % n
+-- NaN is NaN, whatever its bits.
+local function bytes_of(t)
+  if t:is_floating_point() then t = t:masked_fill(t:isnan(), 12345) end
+  return t:contiguous():cpu():bytes()
 end
 
 -- All that a program made, as bytes; what it refused, as messages.
@@ -135,15 +138,9 @@ local function run_program(seed, device)
     math.randomseed(state) -- a step that is refused may draw less
   end
   for i, t in ipairs(pool) do
-    pool[i] = { t.dtype, table.concat(t:shape(), " "), t:dtype_bytes() }
+    pool[i] = { t.dtype, table.concat(t:shape(), " "), bytes_of(t) }
   end
   return pool, told
-end
-
--- NaN is NaN, whatever its bits.
-function tensor.Tensor.dtype_bytes(t)
-  if t:is_floating_point() then t = t:masked_fill(t:isnan(), 12345) end
-  return t:contiguous():cpu():bytes()
 end
 
 local function check_programs(first, last, device, mode)

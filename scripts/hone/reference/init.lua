@@ -10,7 +10,7 @@ local concrete = require "hone.python.concrete"
 local axis_value = require("hone.dataset.definition").axis_value
 
 -- Elementwise operations on a GPU wait until somebody needs their results: several of them become one launch.
-local reference = { later = "devices" }
+local reference = { _later = "devices" }
 
 local FLOATS = { float32 = true, float16 = true, bfloat16 = true, float64 = true }
 
@@ -268,7 +268,7 @@ function Reference:__call(...)
   if n > #self.inputs then
     return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
   end
-  return finish(tensor._later(reference.later), pcall(check_and_call, self, { ... }, n))
+  return finish(tensor._later(reference._later), pcall(check_and_call, self, { ... }, n))
 end
 
 ---The values of all axes for these inputs; nil and what does not fit the definition, constraints included.
