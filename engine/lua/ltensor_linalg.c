@@ -202,6 +202,7 @@ static int einsum(lua_State *L) {
   tensor views[2];
   if (n == 2 && is_outer_sum(views, equation, operands[0], operands[1]))
     return multiply_elements(L, &views[0], &views[1]);
+  if (n == 1) ltensor_settle(L, operands[0]); /* the result may be a view of it */
   for (int i = 0; i < n; i++) operands[i] = ltensor_to_read(L, operands[i]);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_einsum(out, equation, n, operands, &error));

@@ -216,11 +216,18 @@ static int prepare(const op_info *op, int n, const operand *in, tensor *out, ten
   return pending_result(out, result, device, shape.rank, shape.shape, error);
 }
 
+/* Can the work be done at once, whatever waits elsewhere? */
+static bool is_plain(const elementwise_work *w) {
+  bool plain = storage_is_plain(w->to->storage);
+  for (int i = 0; i < w->inputs && plain; i++) plain = !storage_waits(w->in[i]->storage);
+  return plain;
+}
+
 /* Run the work on operands of which none overlaps its result, except element for element: rows of
  * which every other element is written may lie between each other, and nobody wants to tell how. */
 static int run_apart(elementwise_work *w, tensor_error *error) {
   tensor copies[3] = {{0}, {0}, {0}};
-  int code = pending_work(w, error);
+  int code = is_plain(w) ? 1 : pending_work(w, error);
   if (code <= 0) return code;
   bool may_wait = pending_allow(false);
   code = 0;
@@ -436,6 +443,7 @@ static int copy_here(const tensor *to, const tensor *from, tensor_error *error) 
  * remains to be made. */
 static int settle_copy(tensor *to, const tensor *from, tensor_error *error) {
   bool is_here = to->storage->device == from->storage->device;
+  if (storage_is_plain(to->storage) && !storage_waits(from->storage)) return 1;
   if (is_here && from->storage->pending && tensor_count(to) > 0)
     return pending_copy(to, from, error);
   int code = storage_settle(from->storage, error);

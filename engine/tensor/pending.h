@@ -39,6 +39,10 @@ int pending_work(const elementwise_work *w, tensor_error *error);
 static inline bool storage_waits(const storage *s) {
   return s->pending || (s->copy && !s->data);
 }
+/* Does nothing wait that has to do with it, and is it known nowhere else? */
+static inline bool storage_is_plain(const storage *s) {
+  return s->data && !s->pending && !s->readers && !s->copy;
+}
 /* Let go of a note: nobody refers to its storage any more. */
 void pending_drop(pending *p);
 

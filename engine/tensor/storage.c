@@ -188,7 +188,7 @@ storage *storage_retain(storage *s) {
 void storage_release(storage *s) {
   if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) > 1) return;
   if (s->pending) pending_drop(s->pending);
-  storage_release(s->copy);
+  if (s->copy) storage_release(s->copy);
   if (s->release) s->release(s);
   free(s);
 }

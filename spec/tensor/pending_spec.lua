@@ -259,7 +259,7 @@ describe("results that wait on a GPU #gpu", function()
 
   check(
     "are what they are when none waits, in random programs",
-    function() check_programs(1, tonumber(os.getenv "HONE_PROGRAMS") or 40, "cuda:0", "devices") end
+    function() check_programs(1, tonumber(os.getenv "HONE_PROGRAMS") or 16, "cuda:0", "devices") end
   )
 
   local function check_waiting(name, f)
