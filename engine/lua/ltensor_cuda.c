@@ -77,7 +77,7 @@ void ltensor_set_pointee(lua_State *L) {
 tensor *ltensor_push_on_cpu(lua_State *L, tensor *t) {
   tensor_error error;
   tensor *here = ltensor_push(L);
-  if (tensor_on_host(here, t, true)) return here;
+  if (tensor_on_host(here, t, HOST_ASKS)) return here;
   LTENSOR_TRY(L, tensor_to_cpu(here, ltensor_to_read(L, t), &error));
   return here;
 }

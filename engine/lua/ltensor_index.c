@@ -71,7 +71,7 @@ static void apply_newaxis(lua_State *L, selection *s) {
 static tensor *push_places(lua_State *L, const tensor *t) {
   tensor_error error;
   tensor *places = ltensor_push(L), here, found;
-  if (!tensor_on_host(&here, t, true)) {
+  if (!tensor_on_host(&here, t, HOST_ASKS)) {
     LTENSOR_TRY(L, tensor_nonzero(places, ltensor_to_read(L, t), &error));
     return places;
   }

@@ -786,10 +786,12 @@ static bool has_copy(const storage *s) {
   return s->device == DEVICE_CPU || (s->copy && (!s->data || s->copied == span));
 }
 
-static bool make_copy(storage *s, bool ask) {
+static bool make_copy(const tensor *t, enum host_ask ask) {
   tensor_error error;
+  storage *s = t->storage;
   if (has_copy(s)) return true;
-  if (!ask || !s->data || s->bytes > COPIED_AGAIN_BYTES) return false;
+  bool asks = ask == HOST_ASKS || (ask == HOST_ASKS_INTEGERS && !dtype_is_float(t->dtype));
+  if (!asks || !s->data || s->bytes > COPIED_AGAIN_BYTES) return false;
   if (s->bytes > COPIED_BYTES && s->asked++ == 0) return false;
   storage *copy;
   if (storage_new(&copy, DEVICE_CPU, s->bytes, &error)) return false;
@@ -814,11 +816,13 @@ static bool is_exact(const fused_step *s) {
   }
 }
 
-static bool is_computable(const pending *p, bool ask) {
+static bool is_computable(const pending *p, enum host_ask ask) {
   if (!is_exact(&p->step)) return false;
   for (int i = 0; i < p->step.inputs; i++) {
-    storage *s = p->in[i].is_number ? NULL : p->in[i].tensor.storage;
-    if (s && !(s->pending ? is_computable(s->pending, ask) : make_copy(s, ask))) return false;
+    const tensor *t = &p->in[i].tensor;
+    if (p->in[i].is_number) continue;
+    bool has = t->storage->pending ? is_computable(t->storage->pending, ask) : make_copy(t, ask);
+    if (!has) return false;
   }
   return true;
 }
@@ -837,13 +841,13 @@ static bool compute_on_host(tensor *out, const tensor *t) {
   return !code;
 }
 
-bool tensor_on_host(tensor *out, const tensor *t, bool ask) {
+bool tensor_on_host(tensor *out, const tensor *t, enum host_ask ask) {
   storage *s = t->storage;
   if (mode == PENDING_NEVER || s->device == DEVICE_CPU || s->bytes == 0) return false;
   if (s->pending)
     return tensor_count(t) <= COMPUTED_COUNT && is_computable(s->pending, ask) &&
            compute_on_host(out, t);
-  if (!make_copy(s, ask)) return false;
+  if (!make_copy(t, ask)) return false;
   tensor here = *t;
   here.storage = s->copy;
   tensor_share(out, &here);

@@ -70,10 +70,14 @@ size_t pending_bytes_made(void);
 /* ---- what a device holds, on the CPU ----------------------------------------------------------
  */
 
+/* Whether a device is waited for where the CPU has no copy yet. Flags of floats may well be meant
+ * for the device alone. */
+enum host_ask { HOST_HAS, HOST_ASKS_INTEGERS, HOST_ASKS };
+
 /* t's elements on the CPU: of a small storage that is not written meanwhile, copied there once, or
- * computed there of such ones by operations that are exact. `ask`: copy what was not; else only
- * what is there already. False where there is none; the device has to be asked then. */
-bool tensor_on_host(tensor *out, const tensor *t, bool ask);
+ * computed there of such ones by operations that are exact. False where the device has to be asked
+ * for them. */
+bool tensor_on_host(tensor *out, const tensor *t, enum host_ask ask);
 /* A tensor on a device whose bytes are on the CPU until somebody needs them there. */
 int tensor_from_host(tensor *out, const tensor *t, int device, tensor_error *error);
 
