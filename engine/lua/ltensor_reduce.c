@@ -39,7 +39,8 @@ static reduction check_reduction(lua_State *L, int arg, const tensor *t) {
 static bool fold_on_host(enum fold_op op, tensor *out, const tensor *t, reduction how) {
   tensor_error error;
   tensor here, made;
-  if ((op != FOLD_ANY && op != FOLD_ALL) || !tensor_on_host(&here, t, HOST_ASKS_INTEGERS)) return false;
+  if ((op != FOLD_ANY && op != FOLD_ALL) || !tensor_on_host(&here, t, HOST_ASKS_INTEGERS))
+    return false;
   int code = tensor_fold(op, &made, &here, how, &error);
   tensor_release(&here);
   if (code) return false;

@@ -1,38 +1,18 @@
-/* pending.c -- results that wait: notes of work, and programs made of them. */
+/* pending.c -- results that wait: notes of work, and doing it when it has to be done. */
 #include "tensor/pending.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "tensor/ahead.h"
-#include "tensor/fused.h"
+#include "tensor/note.h"
 
 enum {
   HEAVY_TIMES = 8,       /* a function that so many elements would compute again is computed once */
-  OFTEN_TIMES = 2,       /* parts were computed so often that the whole would have been cheaper */
   SMALL_COUNT = 1 << 15, /* elements that cost next to nothing to compute again */
   PART_BYTES =
       16 << 20, /* less is computed whole when a part of it is read: in less time than a launch */
   TAKE_BYTES = 16 << 20, /* casts of less are done before elements are taken */
-};
-
-typedef struct input {
-  bool is_number;
-  tensor tensor; /* of a number only the dtype */
-  uint64_t bits;
-} input;
-
-struct pending {
-  storage *storage; /* whose bytes they will be, of this shape, contiguous */
-  int rank;
-  int64_t shape[TENSOR_MAX_RANK];
-  fused_step step; /* its values are the inputs; a cast to its own dtype is a copy */
-  input in[3];
-  int steps, leaves;    /* of all that it waits for, and itself */
-  bool is_heavy;        /* is there a function among them that takes long? */
-  int64_t computed;     /* elements of it that others computed for themselves */
-  tensor part_of, part; /* the view that was last read of it, not retained, and its elements */
-  pending *next, *previous;
 };
 
 static pending *all; /* of this process: one thread has tensors */
@@ -45,6 +25,10 @@ void pending_set_mode(enum pending_mode to) {
   mode = to;
   span++;
   ahead_forget(NULL);
+}
+
+unsigned pending_span(void) {
+  return span;
 }
 
 enum pending_mode pending_get_mode(void) {
@@ -95,26 +79,6 @@ int pending_result(tensor *out, dtype dtype, int device, int rank, const int64_t
   return code;
 }
 
-static int64_t count_of(const pending *p) {
-  int64_t n = 1;
-  for (int d = 0; d < p->rank; d++) n *= p->shape[d];
-  return n;
-}
-
-/* Functions that cost more than reading their operand again. */
-static bool takes_long(const fused_step *s) {
-  switch (s->kind) {
-  case ELEMENTWISE_UNARY: return (s->op >= UNARY_reciprocal && s->op <= UNARY_gelu_tanh);
-  case ELEMENTWISE_BINARY: return s->op == BINARY_pow || s->op == BINARY_atan2;
-  case ELEMENTWISE_TERNARY: return s->op == TERNARY_softplus;
-  default: return false;
-  }
-}
-
-static bool is_copy(const pending *p) {
-  return p->step.kind == ELEMENTWISE_CAST && p->in[0].tensor.dtype == p->step.out;
-}
-
 static void unlink_note(pending *p) {
   if (p->previous)
     p->previous->next = p->next;
@@ -151,7 +115,7 @@ static void take_tensor(input *in, const tensor *t) {
 static void measure(pending *p) {
   p->steps = 1; /* a copy is none of a program, but one on the way to it */
   p->leaves = 0;
-  p->is_heavy = takes_long(&p->step);
+  p->is_heavy = note_takes_long(&p->step);
   for (int i = 0; i < p->step.inputs; i++) {
     const pending *q = p->in[i].is_number ? NULL : p->in[i].tensor.storage->pending;
     p->steps += q ? q->steps : 0;
@@ -164,10 +128,10 @@ static void measure(pending *p) {
 static bool is_wanted_whole(const pending *p, const tensor *t) {
   pending *q = t->storage->pending;
   if (!q) return false;
-  int64_t count = count_of(p), whole = count_of(q);
+  int64_t count = note_count(p), whole = note_count(q);
   if (q->is_heavy && whole <= count && count >= HEAVY_TIMES * tensor_count(t)) return true;
   q->computed += count;
-  return whole > SMALL_COUNT && q->computed > OFTEN_TIMES * whole;
+  return whole > SMALL_COUNT && q->computed > NOTE_OFTEN * whole;
 }
 
 /* The programs that may come of the note are bounded: of too many steps, the longest operand's are
@@ -222,220 +186,6 @@ int pending_note(const elementwise_work *w, tensor_error *error) {
   return 0;
 }
 
-/* ---- from notes to a program ------------------------------------------------------------------
- */
-
-/* A value that was made already: of which storage, seen how. */
-typedef struct known {
-  const storage *storage;
-  int64_t offset, stride[TENSOR_MAX_RANK];
-  int value;
-} known;
-
-enum { PLAN_SPLIT = 1, PLAN_UNFIT = 2 };
-
-typedef struct plan {
-  fused *f;
-  bool on_host;
-  int rank;
-  int64_t shape[TENSOR_MAX_RANK]; /* of the loop */
-  known known[FUSED_LEAVES + FUSED_STEPS];
-  int count;
-  int split; /* for PLAN_SPLIT: this dimension of the loop is to become two, the inner one so large
-              */
-  int64_t inner;
-  storage *unfit; /* for PLAN_UNFIT: this is to be settled first */
-} plan;
-
-/* How a loop over some view of a waiting storage moves through its shape: in each dimension of the
- * loop, along one dimension of the shape, by so many elements of it; from `start` on. */
-typedef struct course {
-  int64_t start[TENSOR_MAX_RANK];
-  int along[TENSOR_MAX_RANK]; /* -1: it does not move */
-  int64_t by[TENSOR_MAX_RANK];
-} course;
-
-static int refuse_plan(plan *l, storage *s) {
-  l->unfit = s;
-  return PLAN_UNFIT;
-}
-
-/* The dimension that a step of so many elements goes along: the outermost that divides it. */
-static int dimension_of(const pending *p, const int64_t *stride, int64_t step) {
-  for (int d = 0; d < p->rank; d++)
-    if (p->shape[d] > 1 && stride[d] <= step && step % stride[d] == 0) return d;
-  return -1;
-}
-
-static int chart(plan *l, const pending *p, int64_t offset, const int64_t *stride, course *c) {
-  int64_t whole[TENSOR_MAX_RANK], reach[TENSOR_MAX_RANK], step = 1;
-  for (int d = p->rank - 1; d >= 0; d--) whole[d] = step, step *= p->shape[d];
-  if (offset >= step) return refuse_plan(l, p->storage);
-  for (int d = 0; d < p->rank; d++) {
-    reach[d] = c->start[d] = offset / whole[d];
-    offset %= whole[d];
-  }
-  for (int j = 0; j < l->rank; j++) {
-    c->along[j] = -1;
-    if (stride[j] == 0 || l->shape[j] == 1) continue;
-    int d = dimension_of(p, whole, stride[j]);
-    if (d < 0) return refuse_plan(l, p->storage);
-    int64_t by = stride[j] / whole[d];
-    if (reach[d] + by * (l->shape[j] - 1) < p->shape[d]) {
-      c->along[j] = d;
-      c->by[j] = by;
-      reach[d] += by * (l->shape[j] - 1);
-      continue;
-    }
-    int64_t inner = p->shape[d] / by; /* on beyond the dimension's end: into the next */
-    if (reach[d] > 0 || p->shape[d] % by || inner <= 1 || l->shape[j] % inner ||
-        l->rank == TENSOR_MAX_RANK)
-      return refuse_plan(l, p->storage);
-    l->split = j;
-    l->inner = inner;
-    return PLAN_SPLIT;
-  }
-  return 0;
-}
-
-static int note_value(plan *l, const storage *s, int64_t offset, const int64_t *stride, int value) {
-  known *k = &l->known[l->count++];
-  *k = (known){.storage = s, .offset = offset, .value = value};
-  memcpy(k->stride, stride, (size_t)l->rank * sizeof *stride);
-  return 0;
-}
-
-static bool find_value(const plan *l, const storage *s, int64_t offset, const int64_t *stride,
-                       int *value) {
-  for (int i = 0; i < l->count; i++) {
-    const known *k = &l->known[i];
-    if (k->storage != s || k->offset != offset ||
-        memcmp(k->stride, stride, (size_t)l->rank * sizeof *stride) != 0)
-      continue;
-    *value = k->value;
-    return true;
-  }
-  return false;
-}
-
-static int add_leaf(plan *l, storage *s, dtype dtype, int64_t offset, const int64_t *stride,
-                    int *value) {
-  fused *f = l->f;
-  if (f->leaves == FUSED_LEAVES) return refuse_plan(l, s);
-  fused_leaf *leaf = &f->leaf[f->leaves];
-  *leaf = (fused_leaf){.tensor = {.storage = s, .offset = offset, .rank = l->rank, .dtype = dtype}};
-  if (l->on_host && !tensor_is_on_cpu(&leaf->tensor)) leaf->tensor.storage = s->copy;
-  memcpy(leaf->tensor.shape, l->shape, sizeof l->shape);
-  memcpy(leaf->tensor.stride, stride, (size_t)l->rank * sizeof *stride);
-  *value = ~f->leaves++;
-  return 0;
-}
-
-static int add_number(plan *l, const input *in, int *value) {
-  fused *f = l->f;
-  if (f->leaves == FUSED_LEAVES) return PLAN_UNFIT;
-  f->leaf[f->leaves] = (fused_leaf){.is_number = true, .tensor = in->tensor, .bits = in->bits};
-  *value = ~f->leaves++;
-  return 0;
-}
-
-static int add_value(plan *l, const tensor *t, int64_t offset, const int64_t *stride, int *value);
-
-/* An input of p as a loop with this course sees it. */
-static int add_input(plan *l, const pending *p, const input *in, const course *c, int *value) {
-  const tensor *t = &in->tensor;
-  int added = p->rank - t->rank;
-  int64_t offset = t->offset, stride[TENSOR_MAX_RANK], own[TENSOR_MAX_RANK] = {0};
-  if (in->is_number) return add_number(l, in, value);
-  for (int d = added; d < p->rank; d++)
-    own[d] = t->shape[d - added] == 1 ? 0 : t->stride[d - added];
-  for (int d = 0; d < p->rank; d++) offset += c->start[d] * own[d];
-  for (int j = 0; j < l->rank; j++) stride[j] = c->along[j] < 0 ? 0 : c->by[j] * own[c->along[j]];
-  return add_value(l, t, offset, stride, value);
-}
-
-static int add_step(plan *l, const pending *p, const course *c, int *value) {
-  fused_step step = p->step;
-  for (int i = 0; i < step.inputs; i++) {
-    int code = add_input(l, p, &p->in[i], c, &step.in[i]);
-    if (code) return code;
-  }
-  if (is_copy(p)) {
-    *value = step.in[0];
-    return 0;
-  }
-  fused *f = l->f;
-  if (f->steps == FUSED_STEPS) return refuse_plan(l, p->storage);
-  f->step[f->steps] = step;
-  *value = f->steps++;
-  return 0;
-}
-
-static int add_value(plan *l, const tensor *t, int64_t offset, const int64_t *stride, int *value) {
-  storage *s = t->storage;
-  const pending *p = s->pending;
-  course c;
-  if (find_value(l, s, offset, stride, value)) return 0;
-  if (!p && !s->data && !l->on_host) return refuse_plan(l, s);
-  if (p && p->step.out != t->dtype) return refuse_plan(l, s);
-  int code = p ? chart(l, p, offset, stride, &c) : 0;
-  if (!code) code = p ? add_step(l, p, &c, value) : add_leaf(l, s, t->dtype, offset, stride, value);
-  return code ? code : note_value(l, s, offset, stride, *value);
-}
-
-static void split_dimension(tensor *t, int dim, int64_t inner) {
-  for (int d = t->rank++; d > dim; d--) {
-    t->shape[d] = t->shape[d - 1];
-    t->stride[d] = t->stride[d - 1];
-  }
-  t->shape[dim] /= inner;
-  t->stride[dim] *= inner;
-  t->shape[dim + 1] = inner;
-}
-
-/* `to` = `from`, of one shape; the notes of from's storage are p, also where it has data by now. */
-static int try_plan(plan *l, fused *f, const tensor *to, const tensor *from, const pending *p) {
-  course c;
-  f->to = *to;
-  f->leaves = f->steps = 0;
-  l->f = f;
-  l->count = 0;
-  l->rank = to->rank;
-  memcpy(l->shape, to->shape, sizeof l->shape);
-  int code = chart(l, p, from->offset, from->stride, &c);
-  if (!code) code = add_step(l, p, &c, &f->result);
-  if (code || fused_value_dtype(f, f->result) == to->dtype) return code;
-  if (f->steps == FUSED_STEPS) return refuse_plan(l, p->storage);
-  f->step[f->steps] = (fused_step){.kind = ELEMENTWISE_CAST,
-                                   .out = to->dtype,
-                                   .made = to->dtype,
-                                   .inputs = 1,
-                                   .in = {f->result}};
-  f->result = f->steps++;
-  return 0;
-}
-
-/* 0; 1 where from has to be settled whole first; or an error's code. Operands that do not fit are
- * settled on the way. */
-static int make_plan(fused *f, const tensor *to, const tensor *from, const pending *p, bool on_host,
-                     tensor_error *error) {
-  plan l = {.on_host = on_host};
-  tensor wide = *to, source = *from; /* borrowed */
-  if (p->step.out != from->dtype) return 1;
-  for (;;) {
-    int code = try_plan(&l, f, &wide, &source, p);
-    if (code == 0) return 0;
-    if (code == PLAN_SPLIT) {
-      split_dimension(&wide, l.split, l.inner);
-      split_dimension(&source, l.split, l.inner);
-      continue;
-    }
-    if (!l.unfit || l.unfit == p->storage || on_host) return 1;
-    code = storage_settle(l.unfit, error);
-    if (code) return code;
-  }
-}
-
 /* ---- settling ---------------------------------------------------------------------------------
  */
 
@@ -466,7 +216,7 @@ static int compute(storage *s, tensor_error *error) {
   pending *p = s->pending;
   fused f;
   tensor t = whole_of(p, s);
-  int code = make_plan(&f, &t, &t, p, false, error);
+  int code = note_plan(&f, &t, &t, p, false, error);
   if (code > 0) return tensor_fail(error, TENSOR_INVALID, "cannot compute a result that waited");
   if (!code) code = allocate(s, error);
   if (code) return code;
@@ -549,7 +299,7 @@ static int copy_waiting(tensor *to, const tensor *from, bool is_last, tensor_err
   if (!code && !s->pending) return 1;
   if (!code) code = tensor_expand(&wide, from, to->rank, to->shape, error);
   if (code) return code;
-  code = make_plan(&f, to, &wide, s->pending, false, error);
+  code = note_plan(&f, to, &wide, s->pending, false, error);
   if (code >= 0 && (code > 0 || is_overlapping(&f))) {
     code = storage_settle(s, error);
     if (!code) code = 1;
@@ -594,9 +344,9 @@ static bool same_view(const tensor *a, const tensor *b) {
 int pending_read(tensor *out, const tensor *t, tensor_error *error) {
   storage *s = t->storage;
   pending *p = s->pending;
-  int64_t count = tensor_count(t), whole = p ? count_of(p) : 0;
+  int64_t count = tensor_count(t), whole = p ? note_count(p) : 0;
   bool is_part = p && count > 0 && 2 * count <= whole && s->bytes > PART_BYTES &&
-                 p->computed + count <= OFTEN_TIMES * whole;
+                 p->computed + count <= NOTE_OFTEN * whole;
   if (is_part && p->part.storage && same_view(&p->part_of, t)) {
     tensor_share(out, &p->part);
     return 0;
@@ -627,86 +377,14 @@ void pending_count(const tensor *t, int64_t computed) {
 bool pending_is_cast_of(tensor *source, const tensor *t, tensor_error *error) {
   pending *p = t->storage->pending;
   fused f;
-  if (!p || t->storage->bytes < TAKE_BYTES || p->computed > count_of(p)) return false;
+  if (!p || t->storage->bytes < TAKE_BYTES || p->computed > note_count(p)) return false;
   tensor same = *t; /* stands for where it would be written: the shape counts */
-  if (make_plan(&f, &same, t, p, false, error) != 0) return false;
+  if (note_plan(&f, &same, t, p, false, error) != 0) return false;
   bool is_cast = f.leaves == 1 && !f.leaf[0].is_number && f.to.rank == t->rank &&
                  (f.steps == 0 || (f.steps == 1 && f.step[0].kind == ELEMENTWISE_CAST));
   if (!is_cast) return false;
   tensor_share(source, &f.leaf[0].tensor);
   return true;
-}
-
-/* ---- products with what waits -----------------------------------------------------------------
- */
-
-enum { THIN_ROWS = 8, THIN_LENGTH = 16 };
-
-/* The dimensions of the loop before those that make up `length` elements; -1 where none do. */
-static int rank_before(const tensor *loop, int64_t length) {
-  int64_t n = 1;
-  int d = loop->rank;
-  while (d > 0 && n < length) n *= loop->shape[--d];
-  return n == length ? d : -1;
-}
-
-static bool is_thin(const tensor *a, const tensor *b) {
-  const device_functions *devices = device_functions_get();
-  if (tensor_is_on_cpu(b) || !devices->thin || !pending_may_be_on(b->storage->device) ||
-      !b->storage->pending || a->storage->device != b->storage->device)
-    return false;
-  if (a->dtype != DTYPE_FLOAT32 || b->dtype != DTYPE_FLOAT32 || a->rank != b->rank || a->rank < 2)
-    return false;
-  for (int d = 0; d < a->rank - 2; d++)
-    if (a->shape[d] != b->shape[d]) return false;
-  int64_t length = a->shape[a->rank - 1];
-  return a->shape[a->rank - 2] <= THIN_ROWS && length == b->shape[b->rank - 2] &&
-         length >= THIN_LENGTH && tensor_count(a) > 0 && tensor_count(b) > 0;
-}
-
-/* b with its last two dimensions exchanged, and what it would be written to: a loop's shape. */
-static void turn(tensor *turned, tensor *shape, const tensor *b) {
-  int last = b->rank - 1;
-  *turned = *b;
-  turned->shape[last] = b->shape[last - 1], turned->shape[last - 1] = b->shape[last];
-  turned->stride[last] = b->stride[last - 1], turned->stride[last - 1] = b->stride[last];
-  *shape = *turned;
-}
-
-static int multiply_thin(tensor *out, const tensor *a, const fused *f, int64_t n,
-                         tensor_error *error) {
-  tensor whole = {0}, read = {0}, made = {0};
-  int64_t shape[TENSOR_MAX_RANK];
-  bool may_wait = pending_allow(false);
-  int outer = rank_before(&f->to, a->shape[a->rank - 1]);
-  memcpy(shape, a->shape, sizeof shape);
-  shape[a->rank - 1] = n;
-  int code = outer < 0 ? 1 : pending_read(&read, a, error);
-  if (!code) code = tensor_contiguous(&whole, &read, error);
-  if (!code) code = tensor_empty(&made, DTYPE_FLOAT32, a->storage->device, a->rank, shape, error);
-  if (!code) code = device_functions_get()->thin(&made, &whole, f, outer, error);
-  pending_allow(may_wait);
-  tensor_release(&read);
-  tensor_release(&whole);
-  if (code)
-    tensor_release(&made);
-  else
-    *out = made;
-  return code;
-}
-
-int pending_product(tensor *out, const tensor *a, const tensor *b, tensor_error *error) {
-  fused f;
-  tensor turned, shape;
-  if (!is_thin(a, b)) return 1;
-  pending *p = b->storage->pending;
-  int64_t whole = count_of(p), count = tensor_count(b);
-  if (p->computed + count > OFTEN_TIMES * whole) return 1;
-  turn(&turned, &shape, b);
-  int code = make_plan(&f, &shape, &turned, p, false, error);
-  if (!code) code = multiply_thin(out, a, &f, b->shape[b->rank - 1], error);
-  if (!code) p->computed += count;
-  return code;
 }
 
 /* ---- work on what waits -----------------------------------------------------------------------
@@ -741,7 +419,7 @@ static int note_in_place(const elementwise_work *w, tensor_error *error) {
 static bool is_whole_target(const tensor *to) {
   const pending *p = to->storage->pending;
   return p && to->storage->readers == 0 && to->offset == 0 && tensor_is_contiguous(to) &&
-         to->dtype == p->step.out && tensor_count(to) == count_of(p);
+         to->dtype == p->step.out && tensor_count(to) == note_count(p);
 }
 
 /* Compute of operands that wait, in one loop, into what has its memory. */
@@ -771,105 +449,4 @@ int pending_work(const elementwise_work *w, tensor_error *error) {
   for (int i = 0; i < w->inputs && !code; i++) code = storage_settle(w->in[i]->storage, error);
   if (!code) code = storage_settle_to_change(w->to->storage, error);
   return code ? code : 1;
-}
-
-/* ---- what a device holds, on the CPU ----------------------------------------------------------
- */
-
-enum {
-  COPIED_BYTES = 1 << 16,       /* of a storage that is copied when a number of it is asked for, */
-  COPIED_AGAIN_BYTES = 1 << 20, /* and when one is asked for again */
-  COMPUTED_COUNT = 1 << 16      /* elements that the CPU computes */
-};
-
-static bool has_copy(const storage *s) {
-  return s->device == DEVICE_CPU || (s->copy && (!s->data || s->copied == span));
-}
-
-static bool make_copy(const tensor *t, enum host_ask ask) {
-  tensor_error error;
-  storage *s = t->storage;
-  if (has_copy(s)) return true;
-  bool asks = ask == HOST_ASKS || (ask == HOST_ASKS_INTEGERS && !dtype_is_float(t->dtype));
-  if (!asks || !s->data || s->bytes > COPIED_AGAIN_BYTES) return false;
-  if (s->bytes > COPIED_BYTES && s->asked++ == 0) return false;
-  storage *copy;
-  if (storage_new(&copy, DEVICE_CPU, s->bytes, &error)) return false;
-  if (device_functions_get()->download(copy->data, s, 0, s->bytes, &error)) {
-    storage_release(copy);
-    return false;
-  }
-  storage_release(s->copy);
-  s->copy = copy;
-  s->copied = span;
-  return true;
-}
-
-/* Steps that give the same bits everywhere. */
-static bool is_exact(const fused_step *s) {
-  switch (s->kind) {
-  case ELEMENTWISE_UNARY: return !takes_long(s);
-  case ELEMENTWISE_BINARY:
-    return !(s->op >= BINARY_floor_divide && s->op <= BINARY_pow) && s->op != BINARY_atan2;
-  case ELEMENTWISE_TERNARY: return s->op == TERNARY_clamp;
-  default: return true;
-  }
-}
-
-static bool is_computable(const pending *p, enum host_ask ask) {
-  if (!is_exact(&p->step)) return false;
-  for (int i = 0; i < p->step.inputs; i++) {
-    const tensor *t = &p->in[i].tensor;
-    if (p->in[i].is_number) continue;
-    bool has = t->storage->pending ? is_computable(t->storage->pending, ask) : make_copy(t, ask);
-    if (!has) return false;
-  }
-  return true;
-}
-
-static bool compute_on_host(tensor *out, const tensor *t) {
-  tensor_error error;
-  tensor made;
-  fused f;
-  if (tensor_empty(&made, t->dtype, DEVICE_CPU, t->rank, t->shape, &error)) return false;
-  int code = make_plan(&f, &made, t, t->storage->pending, true, &error);
-  if (!code) code = fused_run(&f, &error);
-  if (code)
-    tensor_release(&made);
-  else
-    *out = made;
-  return !code;
-}
-
-bool tensor_on_host(tensor *out, const tensor *t, enum host_ask ask) {
-  storage *s = t->storage;
-  if (mode == PENDING_NEVER || s->device == DEVICE_CPU || s->bytes == 0) return false;
-  if (s->pending)
-    return tensor_count(t) <= COMPUTED_COUNT && is_computable(s->pending, ask) &&
-           compute_on_host(out, t);
-  if (!make_copy(t, ask)) return false;
-  tensor here = *t;
-  here.storage = s->copy;
-  tensor_share(out, &here);
-  return true;
-}
-
-int tensor_from_host(tensor *out, const tensor *t, int device, tensor_error *error) {
-  tensor whole;
-  storage *s;
-  int code = tensor_contiguous(&whole, t, error);
-  if (code) return code;
-  if (tensor_count(t) == 0) {
-    tensor_release(&whole);
-    return tensor_empty(out, t->dtype, device, t->rank, t->shape, error);
-  }
-  code = storage_blank(&s, device, whole.storage->bytes, error);
-  if (!code) {
-    s->copy = storage_retain(whole.storage);
-    s->copied = span;
-    *out = whole;
-    out->storage = s;
-  }
-  tensor_release(&whole);
-  return code;
 }
