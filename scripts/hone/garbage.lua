@@ -27,9 +27,9 @@ local Rare = {
   __close = function(rare) collectgarbage(rare.before) end,
 }
 
----Collect only when memory has grown to four times what was left, until the value that this gives is closed: for
+---Collect only when memory has grown to ten times what was left, until the value that this gives is closed: for
 ---long work that makes much garbage beside much that stays.
 ---@return table
-function garbage.rare() return setmetatable({ before = collectgarbage("incremental", 400, 400) }, Rare) end
+function garbage.rare() return setmetatable({ before = collectgarbage("incremental", 1000, 400) }, Rare) end
 
 return garbage

@@ -131,6 +131,16 @@ describe("hone.bench.evaluate", function()
     end
   end)
 
+  it("keeps an infinite error over one that is no number", function()
+    local function pair(output, expected)
+      return { { tensor.new({ output }, "float32") }, { tensor.new({ expected }, "float32") } }
+    end
+    local verdict = judge(definition_of { "y" }, settings_of(), { pair(1, INF), pair(1, NAN), pair(1, 1) })
+    assert.equal(INF, verdict.correctness.max_absolute_error)
+    verdict = judge(definition_of { "y" }, settings_of(), { pair(1, NAN), pair(1, 1) })
+    assert.not_equal(verdict.correctness.max_absolute_error, verdict.correctness.max_absolute_error)
+  end)
+
   it("asks of all calls, and keeps the greatest errors", function()
     local right, wrong = tensor.new { 1.0, 2.0 }, tensor.new { 1.0, 2.5 }
     local verdict = judge(definition_of { "y" }, settings_of(), {

@@ -15,6 +15,7 @@ local MOST_LOOKED_AT = 8 -- calls of a request
 
 local FIRST = 10 -- timed calls of a trial to begin with
 local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
+local MOST_SECONDS = 0.25 -- of calls, beyond the first ones of each trial
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 local function audits_for(of, work)
@@ -53,10 +54,35 @@ local function choose(run, warmup, n)
   return audited
 end
 
--- Whether more calls would tell nothing new of the middle time.
-local function is_known(seconds)
+-- The calls shared out among the trials, in the order in which they came: the median of each.
+local function medians_of(seconds, count)
+  local medians, n = {}, #seconds
+  for i = 1, count do
+    local first, last = (i - 1) * n // count + 1, i * n // count
+    if last >= first then
+      medians[#medians + 1] = statistics.median(table.move(seconds, first, last, 1, {}))
+    end
+  end
+  return medians
+end
+
+-- Whether more calls would tell nothing new of the middle time: its interval is narrow, or three trials and more agree.
+local function is_known(seconds, count)
+  local middle = statistics.median(seconds)
   local low, high = statistics.median_interval(seconds, CONFIDENCE)
-  return low ~= nil and high - low <= math.max(2 * PRECISION * statistics.median(seconds), TICK)
+  local allowed = math.max(2 * PRECISION * middle, TICK)
+  if low and high - low <= allowed then return true end
+  local medians = medians_of(seconds, count)
+  return #medians >= 3 and math.max(table.unpack(medians)) - math.min(table.unpack(medians)) <= allowed / 2
+end
+
+-- Whether the calls have taken so long that more of them are not worth it.
+local function is_enough(run)
+  local sum = 0.0
+  for _, seconds in ipairs(run.seconds) do
+    sum = sum + seconds
+  end
+  return sum > MOST_SECONDS
 end
 
 -- Look at the chosen calls of a request: a verdict where it ends all. Draws are only looked at one by one here.
@@ -105,20 +131,11 @@ function trials.time(of, work, run)
     ok, why, code = time_more(of, work, run, math.max(wanted, #run.new), warmup)
     if not ok then return nil, why, code end
     wanted, warmup = math.min(#run.seconds, most - #run.seconds), 1
-  until wanted <= 0 or run.evaluator.failed or is_known(run.seconds)
+  until wanted <= 0 or run.evaluator.failed or is_known(run.seconds, settings.num_trials) or is_enough(run)
   return true
 end
 
----The mean of the trials' medians in seconds, the calls being shared out among them in the order in which they came.
-function trials.latency(run, count)
-  local medians, n = {}, #run.seconds
-  for i = 1, count do
-    local first, last = (i - 1) * n // count + 1, i * n // count
-    if last >= first then
-      medians[#medians + 1] = statistics.median(table.move(run.seconds, first, last, 1, {}))
-    end
-  end
-  return statistics.mean(medians)
-end
+---The mean of the trials' medians, in seconds.
+function trials.latency(run, count) return statistics.mean(medians_of(run.seconds, count)) end
 
 return trials

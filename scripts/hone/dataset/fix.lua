@@ -6,6 +6,7 @@
 -- the next run mends that.
 local fs, json = require "hone.fs", require "hone.json"
 local definition_rules, solution = require "hone.dataset.definition", require "hone.dataset.solution"
+local forms = require "hone.dataset.forms"
 local ops, tags, trace = require "hone.ops", require "hone.dataset.tags", require "hone.dataset.trace"
 
 local fix = {}
@@ -241,9 +242,43 @@ local function add_line(plan, from, number, line, target)
   if target.path ~= from then note(plan, ">", from, "line %d: %s", number, shown(plan, target.path)) end
 end
 
+local function has_repeats(lines)
+  local seen = {}
+  for _, line in ipairs(lines) do
+    if seen[line] then return true end
+    seen[line] = true
+  end
+  return false
+end
+
+-- Whether a quick look at a file finds nothing to mend; most files are like that.
+local function is_fine(file, context)
+  local lines = lines_of(file.before or "")
+  if text_of(lines) ~= file.before or has_repeats(lines) then return false end
+  local is_workloads = context.folder == "workloads"
+  local columns = (is_workloads and forms.workloads or forms.outcomes)(file.path)
+  if not columns then return false end
+  for i = 1, columns.count do
+    local t = { definition = columns.definition[i], solution = columns.solution[i] }
+    if is_workloads and fix_blobs({ workload = { inputs = columns.inputs[i] } }, context.root) then
+      return false
+    end
+    local is_workload = not columns.solution[i] and not columns.status[i]
+    local home = is_workload == is_workloads
+      and home_of(t, context.folder, context.root, context.definitions, context.solutions)
+    if home and home ~= file.path then return false end
+  end
+  return true
+end
+
 -- One file: lines that belong elsewhere are added to `moved`. What needs no mending is forgotten.
 local function fix_file(plan, path, context, moved)
   local file = open_lines(plan, path)
+  if is_fine(file, context) then
+    plan.files[path] = nil
+    plan.order[#plan.order] = nil
+    return
+  end
   file.is_read = true
   for number, line in ipairs(lines_of(file.before or "")) do
     local kept, home = fix_line(plan, file, line, number, context)

@@ -565,7 +565,7 @@ local function case_of(root, index, name)
     each.solution, each.error = read_solution(each.path)
   end
   for _, each in ipairs(index.traces[name] or {}) do
-    each.traces, each.error = read_lines(each.path, forms.results)
+    each.traces, each.error = read_lines(each.path, forms.outcomes)
   end
   local case = {
     root = root,

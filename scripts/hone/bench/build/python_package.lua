@@ -34,10 +34,12 @@ end
 
 local COMPILED = { [".cu"] = true, [".cpp"] = true, [".cc"] = true, [".cxx"] = true, [".c"] = true }
 
--- Compiles the extension; the sources come below the folder that it runs in. Nothing of it is imported here, where no
--- sandbox holds it.
+-- Compiles the extension. Nothing of the solution is imported here, where no sandbox holds it: neither what was
+-- compiled, nor a json.py among its sources.
 local DRIVER = [==[
-import json, os, sys
+import sys
+sys.path = [folder for folder in sys.path if folder]
+import json
 request = json.loads(sys.stdin.read())
 try:
     from torch.utils import cpp_extension
@@ -45,7 +47,7 @@ except ImportError as problem:
     sys.exit("error: PyTorch cannot be imported: %s" % problem)
 cpp_extension._import_module_from_library = lambda *ignored: None
 try:
-    cpp_extension.load(name=request["name"], sources=request["sources"], extra_include_paths=[os.getcwd()],
+    cpp_extension.load(name=request["name"], sources=request["sources"], extra_include_paths=[request["include"]],
                        with_cuda=request["with_cuda"], build_directory=request["build"], verbose=True)
 except (RuntimeError, ImportError, OSError) as problem:
     sys.exit("error: %s" % problem)
@@ -100,7 +102,7 @@ local function request_of(plan, sources, scratch)
     end
   end
   local request = json.object()
-  request.name, request.sources, request.build = plan.package, list, scratch
+  request.name, request.sources, request.include, request.build = plan.package, list, sources, scratch
   request.with_cuda = plan.language == "cuda"
   return json.encode(request)
 end
@@ -115,7 +117,7 @@ function M.torch.make(plan, folder, deadline)
   local job = {
     words = { plan.python, "-c", DRIVER },
     input = request_of(plan, sources, scratch),
-    cwd = sources,
+    cwd = scratch,
     tmp = scratch,
     env = environment(plan),
     unlimited_memory = true, -- torch maps more than it uses
