@@ -272,10 +272,62 @@ static int open_host_library(lua_State *L) {
   return 1;
 }
 
+/* ---- the end ------------------------------------------------------------------------------- */
+
+/* A full disk must not look like success; a reader that went away is no news. */
+static int check_output(int status) {
+  errno = 0;
+  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  if (errno != EPIPE) {
+    fprintf(stderr, "hone: cannot write to standard output%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
+  }
+  return status ? status : EXIT_FAILURE;
+}
+
+static struct {
+  bool is_due;
+  int status;
+} process_end;
+
+/* Code that catches an interrupt itself need not know which signal it was. */
+static int final_status(int status) {
+  if (status == 128 + SIGINT && signals_received() == SIGTERM) status = 128 + SIGTERM;
+  return check_output(status);
+}
+
+/* The last finalizer that a closing state calls: only memory is left, and the process takes that
+ * with it sooner than Lua would give it back. */
+static int end_process(lua_State *L) {
+  (void)L;
+  if (process_end.is_due) exit(final_status(process_end.status));
+  return 0;
+}
+
+/* Finalizers are called in the reverse of the order in which they were set: this is to be the
+ * first. */
+static void finalise_last(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, end_process);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+int host_close(lua_State *L, int status) {
+  signals_release();
+  process_end.status = status;
+  process_end.is_due = memory_leave();
+  lua_close(L);
+  return final_status(status);
+}
+
 /* ---- the state ----------------------------------------------------------------------------- */
 
 static int set_up(lua_State *L) {
   lua_gc(L, LUA_GCSTOP);
+  finalise_last(L);
   luaL_openlibs(L);
   set_search_paths(L);
   publish_paths(L);
@@ -304,24 +356,4 @@ lua_State *host_open(bool use_env) {
   }
   signals_catch(L);
   return L;
-}
-
-/* A full disk must not look like success; a reader that went away is no news. */
-static int check_output(int status) {
-  errno = 0;
-  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-  if (errno != EPIPE) {
-    fprintf(stderr, "hone: cannot write to standard output%s%s\n", errno ? ": " : "",
-            errno ? strerror(errno) : "");
-  }
-  return status ? status : EXIT_FAILURE;
-}
-
-int host_close(lua_State *L, int status) {
-  signals_release();
-  memory_leave();
-  lua_close(L);
-  /* Code that catches an interrupt itself need not know which signal it was. */
-  if (status == 128 + SIGINT && signals_received() == SIGTERM) status = 128 + SIGTERM;
-  return check_output(status);
 }

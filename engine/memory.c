@@ -98,6 +98,7 @@ void memory_use_heap(lua_State *L) {
   lua_setallocf(L, allocate, NULL);
 }
 
-void memory_leave(void) {
+bool memory_leave(void) {
   heap.is_leaving = true;
+  return !IS_WATCHED;
 }

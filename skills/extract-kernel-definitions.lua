@@ -368,6 +368,7 @@ local function prepare(args, ctx)
       modes = args.execution_modes,
       expert_formats = args.expert_formats,
       usual = not (args.tp or args.ep),
+      apart = true,
     },
   }
 end
@@ -379,7 +380,8 @@ local function report_errors(set, ctx)
 end
 
 local function extract_one(args, ctx)
-  local started = os.clock()
+  local now = require("hone.core.process").now
+  local started = now()
   local job, message, code = prepare(args, ctx)
   if not job then return nil, message, code end
   local traceset = require "hone.dataset.traceset"
@@ -397,7 +399,7 @@ local function extract_one(args, ctx)
   end
   report_errors(set, ctx)
   local report = require("hone.sglang.report").of(found, job.sources, job.origin)
-  local result = result_of(report, plan.decisions, set, args.dry_run, os.clock() - started)
+  local result = result_of(report, plan.decisions, set, args.dry_run, now() - started)
   local written
   written, message = write_report(args, result)
   if not written then return nil, message end

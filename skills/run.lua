@@ -37,6 +37,13 @@ CPU run there. docs/benchmarking.md tells the rest.]],
       default = "auto",
       help = "where references run: on hone's tensors, in Python with torch, or there where hone cannot",
     },
+    {
+      name = "wait",
+      type = "number",
+      default = 600,
+      min = 0,
+      help = "seconds to wait for a GPU that another benchmark uses",
+    },
     { name = "dry_run", type = "boolean", help = "say what would be done" },
     {
       name = "log_level",
@@ -247,6 +254,16 @@ local function run_plan(plan, args, ctx, chosen, devices)
   return result
 end
 
+local function lock_devices(devices, args, ctx)
+  if #devices == 0 then return setmetatable({}, { __close = function() end }) end
+  return require("hone.bench.lock").devices(devices, {
+    wait = args.wait,
+    on_wait = function(device, holder)
+      ctx.warn("%s is used by another benchmark (%s): waiting for it", device, holder)
+    end,
+  })
+end
+
 function skill.run(args, ctx)
   local chosen, why, code = load_settings(args)
   if not chosen then return nil, why, code == "EINVAL" and "usage" or code end
@@ -281,6 +298,8 @@ function skill.run(args, ctx)
     say_plan(plan, ctx)
     return { evaluations = plan.evaluations, workloads = #plan.items, skipped = plan.skipped }
   end
+  local held <close>, busy = lock_devices(devices, args, ctx) -- luacheck: ignore held
+  if not held then return nil, busy end
   return run_plan(plan, args, ctx, chosen, devices)
 end
 

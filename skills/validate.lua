@@ -21,11 +21,17 @@ text.
     { name = "definitions", type = "list", help = "only these definitions, or those of --op-types" },
     { name = "output_folder", type = "path", help = "where reports are written, by default DATASET/reports" },
     { name = "outputs", type = "list", help = "stdout, json, text; by default stdout" },
+    { name = "fix", type = "boolean", help = "mend what can be mended without a choice, then check" },
+    { name = "dry_run", type = "boolean", help = "with --fix: only say what would be mended" },
   },
-  outputs = { { name = "config, definitions", help = "the report, as flashinfer-bench writes it" } },
+  outputs = {
+    { name = "config, definitions", help = "the report, as flashinfer-bench writes it" },
+    { name = "changes", help = "of --fix: what was mended, each with its sign, path and text" },
+  },
   examples = {
     "hone validate --dataset flashinfer-trace --disable-gpu",
     "hone validate --checks layout,workload --op-types rmsnorm",
+    "hone validate --dataset flashinfer-trace --fix --dry-run",
   },
 }
 
@@ -93,11 +99,40 @@ local function write_outputs(report, args, root, ctx)
   return true
 end
 
+-- Mend the dataset, or say how: the changes.
+local function mend(root, args, ctx)
+  local fix, json = require "hone.dataset.fix", require "hone.json"
+  if #items(args.op_types) > 0 or #items(args.definitions) > 0 then
+    return nil, "--fix mends the whole dataset: it takes no --op-types or --definitions", "usage"
+  end
+  local plan, why, code = fix.plan(root)
+  if not plan then return nil, why, code end
+  for _, line in ipairs(fix.lines(plan)) do
+    ctx.say("%s", line)
+  end
+  if args.dry_run then
+    ctx.say("%d changes; nothing was written", #plan.changes)
+    return json.array(plan.changes)
+  end
+  local done
+  done, why, code = fix.apply(plan)
+  if not done then return nil, why, code end
+  ctx.say("%d files written, %d removed", done.written, done.removed)
+  return json.array(plan.changes)
+end
+
 function skill.run(args, ctx)
   local validator = require "hone.dataset.validator"
+  if args.dry_run and not args.fix then return nil, "--dry-run belongs to --fix", "usage" end
   local checks, why, code = chosen_checks(args.checks, args.disable_gpu)
   if not checks then return nil, why, code end
   local root = require("hone.dataset.traceset").locate(args.dataset)
+  local changes
+  if args.fix then
+    changes, why, code = mend(root, args, ctx)
+    if not changes then return nil, why, code end
+    if args.dry_run then return { changes = changes } end
+  end
   local report
   report, why, code = validator.run(root, {
     checks = checks,
@@ -106,6 +141,7 @@ function skill.run(args, ctx)
     definitions = items(args.definitions),
   })
   if not report then return nil, why, code end
+  report.changes = changes
   local ok
   ok, why, code = write_outputs(report, args, root, ctx)
   if not ok then return nil, why, code end

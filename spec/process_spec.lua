@@ -387,7 +387,7 @@ describe("process.start", function()
     local log <close> = assert(fs.tempdir())
     local path = fs.join(log.path, "told")
     local p =
-      assert(process.start(sh(("trap 'echo x >> %s; exit' TERM; echo up; sleep 100 & wait"):format(path))))
+      assert(process.start(sh(("trap 'echo x >> %s; exit 0' TERM; echo up; sleep 100 & wait"):format(path))))
     p:lines()()
     p:end_soon(5)
     p:end_soon(5)

@@ -204,6 +204,7 @@ enum {
   F(module_functions, "cuModuleEnumerateFunctions",                               /* 12.4 */       \
     (CUfunction * functions, unsigned count, CUmodule module))                                     \
   F(context_record, "cuCtxRecordEvent", (CUcontext context, CUevent event)) /* 12.5 */             \
+  F(device_uuid, "cuDeviceGetUuid_v2", (char uuid[16], CUdevice device))                           \
   F(ipc_handle, "cuIpcGetMemHandle", (CUipcMemHandle * handle, CUdeviceptr pointer))               \
   F(ipc_open, "cuIpcOpenMemHandle_v2",                                                             \
     (CUdeviceptr * pointer, CUipcMemHandle handle, unsigned flags))                                \

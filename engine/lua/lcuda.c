@@ -96,13 +96,28 @@ static void set_attributes(lua_State *L, const gpu_device *device) {
   }
 }
 
+/* As nvidia-smi writes it: "GPU-" and five groups of digits. */
+static void set_uuid(lua_State *L, const gpu_device *device) {
+  const gpu_driver *driver = gpu_state_get()->driver;
+  char uuid[16], text[48] = "GPU-";
+  size_t n = strlen(text);
+  if (!driver->device_uuid || driver->device_uuid(uuid, device->handle) != 0) return;
+  for (int i = 0; i < 16; i++) {
+    bool begins_group = i == 4 || i == 6 || i == 8 || i == 10;
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s%02x", begins_group ? "-" : "",
+                          (unsigned)(unsigned char)uuid[i]);
+  }
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, "uuid");
+}
+
 static void push_device(lua_State *L, const gpu_device *device) {
   const gpu_driver *driver = gpu_state_get()->driver;
   char name[256] = "";
   size_t memory = 0;
   driver->device_name(name, sizeof name, device->handle);
   driver->device_memory(&memory, device->handle);
-  lua_createtable(L, 0, 14);
+  lua_createtable(L, 0, 15);
   set_integer(L, "index", device->ordinal);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "name");
@@ -110,6 +125,7 @@ static void push_device(lua_State *L, const gpu_device *device) {
                   gpu_attribute(device, DEVICE_CAPABILITY_MINOR));
   lua_setfield(L, -2, "capability");
   set_integer(L, "memory", (lua_Integer)memory);
+  set_uuid(L, device);
   set_attributes(L, device);
 }
 

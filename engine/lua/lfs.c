@@ -285,6 +285,40 @@ static int fs_append_line(lua_State *L) {
   return 1;
 }
 
+/* ---- locks --------------------------------------------------------------------------------- */
+
+#define LOCK "hone.fs.Lock"
+
+static int lock_close(lua_State *L) {
+  int *fd = luaL_checkudata(L, 1, LOCK);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return 0;
+}
+
+/* fs.try_lock(path, note) -> lock | false, what its holder noted | nil, message, code. The file is
+ * made where it is not there; closing the lock, or the process's end, gives it back. */
+static int fs_try_lock(lua_State *L) {
+  const char *path = check_path(L, 1);
+  size_t length;
+  const char *note = luaL_optlstring(L, 2, "", &length);
+  int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
+  *fd = -1;
+  luaL_setmetatable(L, LOCK);
+  *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (*fd < 0) return push_refusal(L, "lock", path, errno);
+  if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+    if (ftruncate(*fd, 0) == 0 && pwrite(*fd, note, length, 0) < 0) return 1; /* only a courtesy */
+    return 1;
+  }
+  if (errno != EWOULDBLOCK) return push_refusal(L, "lock", path, errno);
+  char holder[256];
+  ssize_t n = pread(*fd, holder, sizeof holder, 0);
+  lua_pushboolean(L, 0);
+  lua_pushlstring(L, holder, n > 0 ? (size_t)n : 0);
+  return 2;
+}
+
 /* ---- hashes ---------------------------------------------------------------------------------- */
 
 /* OpenSSL is opened by the first hash: mapping it takes longer than starting the whole engine. */
@@ -535,6 +569,7 @@ static const luaL_Reg functions[] = {
     {"remove", fs_remove},
     {"sha256", fs_sha256},
     {"sha256_file", fs_sha256_file},
+    {"try_lock", fs_try_lock},
     {"writer", fs_writer},
     {NULL, NULL},
 };
@@ -545,6 +580,8 @@ static const luaL_Reg writer_methods[] = {{"commit", writer_commit},
                                           {NULL, NULL}};
 static const luaL_Reg writer_metamethods[] = {
     {"__gc", writer_discard}, {"__close", writer_discard}, {NULL, NULL}};
+static const luaL_Reg lock_metamethods[] = {
+    {"__gc", lock_close}, {"__close", lock_close}, {NULL, NULL}};
 static const luaL_Reg listing_metamethods[] = {
     {"__gc", close_listing}, {"__close", close_listing}, {NULL, NULL}};
 
@@ -555,6 +592,8 @@ __attribute__((visibility("default"))) int luaopen_hone_core_fs(lua_State *L) {
   luaL_setfuncs(L, writer_metamethods, 0);
   luaL_newlib(L, writer_methods);
   lua_setfield(L, -2, "__index");
+  luaL_newmetatable(L, LOCK);
+  luaL_setfuncs(L, lock_metamethods, 0);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -21,6 +21,7 @@ typedef struct {
   size_t first;  /* its first character that is no blank */
   size_t finish; /* behind its last character, a comment left out */
   uint32_t line;
+  uint32_t end_line; /* where it finishes */
 } Logical;
 
 static size_t indent_of(const Logical *l) {
@@ -130,7 +131,7 @@ static bool next_line(Scan *s, Logical *l) {
       break;
     case '\r': return give_up(s);
     case '\n':
-      s->line++;
+      l->end_line = s->line++;
       s->at++;
       if (depth == 0) return true;
       continue;
@@ -138,6 +139,7 @@ static bool next_line(Scan *s, Logical *l) {
     }
     l->finish = ++s->at;
   }
+  l->end_line = s->line;
   return depth == 0 ? true : give_up(s);
 }
 
@@ -213,9 +215,10 @@ static int outline_definitions(lua_State *L) {
   return 1;
 }
 
-/* bodies(text, from, to, shortest) -> list of from, to, line, line of the def, ... | nil where that
- * is not certain: the outermost functions' bodies that have at least so many bytes, from the start
- * of their first line to behind their last; lines count from 1 where the piece starts */
+/* bodies(text, from, to, shortest) -> list of from, to, line, line of the def, lines after the
+ * first, ... | nil where that is not certain: the outermost functions' bodies that have at least so
+ * many bytes, from the start of their first line to the end of their last; lines count from 1 where
+ * the piece starts */
 static int outline_bodies(lua_State *L) {
   Scan s = check_scan(L);
   lua_Integer from = luaL_checkinteger(L, 2), to = luaL_checkinteger(L, 3);
@@ -241,7 +244,7 @@ static int outline_bodies(lua_State *L) {
     }
     if ((lua_Integer)(last.finish - body.start) < shortest) continue;
     const lua_Integer values[] = {(lua_Integer)body.start + 1, (lua_Integer)last.finish, body.line,
-                                  def.line};
+                                  def.line, last.end_line - body.line};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
       lua_pushinteger(L, values[i]);
       lua_rawseti(L, -2, ++n);

@@ -522,6 +522,12 @@ static int process_now(lua_State *L) {
   return 1;
 }
 
+/* process.pid() -> of this process */
+static int process_pid(lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
 /* process.wall() -> seconds since 1970, microseconds */
 static int process_wall(lua_State *L) {
   struct timespec now;
@@ -703,6 +709,7 @@ static const luaL_Reg functions[] = {
     {"is_program", process_is_program},
     {"now", process_now},
     {"wall", process_wall},
+    {"pid", process_pid},
     {"parallelism", process_parallelism},
     {"signal_number", process_signal_number},
     {"spawn", process_spawn},

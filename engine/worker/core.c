@@ -106,6 +106,16 @@ void hone_worker_take(int call, int output, int of, const char *type, const char
   }
 }
 
+static struct {
+  void *const *addresses;
+  int count;
+} plain;
+
+void hone_worker_plain(void *const *addresses, int count) {
+  plain.addresses = addresses;
+  plain.count = count;
+}
+
 /* ---- replies ------------------------------------------------------------------------------- */
 
 static const char *code_name(int code) {
@@ -194,8 +204,9 @@ static int start(Worker *w, yyjson_val *request) {
 static int map(Worker *w, yyjson_val *request) {
   size_t bytes = (size_t)yyjson_get_uint(yyjson_obj_get(request, "bytes"));
   const char *hex = yyjson_get_str(yyjson_obj_get(request, "handle"));
-  arena_unmap(&w->arena);
   const char *why;
+  arena_unmap(&w->arena);
+  if (bytes == 0) return send_reply(w, new_reply());
   if (w->channel.descriptor >= 0) {
     why = arena_map_file(&w->arena, w->channel.descriptor, bytes);
     close(w->channel.descriptor);
@@ -248,6 +259,17 @@ static int copy_failed(const char *why) {
   return WORKER_RUNTIME_ERROR;
 }
 
+/* What was left as addresses alone, as if it had been told. */
+static void take_plain(const calls_request *calls, int call) {
+  if (plain.count == 0 || plain.count != calls->outputs || !plain.addresses[0]) return;
+  for (int i = 0; i < plain.count; i++) {
+    const worker_value *place = &calls_values(calls, call)[calls->inputs + i];
+    const worker_tensor *t = &place->tensor;
+    hone_worker_take(call, i, plain.count, "Tensor", place->dtype, t->rank, t->shape, t->strides,
+                     t->device.type, plain.addresses[i]);
+  }
+}
+
 /* Tell the judge of what a call returned, and bring it to where the output belongs. */
 static int take_one(const calls_request *calls, Taken *t) {
   hone_worker_returned(t->call, t->output, t->of, t->type, t->dtype, t->rank, t->shape,
@@ -283,7 +305,7 @@ static int before_call(void *owner, int call) {
   const Serving *s = owner;
   const worker_language *l = s->worker->language;
   const calls_request *calls = s->calls;
-  taken.count = 0;
+  taken.count = plain.count = 0;
   int failed =
       l->prepare(l->context, call, calls_values(calls, call), calls->inputs, calls->outputs);
   return failed ? failed : copy_beside(calls, call, 0, calls->inputs, false);
@@ -295,6 +317,7 @@ static int after_call(void *owner, int call) {
   const worker_language *l = s->worker->language;
   const calls_request *calls = s->calls;
   int failed = 0;
+  take_plain(calls, call);
   for (int i = 0; i < taken.count && !failed; i++) failed = take_one(calls, &taken.list[i]);
   if (!failed && l->finish) failed = l->finish(l->context, call);
   if (failed) return failed;

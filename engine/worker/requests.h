@@ -17,7 +17,7 @@
 
 enum {
   MESSAGE_START = 1, /* {"device": ordinal or -1, "memory", "file", "may_start", "cupti": [...]} */
-  MESSAGE_MAP,       /* {"bytes", "handle": hex}, or with a descriptor */
+  MESSAGE_MAP,       /* {"bytes", "handle": hex}, or with a descriptor; 0 bytes: only let go */
   MESSAGE_LOAD,      /* {"artefact": {...}} */
   MESSAGE_CALLS,
   MESSAGE_STOP,  /* {} and no reply */

@@ -80,6 +80,11 @@ WORKER_API void hone_worker_take(int call, int output, int of, const char *type,
                                  int rank, const int64_t *shape, const int64_t *strides,
                                  int device_type, const void *data);
 
+/* In fewer words, for results that are contiguous tensors of just the outputs' forms: `prepare`
+ * says where `run` will leave the addresses of all of them; NULL there: it told by
+ * hone_worker_take. */
+WORKER_API void hone_worker_plain(void *const *addresses, int count);
+
 /* Serve the judge at the other end of a socket until it says stop; returns the exit status. */
 WORKER_API int hone_worker_serve(int fd, const worker_language *language);
 

@@ -39,6 +39,12 @@ local PROGRAMS = {
     enables = "C++ solutions",
     install = "apt-get install build-essential",
   },
+  {
+    name = "ninja",
+    words = { "ninja", "--version" },
+    enables = "C++ and CUDA solutions that torch binds",
+    install = "pip install ninja",
+  },
   { name = "git", words = { "git", "--version" }, enables = "clone-repos", install = "apt-get install git" },
   {
     name = "git-lfs",
@@ -149,6 +155,20 @@ local function python_checks(result)
     ),
   },
     told and told.folders or {}
+end
+
+-- The headers and the library of solutions in C++ and CUDA.
+local function tvm_ffi_check()
+  local tvm_ffi = require "hone.bench.build.tvm_ffi"
+  local found, why = tvm_ffi.find((require("hone.bench.build.toolchain").python()))
+  return {
+    name = "apache-tvm-ffi",
+    found = found ~= nil,
+    version = found and found.version,
+    detail = found and fs.dirname(fs.dirname(found.library)) or why:match "^HONE_TVM_FFI.*",
+    enables = "C++ and CUDA solutions; fetched by pip when the first one is built",
+    install = "pip install apache-tvm-ffi",
+  }
 end
 
 -- ---- the GPU -------------------------------------------------------------------------------------
@@ -369,6 +389,7 @@ function doctor.examine(options)
   for i, program in ipairs(PROGRAMS) do
     checks[#checks + 1] = program_check(program, results[i])
     if program.name == "nvcc" then append(checks, python) end
+    if program.name == "C++ compiler" then checks[#checks + 1] = tvm_ffi_check() end
   end
   append(checks, process_checks())
   append(checks, huggingface_checks())

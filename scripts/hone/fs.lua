@@ -247,6 +247,27 @@ function fs.write(path, data, options)
   return writer:commit(not options or options.sync ~= false)
 end
 
+local LOCK_POLL = 100 -- milliseconds between looks at a lock that is held
+
+function fs.lock(path, options)
+  check_path(path, 1, "lock")
+  options = options or {}
+  local process = require "hone.core.process"
+  local until_time, told = process.now() + (options.wait or 0), false
+  while true do
+    local lock, holder, code = core.try_lock(path, options.note)
+    if lock == nil then return nil, holder, code end
+    if lock then return lock end
+    if process.now() >= until_time then
+      local by = holder ~= "" and " by " .. holder or ""
+      return nil, ("cannot lock %s: it is held%s"):format(path, by), "EWOULDBLOCK"
+    end
+    if options.on_wait and not told then options.on_wait(holder) end
+    told = true
+    process.step(LOCK_POLL)
+  end
+end
+
 function fs.append_line(path, line)
   check_path(path, 1, "append_line")
   if type(line) ~= "string" or line:find("\n", 1, true) then

@@ -33,6 +33,7 @@ function cuda.available() end
 ---@class hone.cuda.Device
 ---@field index integer # from 0
 ---@field name string
+---@field uuid? string # "GPU-…", as nvidia-smi says it; nil with a driver older than CUDA 11.4
 ---@field capability string # "9.0"
 ---@field memory integer # bytes
 ---@field processors integer # multiprocessors

@@ -199,6 +199,15 @@ function Writer:discard() end
 ---@return string? code
 function fs.append_line(path, line) end
 
+--- Lock a file between processes by flock(2), as the program `flock` does; the file is made where it is missing.
+--- Closing what is returned gives the lock back, and so does the end of the process.
+---@param path string
+---@param options? { wait: number?, note: string?, on_wait: fun(holder: string)? } # seconds to wait, none by default; what others are told of the holder; called once when it has to wait
+---@return userdata? lock
+---@return string? message
+---@return string? code # "EWOULDBLOCK" while another holds it
+function fs.lock(path, options) end
+
 --- The SHA-256 of a string. Hashing needs OpenSSL's libcrypto, which is opened by the first call.
 ---@param data string
 ---@return string? digest # 64 lower case hexadecimal digits

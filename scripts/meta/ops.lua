@@ -70,6 +70,12 @@ function ops.parse(name) end
 ---@return string? message there is no kernel with these parameters
 function ops.build(op_type, variant, params, about) end
 
+--- Whether a kernel may write into an input: where its op type or the input's description says so.
+---@param definition table
+---@param name string of the input
+---@return boolean
+function ops.may_change(definition, name) end
+
 --- The parts of a signature.
 ---@class hone.ops.SignatureDetails
 ---@field shape string the signature without the hidden constants

@@ -198,6 +198,22 @@ describe("build", function()
       end
       assert.is_false(fs.exists(fs.join(folder.path, "x.cpp")))
     end)
+    it("refuses names that a compiler's shell would run", function()
+      local ran = fs.join(folder.path, "ran")
+      for _, name in ipairs {
+        '";touch RAN;".cpp',
+        "$(touch RAN).cu",
+        "`touch RAN`.cu",
+        "@options.cpp",
+        "a\nb.cu",
+      } do
+        local why, _, code = refusal(cpp(PLAIN, { { path = (name:gsub("RAN", ran)), content = "int x;\n" } }))
+        assert.matches("which no compiled source may have", why, 1, true)
+        assert.equal("COMPILE_ERROR", code)
+      end
+      assert.is_false(fs.exists(ran))
+      assert(made(cpp(PLAIN, { { path = "-é +x.cc", content = "int x;\n" } })))
+    end)
     it("refuses two that would be one file", function()
       local why = refusal(cpp(PLAIN, { { path = "./copy.cpp", content = "x" } }))
       assert.equal('cannot build a copy: two sources are the file "copy.cpp"', why)
@@ -281,6 +297,27 @@ extern "C" int __tvm_ffi_run(void *, const void *, int, void *) { only_on_hopper
       assert.matches("error: #error not today", why, 1, true)
       assert.matches("ninja", log, 1, true)
       assert.equal("COMPILE_ERROR", code)
+    end)
+    it("compiles extensions without running any of them", function()
+      local ran = fs.join(folder.path, "ran")
+      local solution = cpp(([[
+#include <cstdio>
+struct Early { Early() { fclose(fopen("%s", "w")); } } early;
+extern "C" __attribute__((visibility("default"))) void *PyInit_NAME() { return 0; }
+]]):format(ran))
+      solution.spec.binding = "torch"
+      local taken = { path = "json.py", content = ("open(%q, 'w')\nraise SystemExit(0)\n"):format(ran) }
+      solution.sources[2] = taken
+      local source = solution.sources[1]
+      source.content = source.content:gsub("PyInit_NAME", "PASTE(PyInit_, TORCH_EXTENSION_NAME)")
+      source.content = "#define PASTE(a, b) PASTE2(a, b)\n#define PASTE2(a, b) a##b\n" .. source.content
+      local artefact, why = made(solution)
+      assert.is_nil(why)
+      assert.equal("python", artefact.worker)
+      assert.is_true(fs.is_file(artefact.library))
+      assert.is_false(fs.exists(ran))
+      source.content = "int nothing;\n"
+      assert.matches("no source registers the extension", (refusal(solution)), 1, true)
     end)
     it("says that torch is missing where it is", function()
       local solution = cpp(PLAIN)

@@ -41,7 +41,7 @@ describe("the diagnosis of a wrong kernel", function()
       local expected = outputs_of(definition, definition.reference, values, n)
       local got = outputs_of(definition, mistakes.edited(definition.reference, edit), values, n)
       local settings = edit.tolerance and { atol = edit.tolerance, rtol = edit.tolerance }
-      local found = diagnose.explain(definition, values, got, expected, { settings = settings })
+      local found = diagnose.explain(definition, values, got, expected, { settings = settings, budget = 60 })
       assert.is_true(#found > 0, "nothing is said")
       assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
     end)
@@ -78,7 +78,7 @@ describe("the diagnosis of a wrong formula", function()
       local right = by_formula(definition, {}, values, n, expected)
       assert.same({}, diagnose.explain(definition, values, right, expected))
       local got = by_formula(definition, edit, values, n, expected)
-      local found = diagnose.explain(definition, values, got, expected)
+      local found = diagnose.explain(definition, values, got, expected, { budget = 60 })
       assert.is_true(#found > 0, "nothing is said")
       assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
     end)
@@ -104,7 +104,7 @@ describe("the diagnosis under a reference of the public dataset", function()
       local values, n = values_of(definition, case[3])
       local expected = outputs_of(definition, definition.reference, values, n)
       local got = by_formula(definition, edit, values, n, expected)
-      local found = diagnose.explain(definition, values, got, expected)
+      local found = diagnose.explain(definition, values, got, expected, { budget = 60 })
       assert.is_true(#found > 0, "nothing is said")
       assert.equal(edit[4], found[1].what:sub(1, #edit[4]), listed(found))
     end)
@@ -195,6 +195,40 @@ describe("the diagnosis of any kernel", function()
     local bits = part:view "int32"
     bits:view(-1)[5], bits:view(-1)[300] = -1, -1
     assert.equal("never written: 2 of 768 elements, the first at [0, 0, 4]", (first(part)))
+  end)
+
+  it("says what was never written even where more is wrong", function()
+    local part = y * 1.7
+    part:narrow(1, 6, 1):copy_(poisoned(y:narrow(1, 6, 1), 0xFF))
+    local _, found = first(part)
+    local said = {}
+    for _, one in ipairs(found) do
+      said[one.what] = true
+    end
+    assert.is_true(said["never written: [5, :, :]"], listed(found))
+  end)
+
+  it("is not misled by what is right in a large output", function()
+    local large = tensor.randn({ 2060, 4, 512 }, { generator = tensor.generator(2) }) -- of which some rows are summed
+    local got = large:to("bfloat16"):to "float32"
+    got:narrow(1, 2002, 1):copy_(tensor.randn({ 1, 4, 512 }, { generator = tensor.generator(3) }))
+    assert.same({}, diagnose.explain(definition, { large }, { got, large }, { large, large }))
+    local found = diagnose.explain(definition, { large * 3 }, { -large, large }, { large, large })
+    assert.equal("the sign is turned round", found[1].what)
+  end)
+
+  it("does not take padding of -1 for what was never written", function()
+    local indices = json.object {
+      { "name", "some_kernel" },
+      { "op_type", "unheard_of" },
+      { "axes", json.object { { "n", { type = "var" } } } },
+      { "inputs", json.object { { "x", json.object { { "shape", { "n" } }, { "dtype", "int32" } } } } },
+      { "outputs", json.object { { "y", json.object { { "shape", { "n" } }, { "dtype", "int32" } } } } },
+      { "reference", "def run(x):\n    return x + 1\n" },
+    }
+    local wanted = tensor.new({ 4, 9, 2, 7, -1, -1 }, "int32")
+    local got = tensor.new({ 4, 9, 3, 7, -1, -1 }, "int32")
+    assert.same({}, diagnose.explain(indices, { wanted - 1 }, { got }, { wanted }))
   end)
 
   it("says where zeros are that should not be", function()

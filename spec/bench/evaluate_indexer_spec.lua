@@ -90,6 +90,18 @@ describe("the evaluator of DSA's indexer", function()
     assert.truthy(log_of(judge(indices)):find("duplicate indices in batch [0]", 1, true))
   end)
 
+  it("refuses token 0 that is chosen twice", function()
+    local own = values[5]
+    values[5] = own:clone()
+    values[5][1][1] = 0 -- the first sequence begins on page 0
+    local indices = expected[1]:clone()
+    indices[1] = tensor.cat { tensor.arange(15), tensor.zeros(1, "int64") }:to "int32" -- 0, 1, … of which 8 are of others
+    indices[1]:narrow(1, 9, 7):fill_(-1)
+    local verdict = judge(indices)
+    values[5] = own
+    assert.truthy(log_of(verdict):find("duplicate indices in batch [0]", 1, true), log_of(verdict))
+  end)
+
   it("refuses padding where there are tokens", function()
     local indices = expected[1]:clone()
     indices[1][16] = -1

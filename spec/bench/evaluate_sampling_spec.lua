@@ -130,6 +130,57 @@ describe("the evaluator of sampling", function()
     assert.equal("INCORRECT_NUMERICAL", judge(definition, { two, p }, wrong).status)
   end)
 
+  it("allows no token that lies clearly beyond the border", function()
+    local three = tensor.new { { 0.5, 0.49, 0.01 } }
+    local p = tensor.new({ 0.97 }, "float32") -- 0.99 lie before the third
+    local wrong = tensor.new({ { 0.5, 0.49, 0.01 } }, "float64")
+    assert.equal("INCORRECT_NUMERICAL", judge(definition_of("top_p", 3), { three, p }, wrong).status)
+  end)
+
+  it("lets tokens at the border have their share, and no more", function()
+    local row = { 0.7 }
+    for i = 2, 41 do
+      row[i] = 1e-5 -- the first of them crosses p, give or take
+    end
+    row[42] = 0.3 - 40e-5
+    local values = { tensor.new({ row }, "float32"), tensor.new({ 0.9999 }, "float32") }
+    table.sort(row, function(a, b) return a > b end)
+    values[1] = tensor.new({ row }, "float32")
+    local honest, greedy = {}, {}
+    for i, q in ipairs(row) do
+      honest[i], greedy[i] = q, i > 2 and q * 1000 or q
+    end
+    local definition = definition_of("top_p", 42)
+    local verdict = judge(definition, values, tensor.new({ honest }, "float64"))
+    assert.equal("PASSED", verdict.status, log_of(verdict))
+    verdict = judge(definition, values, tensor.new({ greedy }, "float64"))
+    assert.equal("INCORRECT_NUMERICAL", verdict.status)
+    assert.truthy(log_of(verdict):find("draws tokens at the border too often", 1, true), log_of(verdict))
+  end)
+
+  it("says that flashinfer-bench expects another distribution where top-p follows top-k", function()
+    local row = {}
+    for i = 1, 20 do
+      row[i] = 0.05 + (10.5 - i) * 1e-4
+    end
+    local values =
+      { tensor.new({ row }, "float32"), tensor.new({ 10 }, "int32"), tensor.new({ 0.5 }, "float32") }
+    local right = restricted(values[1], { 10 }, { 0.5 })
+    local verdict = judge(definition_of("top_k_top_p", 20), values, right)
+    assert.equal("PASSED", verdict.status, log_of(verdict))
+    assert.equal("INCORRECT_NUMERICAL", verdict.upstream)
+  end)
+
+  it("asks for as many draws as its power takes, or as the settings say", function()
+    local evaluator = assert(evaluate.new(definition_of "top_k", settings_of()))
+    local calls, times = evaluator:calls { batch_size = 3, vocab_size = VOCAB }
+    assert.is_true(calls * times >= 15725)
+    evaluator =
+      assert(evaluate.new(definition_of "top_k", settings_of { sampling_validation_trials = 40000 }))
+    calls, times = evaluator:calls { batch_size = 3, vocab_size = VOCAB }
+    assert.is_true(calls * times >= 40000)
+  end)
+
   it("takes 0 of top-p as the most likely token alone, 1 as all", function()
     local values = { probabilities(2, 64), tensor.new({ 0, 1 }, "float32") }
     local all = values[1]:to "float64"
@@ -161,17 +212,26 @@ describe("the evaluator of sampling", function()
     assert.equal("PASSED", verdict.status, log_of(verdict))
   end)
 
+  it("refuses what is 0.05 away, each time, and never what is honest", function()
+    local even = tensor.full({ 1, 64 }, 1 / 64)
+    local tilted = tensor.arange(64):remainder(2):to("float64"):mul(0.2):add(0.9):reshape(1, 64) -- of 0.9 and 1.1
+    local definition, all = definition_of("top_k", 64), tensor.new({ 0 }, "int32")
+    for seed = 1, 20 do
+      local options = { seed = seed }
+      assert.equal("INCORRECT_NUMERICAL", judge(definition, { even, all }, tilted, options).status)
+      assert.equal("PASSED", judge(definition, { even, all }, even:to "float64", options).status)
+    end
+  end)
+
   it("takes the threshold from the settings", function()
-    local wrong = probs:to("float64"):pow(0.9)
-    local all = tensor.new({ 0, 0, 0 }, "int32")
-    local verdict = judge(
-      definition_of "top_k",
-      { probs, all },
-      wrong,
-      { extra = { sampling_tvd_threshold = 0.001 } }
-    )
+    local even, all = tensor.full({ 1, 64 }, 1 / 64), tensor.new({ 0 }, "int32")
+    local tilted = tensor.arange(64):remainder(2):to("float64"):mul(0.1):add(0.95):reshape(1, 64) -- 0.025 away
+    local definition = definition_of("top_k", 64)
+    local verdict = judge(definition, { even, all }, tilted)
+    assert.equal("PASSED", verdict.status, log_of(verdict))
+    verdict = judge(definition, { even, all }, tilted, { extra = { sampling_tvd_threshold = 0.005 } })
     assert.equal("INCORRECT_NUMERICAL", verdict.status)
-    assert.is_true(verdict.correctness.extra.tvd > 0.001)
+    assert.truthy(log_of(verdict):find("is above 0.0050", 1, true), log_of(verdict))
   end)
 
   it("takes samples of any integer's dtype, and refuses others", function()
@@ -187,6 +247,9 @@ describe("the evaluator of sampling", function()
     local verdict = evaluator:check({ tensor.new({ 0, VOCAB, 0 }, "int64") }, nil, { probs, top_k })
     assert.equal("INCORRECT_NUMERICAL", verdict.status)
     assert.truthy(log_of(verdict):find("outside the vocabulary", 1, true))
+    evaluator = assert(evaluate.new(definition_of "top_k", settings_of()))
+    verdict = evaluator:check({ tensor.new({ 0, -1, 0 }, "int64") }, nil, { probs, top_k })
+    assert.truthy(log_of(verdict):find("sample -1 of row 1 is outside the vocabulary", 1, true))
     evaluator = assert(evaluate.new(definition_of "top_k", settings_of()))
     evaluator:calls { batch_size = 3, vocab_size = VOCAB }
     local few = evaluator:check({ tensor.new({ 0, 1 }, "int64") }, nil, { probs, top_k })

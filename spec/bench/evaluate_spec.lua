@@ -60,6 +60,29 @@ describe("hone.bench.evaluate", function()
     assert.truthy(log_of(verdict):find("the first at [1]", 1, true))
   end)
 
+  it("says which part is wrong, where it is a row, a head or a tile", function()
+    local expected = tensor.randn({ 6, 4, 32 }, { generator = tensor.generator(3) })
+    local function log_if(...)
+      local output = expected:clone()
+      local view = output
+      for dim, range in ipairs { ... } do
+        if range then view = view:narrow(dim, range[1], range[2]) end
+      end
+      view:add_(1)
+      return log_of(judge(definition_of { "y" }, settings_of(), { { { output }, { expected } } }))
+    end
+    assert.truthy(log_if({ 6, 1 }):find(", all in [5, :, :]", 1, true))
+    assert.truthy(log_if(false, { 2, 1 }):find(", all in [:, 1, :]", 1, true))
+    assert.truthy(log_if({ 3, 2 }, false, { 25, 8 }):find(", all in [2:4, :, 24:]", 1, true))
+    assert.falsy(log_if(false):find("all in", 1, true))
+    local scattered = expected:clone()
+    for _, i in ipairs { 5, 200, 700 } do
+      scattered:view(-1)[i] = 9
+    end
+    local verdict = judge(definition_of { "y" }, settings_of(), { { { scattered }, { expected } } })
+    assert.falsy(log_of(verdict):find("all in", 1, true))
+  end)
+
   it("refuses another shape and another dtype by name", function()
     local wrong_shape = judge_one({ 1, 2, 3 }, { 1, 2 })
     assert.equal("INCORRECT_SHAPE", wrong_shape.status)
@@ -108,6 +131,16 @@ describe("hone.bench.evaluate", function()
     end
   end)
 
+  it("keeps an infinite error over one that is no number", function()
+    local function pair(output, expected)
+      return { { tensor.new({ output }, "float32") }, { tensor.new({ expected }, "float32") } }
+    end
+    local verdict = judge(definition_of { "y" }, settings_of(), { pair(1, INF), pair(1, NAN), pair(1, 1) })
+    assert.equal(INF, verdict.correctness.max_absolute_error)
+    verdict = judge(definition_of { "y" }, settings_of(), { pair(1, NAN), pair(1, 1) })
+    assert.not_equal(verdict.correctness.max_absolute_error, verdict.correctness.max_absolute_error)
+  end)
+
   it("asks of all calls, and keeps the greatest errors", function()
     local right, wrong = tensor.new { 1.0, 2.0 }, tensor.new { 1.0, 2.5 }
     local verdict = judge(definition_of { "y" }, settings_of(), {
@@ -149,6 +182,16 @@ describe("hone.bench.evaluate", function()
       assert.equal("PASSED", judge(definition_of { "y" }, settings_of(), { { { t }, { t:clone() } } }).status)
       local empty = tensor.zeros(0, 3, { dtype = dtype })
       assert.equal("PASSED", judge(definition_of { "y" }, settings_of(), { { { empty }, { empty } } }).status)
+    end
+  end)
+
+  it("says which input its evaluator needs, where a definition has it not", function()
+    local t = tensor.new({ 1 }, "int32")
+    for name, op_type in pairs { dsa_topk_indexer_x = "dsa_paged", top_k_x = "sampling" } do
+      local verdict =
+        judge(definition_of({ "y" }, { name = name, op_type = op_type }), settings_of(), { { { t }, { t } } })
+      assert.equal("RUNTIME_ERROR", verdict.status)
+      assert.truthy(log_of(verdict):find("which its evaluator", 1, true))
     end
   end)
 

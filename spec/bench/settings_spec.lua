@@ -128,10 +128,8 @@ definition_config:
   it("resolves as flashinfer-bench does", function()
     -- the release on PyPI has no layers: this runs where HONE_FLASHINFER_BENCH names a checkout that has them
     local python, absent = support.python()
-    local checkout = os.getenv "HONE_FLASHINFER_BENCH"
-    if not python or not checkout then
-      return pending(absent or "no checkout of flashinfer-bench (HONE_FLASHINFER_BENCH)")
-    end
+    local checkout, no_checkout = support.checkout()
+    if not python or not checkout then return pending(absent or no_checkout) end
     local path = file [[
 rtol: 0.3
 iterations: 5

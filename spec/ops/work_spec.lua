@@ -309,7 +309,61 @@ describe("the work of sampling", function()
   end)
 end)
 
+-- One of each kind, small.
+local KINDS = {
+  { "gqa_paged", "decode", PAGED_4 },
+  { "gqa_paged", "prefill_causal", PAGED },
+  { "gqa_paged", "prefill_causal", PAGED_4 },
+  {
+    "gqa_paged",
+    "decode_window",
+    { num_qo_heads = 4, num_kv_heads = 2, head_dim = 8, page_size = 4, window_size = 6 },
+  },
+  { "gqa_ragged", "prefill_causal", HEADS },
+  { "mla_paged", "decode", { num_qo_heads = 2, head_dim_ckv = 8, head_dim_kpe = 4, page_size = 4 } },
+  { "mla_ragged", "prefill_causal", { num_qo_heads = 2, qk_dim = 12, vo_dim = 8 } },
+  {
+    "dsa_paged",
+    "sparse_attention",
+    { num_qo_heads = 2, head_dim_ckv = 8, head_dim_kpe = 4, topk = 3, page_size = 2 },
+  },
+  { "dsa_paged", "topk_indexer", { num_index_heads = 2, index_head_dim = 16, topk = 4, page_size = 2 } },
+  { "gdn", "mtp", { num_q_heads = 1, num_v_heads = 2, head_size = 4 } },
+  { "gdn", "prefill", { num_q_heads = 1, num_v_heads = 2, head_size = 4 } },
+  { "mamba_ssu", "decode", { nheads = 2, head_dim = 4, dstate = 8, ngroups = 1 } },
+  {
+    "moe",
+    "fp4_block_scale_routed",
+    { num_experts = 8, hidden_size = 16, intermediate_size = 8, top_k = 2 },
+  },
+  { "rope", "neox", { head_size = 8, rotary_dim = 4 } },
+  { "sampling", "top_k_top_p", { vocab_size = 10 } },
+}
+
 describe("ops.work", function()
+  it("is never more without structure than with any, and never more than all there is", function()
+    local inputs, count = require "hone.dataset.inputs", require "hone.ops.parts.work"
+    for _, kind in ipairs(KINDS) do
+      local definition = assert(ops.build(kind[1], kind[2], kind[3]))
+      for seed = 1, 8 do
+        local list, axes = inputs.make(definition, { seed = seed })
+        assert(list, axes)
+        local structure = {}
+        for _, input in ipairs(list) do
+          structure[input.name] = input.value
+        end
+        local exact = assert(ops.work(definition, axes, structure))
+        local least = assert(ops.work(definition, axes))
+        for _, field in ipairs { "read", "written", "flops" } do
+          assert.is_true(least[field] <= exact[field], definition.name .. ": " .. field)
+        end
+        local all = count.inputs(definition, axes) + count.outputs(definition, axes)
+        assert.is_true(exact.bytes <= all, definition.name)
+        assert.is_true(exact.flops > 0 or kind[2] == "topk_indexer", definition.name)
+      end
+    end
+  end)
+
   it("refuses definitions that are no kernels of their op type", function()
     local definition = assert(ops.build("gemm", "gemm", { N = 8, K = 16 }))
     definition.inputs.bias = json.decode [[{"shape": ["N"], "dtype": "float16"}]]

@@ -97,6 +97,7 @@ describe("a tracked number", function()
     ["x = n in (1, 5, 7)"] = { 1, 5, 7 },
     ["x = (n + 1) // 3 == 2"] = { 5, 6, 7 },
     ["x = 1 if n else 0"] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+    ["x = 'M-M*-M-'[: n + 1].count('-') == 2"] = { 4, 5 },
     ["x = [n, None]"] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 },
   } do
     it(("is tested, not read, by `%s`"):format(text), function()
@@ -110,6 +111,46 @@ describe("a tracked number", function()
   it("is read by what looks at it itself", function()
     assert.is_true((use 'from given import n\nx = f"layer {n}"\n') > 0)
     assert.is_true((use "from given import n\nx = list(range(n))\n") > 0)
+    assert.is_true((use "from given import n\nx = 'M-M*-M-'[:n] + 'x'\n") > 0)
+    assert.is_true((use "from given import n\nx = 'M-M*-M-'[:n].count('-', 1)\n") > 0)
+  end)
+
+  it("is what int() makes of a text that stands for it", function()
+    local _, world = run ""
+    local n = python.tracked(5, "n", function() end)
+    local module = assert(world:run "def f(name): return int(name.rsplit('.', 1)[1])\n")
+    local f = world:get(module, "f")
+    world:reads_as("*", n)
+    assert.is_true(rawequal(n, world:call(f, { "layers.*" })))
+    assert.equal(7, world:call(f, { "layers.7" }))
+    world:reads_as("*", nil)
+    local _, message = world:call(f, { "layers.*" })
+    assert.matches("^ValueError: invalid literal", message)
+  end)
+end)
+
+describe("world:record", function()
+  it("keeps what a function writes, to be written again", function()
+    local get, world = run [[
+class C: pass
+c, d = C(), {}
+def f():
+    c.made = C()
+    c.made.n = 1
+    d["k"] = c.made
+    return c.made
+def use():
+    c.made.n = 2
+    c.made = None
+    d.pop("k")
+]]
+    local made, write_again = world:record(function() return (world:call(get "f")) end)
+    assert.equal(1, world:get(made, "n"))
+    world:call(get "use")
+    write_again()
+    assert.equal(made, world:get(get "c", "made"))
+    assert.equal(1, world:get(made, "n"))
+    assert.equal(made, world:item(get "d", "k"))
   end)
 end)
 

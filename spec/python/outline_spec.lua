@@ -111,19 +111,19 @@ y = 1
     assert.equal(expected, (shortened(CLASS)))
   end)
 
-  it("keeps each body by the place of what stands for it", function()
-    local text, bodies = shortened(CLASS)
+  it("tells where each body is, by the line of its function", function()
+    local _, bodies = shortened(CLASS)
     local list = {}
-    for from, body in pairs(bodies) do
-      assert.equal("_", text:sub(from, from))
+    for def, body in pairs(bodies) do
+      assert.equal(def, body.def)
       table.insert(list, body)
     end
     table.sort(list, function(a, b) return a.line < b.line end)
     assert.equal(2, #list)
-    assert.same({ 11, 8 }, { list[1].line, list[1].def })
-    assert.matches('^def _%(%):\n        """doc\n.*return inner$', list[1].text)
-    assert.same({ 22, 22 }, { list[2].line, list[2].def })
-    assert.matches('^def _%(%):\n        if self.x:.*out"$', list[2].text)
+    assert.same({ 12, 8 }, { list[1].line, list[1].def })
+    assert.matches('^        """doc\n.*return inner$', CLASS:sub(list[1].from, list[1].to))
+    assert.same({ 23, 22 }, { list[2].line, list[2].def })
+    assert.matches('^        if self.x:.*out"$', CLASS:sub(list[2].from, list[2].to))
   end)
 
   it("leaves a definition whole whose text is not understood", function()

@@ -52,11 +52,14 @@ describe("hone.sglang.repeats", function()
     { "gpt_oss", "openai/gpt-oss-20b", "layers of two kinds in turn" },
     { "deepseek_v2", "deepseek-ai/DeepSeek-V3", "a few layers of another kind at the start" },
     { "qwen3_next", "Qwen/Qwen3-Next-80B-A3B-Instruct", "one layer in four of another kind" },
+    { "nemotron_h", "nvidia/Nemotron-H-56B-Base-8K", "layers that hand on objects" },
+    { "granitemoehybrid", "ibm-granite/granite-4.0-h-small", "layers that read their index from their name" },
   }
   for _, model in ipairs(MODELS) do
     local name, repo, what = table.unpack(model)
     it("changes nothing for " .. what, function()
       local path = fs.join(CONFIGS, repo, "config.json")
+      if not fs.exists(path) then path = fs.join("spec/support/configs", repo, "config.json") end
       if not sglang.folder() then return pending("no SGLang sources (HONE_SGLANG names them)") end
       if not fs.exists(path) then return pending("no config at " .. path) end
       local config = assert(require("hone.model.config").from_file(path))

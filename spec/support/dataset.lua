@@ -19,4 +19,12 @@ function support.python()
   return nil, ("no %s (tools/deps.sh test makes it)"):format(ENVIRONMENT)
 end
 
+---A checkout of flashinfer-bench's repository (HONE_FLASHINFER_BENCH), whose evaluators and settings the release on
+---PyPI does not have yet; or nil and why not.
+function support.checkout()
+  local path = os.getenv "HONE_FLASHINFER_BENCH"
+  if path and path ~= "" then return path end
+  return nil, "no checkout of flashinfer-bench (HONE_FLASHINFER_BENCH says where it is)"
+end
+
 return support

@@ -5,6 +5,7 @@ local M = {}
 
 local DTYPES = { "float32", "float16", "bfloat16", "int32", "int64" }
 local NAMES = { "some_kernel", "moe_fp8_block_scale_some", "other_kernel" }
+local OF_TWO = "dsa_sparse_attention_h16_ckv512_kpe64_topk2048_ps1" -- has two outputs
 
 local function definition_of(name, outputs)
   local definition = json.object {
@@ -73,7 +74,9 @@ local function one_case(r, i)
   for k = 1, one_of(r, 2) do
     dtypes[k], shapes[k] = DTYPES[one_of(r, #DTYPES)], SHAPES[one_of(r, #SHAPES)]
   end
-  case.definition = definition_of(NAMES[one_of(r, #NAMES)], dtypes)
+  local name = NAMES[one_of(r, #NAMES)]
+  if #dtypes == 2 and chance(r, 0.3) then name = OF_TWO end
+  case.definition = definition_of(name, dtypes)
   local settings = { atol = 10.0 ^ -one_of(r, 4), rtol = 10.0 ^ -one_of(r, 4) }
   if chance(r, 0.5) then settings.required_matched_ratio = ({ 0.5, 0.9, 0.99, 1.0 })[one_of(r, 4)] end
   case.settings = settings

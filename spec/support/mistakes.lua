@@ -206,6 +206,7 @@ M.edits = {
     "the keys' scales are not applied",
     { "(keys * scales)", "(keys)" },
     axes = PAGES,
+    subtle = true,
   },
   {
     "dsa_paged",

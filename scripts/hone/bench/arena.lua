@@ -8,6 +8,10 @@ local arena = {}
 ---Bytes between the beginnings of two tensors are a multiple of this: what vectorised loads and TMA ask for.
 arena.ALIGNMENT = 256
 
+-- A GPU's large pages: memory of any other size is in small ones, and what is read from it for the first time takes
+-- almost twice as long (a product with 50 MB of weights on an H200: 35.6 us against 19.5 us).
+local PAGE = 2 << 20
+
 local Arena = {}
 Arena.__index = Arena
 
@@ -22,6 +26,8 @@ function arena.new(device, bytes)
     self.memory = memory
     self.whole = tensor._map_shared(memory:descriptor(), bytes)
   else
+    bytes = (bytes + PAGE - 1) // PAGE * PAGE
+    self.bytes = bytes
     local ok, whole, handle = pcall(tensor._new_shared, bytes, { device = device })
     if not ok then return nil, whole end
     self.whole, self.handle = whole, handle

@@ -58,9 +58,9 @@ local function content_parts(plan)
   return parts
 end
 
-local function refuse_paths(sources)
+local function refuse_paths(sources, is_compiled)
   for _, source in ipairs(sources) do
-    local mistake = store.path_mistake(source.path)
+    local mistake = store.path_mistake(source.path) or is_compiled and store.name_mistake(source.path)
     if mistake then return nil, mistake, "COMPILE_ERROR" end
   end
   return true
@@ -72,7 +72,7 @@ local function make_plan(definition, solution, options)
   local kind = (plan.language == "cuda" or plan.language == "cpp") and plan.binding or plan.language
   local language = LANGUAGES[kind]
   if not language then return nil, ("language '%s' is not known"):format(kind), "COMPILE_ERROR" end
-  local ok, why, code = refuse_paths(solution.sources)
+  local ok, why, code = refuse_paths(solution.sources, plan.binding ~= nil)
   if not ok then return nil, why, code end
   if plan.symbol == "" then return nil, "entry_point names no function after '::'", "COMPILE_ERROR" end
   plan.name, plan.sources, plan.kind, plan.worker = solution.name, solution.sources, kind, language.worker
@@ -138,7 +138,7 @@ local function explain(failure, code, log, plan, timeout)
 end
 
 local function refused(solution, why, log, code)
-  return nil, ("cannot build %s: %s"):format(solution.name, why), log or "", code
+  return nil, (("cannot build %s: %s"):format(solution.name, why):gsub("%c", " ")), log or "", code
 end
 
 -- A log without the name of the folder that is built in, which nobody knows.

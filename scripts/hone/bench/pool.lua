@@ -7,7 +7,7 @@ local pool = {}
 local Pool = {}
 Pool.__index = Pool
 
-local MOST_KEPT = 6 -- processes that wait for their solution's next workload
+local MOST_KEPT = 10 -- processes that wait for their solution's next workload
 
 ---@param options { device: string, isolated: boolean?, ahead: boolean? }
 function pool.new(options)
@@ -33,14 +33,27 @@ end
 ---Whether the solution of this name has its process.
 function Pool:has(name) return self.kept[name] ~= nil end
 
+---Whether a worker that was started ahead has come up; true where none was.
+function Pool:is_up(kind)
+  local spares = self.spares[kind] or {}
+  for _, spare in ipairs(spares) do
+    if spare:is_up() then return true end
+  end
+  return #spares == 0
+end
+
 -- One that was started ahead, or a new one.
 local function take(self, kind)
   local spares = self.spares[kind] or {}
-  while #spares > 0 do
-    local spare = table.remove(spares, 1)
-    if spare:alive() then return spare end
-    spare:stop()
+  for i, spare in ipairs(spares) do -- one that has come up is no slower than the others
+    if spare:is_up() then
+      table.remove(spares, i)
+      if spare:alive() then return spare end
+      spare:stop()
+      return start(self, kind)
+    end
   end
+  if #spares > 0 then return table.remove(spares, 1) end
   return start(self, kind)
 end
 
@@ -60,34 +73,64 @@ local function make_room(self)
   end
 end
 
----A worker with the solution of this name loaded: the one that it had, or a new one that loads the artefact.
----@return table? worker
----@return string? message
----@return string? code
-function Pool:get(name, artefact, timeout)
-  local known = self.kept[name]
-  if known and known:alive() then
-    known:log()
-    return known
+local function keep(self, name, process)
+  self.kept[name] = process
+  self.order[#self.order + 1] = name
+end
+
+---Begin to load an artefact where a worker has come up and there is room for one: whoever asks for it later waits less.
+function Pool:preload(name, artefact)
+  if self.kept[name] or #self.order >= MOST_KEPT then return end
+  for i, spare in ipairs(self.spares[artefact.worker] or {}) do
+    if spare:is_up() then
+      table.remove(self.spares[artefact.worker], i)
+      if not spare:begin_load(artefact) then return spare:stop() end
+      return keep(self, name, spare)
+    end
   end
-  if known then forget(self, name) end
+end
+
+-- A new process for the solution.
+local function load(self, name, artefact, timeout)
   make_room(self)
   local fresh, why = take(self, artefact.worker)
   if not fresh then return nil, why, "RUNTIME_ERROR" end
   local ok, code
   ok, why, code = fresh:ready(timeout)
   if ok then
-    fresh:log()
-    ok, why, code = fresh:load(artefact, { timeout = timeout })
+    ok, why, code = fresh:begin_load(artefact)
   end
-  if not ok then
-    local printed = fresh:log()
-    fresh:stop()
-    return nil, why, code, printed
+  if ok then
+    keep(self, name, fresh)
+    return fresh
   end
-  self.kept[name] = fresh
-  self.order[#self.order + 1] = name
-  return fresh
+  local printed = fresh:log()
+  fresh:stop()
+  return nil, why, code, printed
+end
+
+---A worker with the solution of this name loaded: the one that it had, or a new one that loads the artefact.
+---@return table? worker
+---@return string? message
+---@return string? code
+---@return string? printed # what it said while it failed
+function Pool:get(name, artefact, timeout)
+  local known = self.kept[name]
+  if known and not known:alive() then
+    forget(self, name)
+    known = nil
+  end
+  if not known then
+    local fresh, why, code, printed = load(self, name, artefact, timeout)
+    if not fresh then return nil, why, code, printed end
+    known = fresh
+  end
+  local ok, why, code = known:loaded(timeout)
+  local printed = known:log() -- no part of what is to come
+  if ok then return known end
+  known:stop()
+  forget(self, name)
+  return nil, why, code, printed
 end
 
 ---The evaluation is over: the process stays for the next workload, unless it is of no use, or is not to be kept.

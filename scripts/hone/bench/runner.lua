@@ -108,31 +108,118 @@ end
 
 local DEFINITIONS_AHEAD = 4
 
--- Build, and have workers come up for, what the next definitions need.
-local function look_ahead(station, items, at)
-  local expected, here, ahead = {}, nil, 0
-  for i = at, #items do
-    local item = items[i]
-    if item.definition ~= here then
-      here, ahead = item.definition, ahead + 1
-      if ahead > DEFINITIONS_AHEAD then break end
-      station:prepare(here, item.solutions)
-      table.move(item.solutions, 1, #item.solutions, #expected + 1, expected)
+-- Items that follow one another and are of one definition.
+local function groups_of(items)
+  local groups = {}
+  for _, item in ipairs(items) do
+    local last = groups[#groups]
+    if not last or last[1].definition ~= item.definition then
+      last = {}
+      groups[#groups + 1] = last
+    end
+    last[#last + 1] = item
+  end
+  return groups
+end
+
+local function add_solutions(expected, group)
+  local seen = {}
+  for _, item in ipairs(group) do
+    for _, solution in ipairs(item.solutions) do
+      if not seen[solution.name] then
+        seen[solution.name] = true
+        expected[#expected + 1] = { definition = item.definition, solution = solution }
+      end
+    end
+  end
+end
+
+-- Build, and have workers come up for, what the next definitions need: { definition, solution } each.
+local function look_ahead(station, groups)
+  local expected = {}
+  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+    local first = #expected + 1
+    add_solutions(expected, groups[i])
+    for k = first, #expected do
+      station:prepare(expected[k].definition, { expected[k].solution })
     end
   end
   station:expect(expected)
+  return expected
 end
 
-local function run_items(station, items, report, skip)
-  for at, item in ipairs(items) do
+-- The first of the next definitions that has a solution whose build and worker are there, else the first of all.
+local function choose_group(station, groups)
+  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+    local expected = {}
+    add_solutions(expected, groups[i])
+    for _, pair in ipairs(expected) do
+      if station:is_ready(pair.definition, pair.solution) then return i end
+    end
+  end
+  return 1
+end
+
+local function with_solutions(item, solutions)
+  local copy = {}
+  for name, value in pairs(item) do
+    copy[name] = value
+  end
+  copy.solutions = solutions
+  return copy
+end
+
+-- The item with the solutions that are ready, and with the others; nil for none.
+local function split(station, item)
+  local ready, others = {}, {}
+  for _, solution in ipairs(item.solutions) do
+    table.insert(station:is_ready(item.definition, solution) and ready or others, solution)
+  end
+  return #ready > 0 and with_solutions(item, ready) or nil,
+    #others > 0 and with_solutions(item, others) or nil
+end
+
+-- The workloads of one definition. On a GPU those solutions go first that are built and whose workers have come up.
+local function run_group(station, group, expected, report, skip)
+  local later = {}
+  for _, item in ipairs(group) do
     station:prepare(item.definition, item.solutions)
-    if station.device ~= "cpu" then look_ahead(station, items, at) end
+    station:preload(expected)
+    local now, rest = item, nil
+    if station.device ~= "cpu" then
+      now, rest = split(station, item)
+    end
+    if rest then later[#later + 1] = rest end
+    local ok, why = true, nil
+    if now then
+      ok, why = station:run(now, report, skip)
+    end
+    if not ok then skip(item, why) end
+  end
+  for _, item in ipairs(later) do
     local ok, why = station:run(item, report, skip)
     if not ok then skip(item, why) end
-    local following = items[at + 1]
-    if following and following.definition ~= item.definition then station:leave(item.solutions) end
   end
 end
+
+---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
+function runner.run_items(station, items, report, skip)
+  local groups = groups_of(items)
+  while #groups > 0 do
+    local expected, at = {}, 1
+    if station.device ~= "cpu" then
+      expected = look_ahead(station, groups)
+      at = choose_group(station, groups)
+    end
+    local group = table.remove(groups, at)
+    run_group(station, group, expected, report, skip)
+    for _, item in ipairs(group) do
+      station:leave(item.solutions)
+    end
+  end
+end
+
+local PIECES = 4 -- for each device, so that they end at about the same time
 
 local function of_kind(items, kind)
   local list = {}
@@ -142,8 +229,23 @@ local function of_kind(items, kind)
   return list
 end
 
-local function add_shares(result, station)
-  for name, seconds in pairs(station:shares()) do
+-- Groups so small that each of n devices has work: few definitions with many workloads are cut into pieces.
+local function shared_out(groups, n)
+  local total = 0
+  for _, group in ipairs(groups) do
+    total = total + #group
+  end
+  local most, pieces = math.max(1, total // (PIECES * n)), {}
+  for _, group in ipairs(groups) do
+    for first = 1, #group, most do
+      pieces[#pieces + 1] = table.move(group, first, math.min(first + most - 1, #group), 1, {})
+    end
+  end
+  return pieces
+end
+
+local function add_shares(result, shares)
+  for name, seconds in pairs(shares) do
     result.shares[name] = (result.shares[name] or 0) + seconds
   end
 end
@@ -171,23 +273,37 @@ function runner.run(plan, options)
     result.left_out[#result.left_out + 1] = { definition = item.definition.name, why = why }
     options.on_skip(item, why, solution)
   end
-  for _, device in ipairs { options.devices[1] or "cpu", options.devices[1] and "cpu" or nil } do
-    local items = of_kind(plan.items, device == "cpu" and "cpu" or "cuda")
-    if #items > 0 then
-      local station <close> = require("hone.bench.station").new {
-        device = device,
-        settings = options.settings,
+  local function on_one(device, items)
+    local station <close> = require("hone.bench.station").new {
+      device = device,
+      settings = options.settings,
+      isolated = options.isolated,
+      reference = options.reference,
+      cache = options.cache,
+    }
+    runner.run_items(station, items, report, skip)
+    add_shares(result, station:shares())
+  end
+  local ok, why = pcall(function()
+    local on_gpus, on_cpu = of_kind(plan.items, "cuda"), of_kind(plan.items, "cpu")
+    if #on_gpus > 0 and #options.devices > 1 then
+      local plain = {
+        settings = options.settings.given_to_load,
         isolated = options.isolated,
         reference = options.reference,
         cache = options.cache,
       }
-      local ok, why = pcall(run_items, station, items, report, skip)
-      add_shares(result, station)
-      if not ok then
-        if type(why) == "table" and why.unsaved then return nil, why.unsaved end
-        error(why, 0)
-      end
+      local groups = shared_out(groups_of(on_gpus), #options.devices)
+      local crew = require "hone.bench.crew"
+      add_shares(result, crew.run(groups, { devices = options.devices, plain = plain }, report, skip))
+    elseif #on_gpus > 0 then
+      on_one(options.devices[1], on_gpus)
     end
+    if #on_cpu > 0 then on_one("cpu", on_cpu) end
+  end)
+  if not ok then
+    if type(why) == "table" and why.unsaved then return nil, why.unsaved end
+    error(why, 0)
   end
   result.seconds = clock.now() - started
   return result

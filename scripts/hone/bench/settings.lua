@@ -210,7 +210,7 @@ function settings.load(options)
   elseif options.packaged == false then
     file, name = {}, "defaults"
   end
-  local self = { notes = {}, file = name }
+  local self = { notes = {}, file = name, given_to_load = options }
   local from_file, why = take(file, FILE, name, self.notes)
   if not from_file then return nil, why, "EINVAL" end
   local given

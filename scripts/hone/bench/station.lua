@@ -65,16 +65,41 @@ function Station:prepare(definition, solutions)
   end
 end
 
----Have workers come up for solutions that will be asked for, which have none yet.
-function Station:expect(solutions)
+---Have workers come up for what will be asked for, { definition, solution } each, and has none yet.
+function Station:expect(expected)
   local wanted = {}
-  for _, solution in ipairs(solutions) do
-    local kind = kind_of(solution)
+  for _, pair in ipairs(expected) do
+    local kind, solution = kind_of(pair.solution), pair.solution
     if not self.pool:has(solution.name) then wanted[kind] = (wanted[kind] or 0) + 1 end
   end
   for kind, count in pairs(wanted) do
     self.pool:prepare(kind, count)
   end
+end
+
+-- What this machine lacks is no fault of the solution: there is no trace of it.
+local function missing_here(solution)
+  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
+  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+end
+
+---Load what is built and will be asked for, { definition, solution } each, into workers that have come up.
+function Station:preload(expected)
+  if self.device == "cpu" or self.options.isolated then return end
+  for _, pair in ipairs(expected) do
+    local job = self.jobs[job_key(pair.definition, pair.solution)]
+    if job and not self.pool:has(pair.solution.name) and job:done() then
+      local artefact = job:wait(0)
+      if artefact then self.pool:preload(pair.solution.name, artefact) end
+    end
+  end
+end
+
+---Whether a solution can be evaluated without waiting for its build or its worker.
+function Station:is_ready(definition, solution)
+  if missing_here(solution) then return true end
+  return self.jobs[job_key(definition, solution)]:done()
+    and (self.pool:has(solution.name) or self.pool:is_up(kind_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -122,12 +147,6 @@ local function remember(self, solution, verdict)
   failure.count = failure.count + (WEIGHT[verdict.status] or 0)
   failure.status, failure.last = verdict.status, verdict.log[#verdict.log] or verdict.status
   self.failures[solution.name] = failure
-end
-
--- What this machine lacks is no fault of the solution: there is no trace of it.
-local function missing_here(solution)
-  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
-  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
 end
 
 local function build_failure(message, log, code)

@@ -122,13 +122,30 @@ local function lose(self, code, seconds)
 end
 
 local function receive(self, seconds)
-  local text, code = self.process:receive(seconds)
+  local text, code
+  if self.early then
+    text, self.early = self.early, nil
+    if CODES[text] then
+      text, code = nil, text
+    end
+  else
+    text, code = self.process:receive(seconds)
+  end
   if not text then return lose(self, code, seconds) end
   local reply, why = json.decode(text)
   if not reply then return nil, "the worker's reply is not JSON: " .. why, "CRASH" end
   if reply.ok then return reply end
   if reply.lost then self:kill() end
   return nil, reply.why, reply.code
+end
+
+---Whether it has come up by now; true of one that never will, which is then told by whoever asks it.
+function Worker:is_up()
+  if not self.waits or self.dead then return true end
+  local text, code = self.process:receive(0)
+  if not text and code == "LATE" then return false end
+  self.early = text or code -- taken by the next who waits for it
+  return true
 end
 
 ---Wait until it is ready. Every request does so.
@@ -165,12 +182,40 @@ function Worker:map(arena)
   return true
 end
 
----Load what hone.bench.build made.
-function Worker:load(artefact, options)
-  local seconds = options and options.timeout or 300
-  local reply, why, code = ask(self, "load", { artefact = artefact }, seconds)
+---Let go of the arena that it sees: its owner must not free what others have open.
+function Worker:unmap()
+  if not self.arena or self.dead then return true end
+  self.arena = nil
+  local reply, why, code = ask(self, "map", { bytes = 0, handle = json.null }, MAP_SECONDS)
   if not reply then return nil, why, code end
   return true
+end
+
+---Begin to load what hone.bench.build made, without waiting for the end of it; nothing else may be asked before
+---`loaded` was.
+function Worker:begin_load(artefact)
+  local ok, why, code = self:ready()
+  if not ok then return nil, why, code end
+  ok, code = self.process:send("load", json.encode { artefact = artefact })
+  if not ok then return lose(self, code, 0) end
+  self.is_loading = true
+  return true
+end
+
+---Wait until it is loaded.
+function Worker:loaded(seconds)
+  if not self.is_loading then return true end
+  self.is_loading = false
+  local reply, why, code = receive(self, seconds)
+  if not reply then return nil, why, code end
+  return true
+end
+
+---Load what hone.bench.build made.
+function Worker:load(artefact, options)
+  local ok, why, code = self:begin_load(artefact)
+  if not ok then return nil, why, code end
+  return self:loaded(options and options.timeout or 300)
 end
 
 -- JSON has no number for these.

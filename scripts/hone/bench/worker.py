@@ -70,6 +70,7 @@ def open_library(path):
         ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_void_p,
     ]
     library.hone_worker_take.restype = None
+    library.hone_worker_plain.argtypes, library.hone_worker_plain.restype = [ctypes.c_void_p, ctypes.c_int], None
     library.hone_worker_serve.argtypes = [ctypes.c_int, ctypes.POINTER(Language)]
     library.hone_worker_serve.restype = ctypes.c_int
     return library
@@ -231,7 +232,7 @@ def type_name(value):
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
 
 
-TENSOR_TYPE = torch.Tensor if torch is not None else None
+TENSOR_TYPE, STRIDED = (torch.Tensor, torch.strided) if torch is not None else (None, None)
 
 
 def unready(tensor):
@@ -247,6 +248,22 @@ def unready(tensor):
     return None
 
 
+class Place:
+    """What is expected in the place of an output."""
+
+    def __init__(self, value):
+        t = value.tensor
+        self.name, self.device = value.dtype.decode(), device_of(t)
+        self.dtype = torch_dtype(self.name)
+        self.shape, self.index = torch.Size(t.shape[:t.rank]), self.device.index if t.device_type == CUDA else -1
+
+    def fits(self, tensor):
+        """Is it a plain tensor of just this form? Its elements are in memory then, one behind the other."""
+        return type(tensor) is TENSOR_TYPE and tensor.layout is STRIDED and tensor.dtype is self.dtype and tensor.shape == self.shape \
+            and tensor.get_device() == self.index and tensor.is_contiguous() and not tensor.is_neg() \
+            and tensor.data_ptr() != 0
+
+
 class Solution:
     """The hooks, for one solution at a time."""
 
@@ -254,7 +271,7 @@ class Solution:
         self.library = library
         self.function = self.artefact = None
         self.stream = self.device = None
-        self.arguments, self.outputs, self.kept = (), [], []
+        self.arguments, self.outputs, self.kept, self.addresses = (), [], [], None
 
     def load(self, text):
         if NO_TORCH:
@@ -278,7 +295,9 @@ class Solution:
         self.use_device(values)
         self.kept = []
         self.arguments = tuple(make_argument(value) for value in (values if self.artefact["dps"] else values[:inputs]))
-        self.outputs = [(value.dtype.decode(), device_of(value.tensor)) for value in values[inputs:]]
+        self.outputs = [Place(value) for value in values[inputs:]]
+        self.addresses = (ctypes.c_void_p * max(outputs, 1))()
+        self.library.hone_worker_plain(ctypes.addressof(self.addresses), outputs)
 
     def use_stream(self, stream):
         self.stream = stream
@@ -292,18 +311,27 @@ class Solution:
         if stream != self.stream:
             self.use_stream(stream)
         result = self.function(*self.arguments)
-        if not self.artefact["dps"]:
-            values = result if isinstance(result, (tuple, list)) else (result,)
-            self.kept = [self.take(call, output, len(values), value) for output, value in enumerate(values)]
+        if self.artefact["dps"]:
+            return
+        values = result if isinstance(result, (tuple, list)) else (result,)
+        places, addresses, of = self.outputs, self.addresses, len(values)
+        if of == len(places) and all(map(Place.fits, places, values)):
+            for output, value in enumerate(values):
+                addresses[output] = value.data_ptr()
+            self.kept = values
+            return
+        addresses[0] = None
+        if of != len(places):
+            places = [None] * of
+        self.kept = [self.take(call, output, of, value, place)
+                     for output, (value, place) in enumerate(zip(values, places))]
 
-    def take(self, call, output, of, value):
+    def take(self, call, output, of, value, place):
         """Tell the loop, while the clock runs, where a result lies: it copies the elements when the call is over, and
         what is no tensor by then, or is one whose elements are still to be made, is not copied. Returns what holds
         them."""
-        known = output < len(self.outputs) and of == len(self.outputs)
-        if type(value) in (bool, int, float) and known:  # a number is a tensor without dimensions
-            name, device = self.outputs[output]
-            value = torch.tensor(value, dtype=torch_dtype(name), device=device)
+        if type(value) in (bool, int, float) and place is not None:  # a number is a tensor without dimensions
+            value = torch.tensor(value, dtype=place.dtype, device=place.device)
         if type(value) is not TENSOR_TYPE:
             return self.told(call, output, of, type_name(value))
         if unready(value):
@@ -320,7 +348,7 @@ class Solution:
         self.library.hone_worker_take(call, output, of, kind.encode(), dtype.encode(), rank, sizes, steps, device, data)
 
     def forget(self):
-        self.arguments, self.outputs, self.kept = (), [], []
+        self.arguments, self.outputs, self.kept = (), [], []  # the addresses stay: the loop may look at them
 
 
 # ---- hooks -------------------------------------------------------------------------------------------------------

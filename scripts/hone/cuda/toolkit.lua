@@ -3,9 +3,9 @@ local fs = require "hone.fs"
 
 local toolkit = {}
 
-local function env(name)
+local function folder_of(name)
   local value = os.getenv(name)
-  return value ~= "" and value or nil
+  return value and value ~= "" and fs.absolute(value) or nil
 end
 
 local function add(list, seen, path)
@@ -28,8 +28,8 @@ end
 -- Folders of installed toolkits, in the order in which they are tried.
 local function roots()
   local list, seen = {}, {}
-  add(list, seen, env "CUDA_HOME")
-  add(list, seen, env "CUDA_PATH")
+  add(list, seen, folder_of "CUDA_HOME")
+  add(list, seen, folder_of "CUDA_PATH")
   local nvcc = require("hone.process").which("nvcc")
   add(list, seen, nvcc and fs.dirname(fs.dirname(nvcc)))
   add(list, seen, "/usr/local/cuda")

@@ -125,12 +125,25 @@ end
 
 local STATEMENTS = { assignment = true, augmented_assignment = true }
 
-local function is_expression(source)
+local function parses_as_expression(source)
   local tree = require("hone.syntax").parse(source:match("^%s*(.*)$"), "python")
   if not tree or tree:root():has_error() then return false end
   local statements = tree:root():named_children()
   if #statements ~= 1 or statements[1]:type() ~= "expression_statement" then return false end
   return not STATEMENTS[statements[1]:named_children()[1]:type()]
+end
+
+-- Definitions of an op type have the same constraints.
+local expressions, count = {}, 0
+
+local function is_expression(source)
+  if expressions[source] == nil then
+    if count == 1000 then
+      expressions, count = {}, 0
+    end
+    expressions[source], count = parses_as_expression(source), count + 1
+  end
+  return expressions[source]
 end
 
 local function check_python(report, def)

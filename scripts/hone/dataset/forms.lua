@@ -167,6 +167,11 @@ function forms.results(path)
   return results
 end
 
+local OUTCOME = { definition = 1, solution = 2, uuid = 3, status = 4 }
+
+---The same without latencies and hardware.
+function forms.outcomes(path) return read_columns("outcomes", OUTCOME, path) end
+
 local LINE = { definition = 1, solution = 2, uuid = 3, status = 4, axes = 5, inputs = 6 }
 
 ---The same of a file of workloads, with lists of axes and inputs.

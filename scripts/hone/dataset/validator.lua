@@ -20,10 +20,13 @@ local function files_at(root, folder, depth, extension)
   local found, top = {}, fs.join(root, folder)
   if not fs.is_dir(top) then return found end
   for path in assert(fs.walk(top, { files_only = true })) do
-    local parts = { path:match(PARTS[depth], #top + 2) }
-    if parts[1] and path:sub(-#extension) == extension and fs.extension(path) == extension then
-      parts[depth] = fs.stem(path)
-      found[#found + 1] = { path = path, parts = parts }
+    if path:sub(-#extension) == extension then
+      local parts = { path:match(PARTS[depth], #top + 2) }
+      local name = parts[depth]
+      if name and name ~= extension then -- a hidden file's name is no extension
+        parts[depth] = name:sub(1, -#extension - 1)
+        found[#found + 1] = { path = path, parts = parts }
+      end
     end
   end
   table.sort(found, function(a, b) return a.path < b.path end)
@@ -562,7 +565,7 @@ local function case_of(root, index, name)
     each.solution, each.error = read_solution(each.path)
   end
   for _, each in ipairs(index.traces[name] or {}) do
-    each.traces, each.error = read_lines(each.path, forms.results)
+    each.traces, each.error = read_lines(each.path, forms.outcomes)
   end
   local case = {
     root = root,
@@ -623,6 +626,7 @@ io.write(json.encode(require("hone.dataset.validator").part(task.root, task.inde
 
 -- Reports of the definitions in an index: each is read, checked and let go.
 function validator.part(root, index, options)
+  local rare <close> = require("hone.garbage").rare() -- luacheck: ignore 211
   local names, reports = {}, json.object()
   for name in pairs(index.definitions) do
     names[#names + 1] = name

@@ -465,6 +465,7 @@ return {
   usual_axes = { batch_size = 4, pool_size = 6, num_seqs = 3, total_seq_len = 24 },
   make_inputs = make_inputs,
   mistakes = "gdn",
+  may_change = { intermediate_states_buffer = true },
   layers = { ["sglang.srt.layers.radix_linear_attention.RadixLinearAttention"] = kernels },
   check = check,
   variants = { decode = decode, mtp = mtp, prefill = prefill },

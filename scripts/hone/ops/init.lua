@@ -9,6 +9,7 @@
 --                      is a parameter of a variant (of all unless there is an `of`)
 --   mistakes           the file of the folder `mistakes` that holds what wrong kernels are known to do; or what gives
 --                      its name for a definition
+--   may_change         { [input] = true }: inputs that a kernel writes into
 --   contradictions     { { input, written, right, note } }: two shapes that the dataset uses for one kernel
 -- and a kind holds
 --   names              { { template, with, style, when } }: the first whose `with` agrees is written, all are read
@@ -354,6 +355,16 @@ function ops.build(op_type, variant, params, about)
   definition.outputs = build_tensors(kind.outputs, params)
   definition.reference = build_reference(kind, params)
   return definition
+end
+
+-- ---- what kernels write ---------------------------------------------------------------------------
+
+---Whether a kernel may write into an input: where its op type or the input's description says so.
+function ops.may_change(definition, name)
+  local op = ops.get(definition.op_type)
+  if op and op.may_change and op.may_change[name] then return true end
+  local description = definition.inputs[name].description
+  return type(description) == "string" and description:lower():find "in[%s-]?place" ~= nil
 end
 
 -- ---- signatures ----------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ local function enter(world, fn, ...)
   local inner = world.inner
   if not inner.builtins then inner.builtins = builtins.table() end
   S.world, S.frame, S.trail, S.nest, S.c_levels = inner, nil, nil, 0, 0
+  S.most_depth = inner.limits.depth
   S.steps, S.check_at, S.started, S.kilobytes = inner.report.steps, 0, os.clock(), collectgarbage("count")
   -- An evaluation is short and keeps most of what it makes: collecting in between only costs time.
   -- core.check_bounds turns collecting on again when much is used.
@@ -285,7 +286,9 @@ function World.replace_items(_, v, replacements)
   end
 end
 
-function World.record(_, fn) return require("hone.python.branch").record(fn) end
+function World:record(fn)
+  return result(enter(self, function() return require("hone.python.branch").record(fn) end))
+end
 
 function World.shape(_, v, index, before) return require("hone.python.shape").of(v, index, before) end
 

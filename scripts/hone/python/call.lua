@@ -190,7 +190,7 @@ local function run(fn, code, frame)
   frame.up, frame.fn, frame.code, frame.back, frame.line = fn.up, fn, code, back, code.line
   local depth = (back and back.depth or 0) + 1
   frame.depth = depth
-  if depth > S.world.limits.depth then core.raise("RecursionError", "maximum recursion depth exceeded") end
+  if depth > S.most_depth then core.raise("RecursionError", "maximum recursion depth exceeded") end
   S.steps = S.steps + 1
   if S.steps > S.check_at then core.check_bounds() end
   S.frame = frame
@@ -386,12 +386,12 @@ end
 
 ---Call any value.
 function core.call(fn, args, kw)
+  if type(fn) == "table" and fn.cls == FUNCTION then return call_function(fn, args, kw) end
   if type(fn) == "function" then
     local v = fn(args, kw)
     return v == nil and None or v
   end
   local class = core.class_of(fn)
-  if class == FUNCTION then return call_function(fn, args, kw) end
   if class == BUILTIN then return call_builtin(fn, args, kw) end
   if class == METHOD then
     table.move(args, 1, args.n, 2)

@@ -20,6 +20,7 @@ local S = {
   frame = nil, -- innermost frame: { back, line, code, fn, up, [slots] }
   trail = nil, -- writes to undo while a branch is explored
   steps = 0,
+  most_depth = 0, -- of frames: the world's limit
   check_at = 0, -- step count at which the bounds are looked at again
   nest = 0, -- unknown branches being explored
   c_levels = 0, -- protected calls and coroutines below us: each uses a level of Lua's C stack

@@ -465,14 +465,14 @@ end
 
 function kinds.attribute(node, scope)
   local value, name, line = expression(node.object, scope), node.attribute.text, node.line
-  local getattr = object.getattr
+  local getattr, lookup = object.getattr, core.lookup
   return function(f)
     local obj = value(f)
     if type(obj) == "table" then -- the common case: an attribute that nothing in the class overrides
       local attrs = obj.attrs
       if attrs and not obj.unknown and not obj.mro and not obj.cls.builtin then
         local own = attrs[name]
-        if own ~= nil and core.lookup(obj.cls, name) == nil then return own end
+        if own ~= nil and lookup(obj.cls, name) == nil then return own end
       end
     end
     f.line = line

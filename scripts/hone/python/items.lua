@@ -247,6 +247,8 @@ local function sequence_item(v, key, kind)
   return item
 end
 
+local function key_to(stop) return { cls = types.slice, start = None, stop = stop, step = None } end
+
 local function string_item(s, key)
   local ascii = not s:find("[\128-\255]")
   local n = ascii and #s or utf8.len(s) or #s
@@ -256,6 +258,9 @@ local function string_item(s, key)
     return s:sub(from, utf8.offset(s, 2, from) - 1)
   end
   if type(key) == "table" and key.cls == types.slice then
+    if unknown.is_tested(key.stop) and key.start == None and key.step == None then
+      return unknown.cut(key.stop, function(stop) return core.getitem(s, key_to(stop)) end)
+    end
     local first, count, step = slice_bounds(key, n)
     if not first then return unknown.new("[:]") end
     if step == 1 and ascii then return s:sub(first + 1, first + count) end

@@ -46,33 +46,28 @@ end
 local SHORTEST = 100 -- bytes of a body below which parsing it with the rest is less work
 
 ---@class hone.python.Body
----@field text string # of a function that has this body and no name of its own, one line before it
----@field line integer # of that text's first line
----@field def integer # line of the function itself
+---@field from integer # its first byte in the module's text, the start of a line
+---@field to integer # its last byte
+---@field line integer # of its first line
+---@field def integer # line of the function itself: that of its `def`, behind the decorators
 
 ---A definition without the bodies of its functions.
 ---@param text string # the module's
 ---@param definition hone.python.Definition
 ---@return string shortened # with a name in each body's place, lines kept
----@return table<integer, hone.python.Body> bodies # by the first byte of what stands for them
+---@return table<integer, hone.python.Body> bodies # by the line of their function
 function outline.shortened(text, definition)
   local found = core.bodies(text, definition.from, definition.to, SHORTEST) or {}
-  local bodies, removed = {}, 0
+  local bodies = {}
   local before = definition.line - 1
   local shortened = without(text, definition.from, definition.to, function(i)
-    local at = 4 * i - 3
+    local at = 5 * i - 4
     local from, to = found[at], found[at + 1]
     if not from then return nil end
-    local body = text:sub(from, to)
-    local indent = body:match "^ *"
-    local _, breaks = body:gsub("\n", "")
-    local instead = indent .. "_" .. ("\n"):rep(breaks)
-    bodies[from - definition.from - removed + #indent + 1] = {
-      text = "def _():\n" .. body,
-      line = before + found[at + 2] - 1,
-      def = before + found[at + 3],
-    }
-    removed = removed + #body - #instead
+    local indent = text:match("^ *", from)
+    local instead = indent .. "_" .. ("\n"):rep(found[at + 4])
+    local def = before + found[at + 3]
+    bodies[def] = { from = from, to = to, line = before + found[at + 2], def = def }
     return from, to, instead
   end)
   return shortened, bodies

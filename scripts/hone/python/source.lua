@@ -12,16 +12,6 @@ local CONVERSION = {
   text = { "type", "interpolation", "format_specifier", "format_expression" },
 }
 
--- How a text is converted whose first line has this number.
-local function conversion_at(line)
-  if not line then return CONVERSION end
-  local conversion = { line = line }
-  for option, value in pairs(CONVERSION) do
-    conversion[option] = value
-  end
-  return conversion
-end
-
 local function is_readable(path)
   local file = io.open(path, "r")
   if not file then return false end
@@ -57,20 +47,18 @@ local function parse_whole(text, name)
   return tree
 end
 
----Parse Python text.
----@param line integer? number of its first line, for a piece of a file
+---Parse Python text; blocks are left lazy.
 ---@return table? { root = tables, expand = function(lazy node), text_of = function(node that was lazy) }
 ---@return string? message one line with file, line and column
-function source.parse(text, name, line)
+function source.parse(text, name)
   local tree, message = parse_whole(text, name)
   if not tree then return nil, message end
-  local conversion = conversion_at(line)
   local root
-  root, message = tree:to_table(nil, conversion)
+  root, message = tree:to_table(nil, CONVERSION)
   if not root then return nil, ("%s: %s"):format(name, message) end
   return {
     root = root,
-    expand = function(node) return tree:expand(node, conversion) end,
+    expand = function(node) return tree:expand(node, CONVERSION) end,
     text_of = function(node) return node.from and text:sub(node.from, node.to) end,
     tree = tree,
     text = text,
@@ -86,6 +74,22 @@ local function read_text(path)
   return text
 end
 
+-- Parse a piece of a file, all of which is needed; its tree goes at once, since trees are large.
+local function parse_piece(text, name, line)
+  local tree, message = parse_whole(text, name)
+  if not tree then return nil, message end
+  local root
+  root, message = tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = line })
+  tree:close()
+  if not root then return nil, ("%s: %s"):format(name, message) end
+  return {
+    root = root,
+    expand = function(node) return node end,
+    text_of = function() return nil end,
+    text = text,
+  }
+end
+
 ---Read and parse a file, all of it at once.
 ---@return table? tree as source.parse gives it
 ---@return string? message
@@ -99,7 +103,7 @@ end
 local function parse_outline(text, path)
   local parts = outline.of(text)
   if not parts or #parts.definitions == 0 then return source.parse(text, path) end
-  local tree = source.parse(parts.rest, path)
+  local tree = parse_piece(parts.rest, path, 1)
   if not tree then return source.parse(text, path) end
   tree.definitions, tree.whole_text, tree.path = parts.definitions, text, path
   return tree
@@ -115,40 +119,53 @@ local function body_at(node, line)
 end
 
 -- The statements of a function's body that was left out, nil where they do not parse on their own.
-local function parse_body(body)
-  local tree = parse_whole(body.text, "body")
-  if not tree then return nil end
-  local root = tree:to_table(nil, { tokens = CONVERSION.tokens, text = CONVERSION.text, line = body.line })
-  tree:close()
-  return root and #root == 1 and root[1].body or nil
+local function parse_body(text, line)
+  local piece = parse_piece("def _():\n" .. text, "body", math.max(1, line - 1))
+  return piece and #piece.root == 1 and piece.root[1].body or nil
+end
+
+local NO_STATEMENTS =
+  { expression_statement = true, identifier = true, argument_list = true, parameters = true }
+
+-- Find the blocks that stand for bodies left out, and make them lazy.
+local function mark(node, by_line, bodies)
+  local body = node.type == "function_definition" and by_line[node.line]
+  if body then
+    node.body.lazy, bodies[node.body] = true, body
+    return
+  end
+  for _, child in ipairs(node) do
+    if not NO_STATEMENTS[child.type] then mark(child, by_line, bodies) end
+  end
 end
 
 -- Let the bodies that a definition was parsed without be put in where they are asked for.
-local function complete_later(own, bodies, definition, whole)
-  local expand, text_of = own.expand, own.text_of
+local function complete_later(own, by_line, text, whole)
+  local bodies = {}
+  mark(own.root[1], by_line, bodies)
   function own.expand(node)
-    local body = node.lazy and bodies[node.from]
-    if not body then return expand(node) end
-    local statements = parse_body(body)
+    local body = node.lazy and bodies[node]
+    if not body then return node end
+    local statements = parse_body(text:sub(body.from, body.to), body.line)
     if not statements then
       local tree, message = whole()
       statements = tree and body_at(tree.root, body.def)
-      if not statements then error(core.exception(types.SyntaxError, { message or definition.name }), 0) end
+      if not statements then error(core.exception(types.SyntaxError, { message }), 0) end
       if statements.lazy then tree.expand(statements) end
     end
     node.lazy = nil
     return table.move(statements, 1, #statements, 1, node)
   end
   function own.text_of(node)
-    local body = bodies[node.from]
-    return body and body.text or text_of(node)
+    local body = bodies[node]
+    return body and text:sub(body.from, body.to)
   end
 end
 
 -- A definition all of which is parsed: by itself, else with all of its file.
 local function whole_definition(tree, definition)
   local text = tree.whole_text:sub(definition.from, definition.to)
-  local own = source.parse(text, tree.path, definition.line)
+  local own = parse_piece(text, tree.path, definition.line)
   if own and #own.root == 1 then return own end
   local whole, message = source.parse(tree.whole_text, tree.path)
   if not whole then return nil, message end
@@ -166,9 +183,9 @@ end
 function source.definition(tree, definition)
   if definition.tree then return definition.tree end
   local text, bodies = outline.shortened(tree.whole_text, definition)
-  local own, message = source.parse(text, tree.path, definition.line)
+  local own, message = parse_piece(text, tree.path, definition.line)
   if own and #own.root == 1 then
-    complete_later(own, bodies, definition, function() return whole_definition(tree, definition) end)
+    complete_later(own, bodies, tree.whole_text, function() return whole_definition(tree, definition) end)
   else
     own, message = whole_definition(tree, definition)
   end

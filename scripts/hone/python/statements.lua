@@ -53,7 +53,12 @@ function compile.block(node, scope)
     local steps = S.steps + n
     S.steps = steps
     if steps > S.check_at then core.check_bounds() end
-    return run(f, 1)
+    for i = 1, n do -- as run does, without a call of its own
+      if f.pending and branch.needs_guard(f) then return run(f, i) end
+      f.line = lines[i]
+      local signal = list[i](f)
+      if signal then return signal end
+    end
   end
 end
 

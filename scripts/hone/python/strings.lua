@@ -282,6 +282,16 @@ types.str.dict.join = core.builtin("join", function(args)
   return table.concat(list, plain(args[1]))
 end, true)
 
+-- Counting in a part of a text that is taken up to a tested number is testing that number.
+local count = types.str.dict.count
+types.str.dict.count = core.builtin("count", function(args, kw)
+  local text, wanted = args[1], args[2]
+  if unknown.is_cut(text) and type(wanted) == "string" and args.n == 2 then
+    return unknown.measured(text, function(part) return count.fn { part, wanted, n = 2 } end)
+  end
+  return core.call(count, args, kw)
+end, true)
+
 core.methods(types.bytes, {
   decode = function(a) return a[1].data end,
   hex = function(a)

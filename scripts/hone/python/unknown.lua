@@ -39,8 +39,9 @@ local function boxed_value(v)
 end
 
 local function same(a, b)
-  if rawequal(a, b) then return true end
+  if a == b then return true end -- no value has a metamethod for it
   local ta, tb = type(a), type(b)
+  if ta ~= "table" and tb ~= "table" then return false end
   if ta == "table" and a.boxed and not a.attrs then
     a, ta = boxed_value(a)
   end
@@ -212,6 +213,28 @@ function unknown.found(number, look_up)
   local result = look_up(number.now)
   number.on_test(function(other) return same(look_up(number.at(other)), result) end)
   return result
+end
+
+---The part of a text that `cut` takes at a tested number: it tells, as the number does, when it is read.
+function unknown.cut(number, cut)
+  local text = { cls = types.str, boxed = true, how = { name = number.how.name, line = false } }
+  text.now, text.on_read, text.base = cut(number.now), number.on_read, number
+  text.text_at = function(other) return cut(number.at(other)) end
+  text.root = number.root or number
+  text.root.has_derived = true
+  return setmetatable(text, tracked_number)
+end
+
+---Whether a text is such a part of another.
+function unknown.is_cut(v) return type(v) == "table" and rawget(v, "text_at") ~= nil end
+
+---A number that tells something of such a part.
+function unknown.measured(text, measure)
+  local base = text.base
+  local number = unknown.tracked(measure(text.now), base.how.name, base.on_read, base.on_test)
+  number.at = function(other) return measure(text.text_at(other)) end
+  number.root = text.root
+  return number
 end
 
 ---The plain Lua value of a number or string, traced or of a subclass.

@@ -144,10 +144,48 @@ local function add_remarks(found, collected, seen)
   end
 end
 
-local function add_definitions(found, collected, sources, setting, options)
-  for _, kernel in ipairs(collected.kernels) do
+-- What one walk found: a definition for each kernel, and what is said beside them.
+---@class hone.sglang.WalkOutcome
+---@field definitions table[]
+---@field kernels hone.sglang.Kernel[]
+---@field noted hone.sglang.Remark[]
+---@field review hone.sglang.Remark[]
+---@field unused hone.sglang.Remark[]
+---@field files { path: string, bytes: integer }[]
+---@field warnings string[]
+---@field unknown table[]
+
+---The definitions of a model for one serving setting.
+---@param sources hone.sglang.Sources
+---@param setting hone.sglang.Setting
+---@param options table # as M.find takes them
+---@return hone.sglang.WalkOutcome? outcome
+---@return string? message
+function M.walk(sources, setting, options)
+  local walked, message = require("hone.sglang.walk").walk {
+    package = sources.package,
+    model = sources.model,
+    config = sources.config,
+    tp = setting.tp,
+    ep = setting.ep,
+    modes = options.modes,
+  }
+  if not walked then return nil, message end
+  local collected = require("hone.sglang.kernels").collect(walked, options)
+  local definitions = {}
+  for i, kernel in ipairs(collected.kernels) do
     local definition, why = build(kernel, sources, setting)
     if not definition then return nil, ("cannot define a %s kernel: %s"):format(kernel.op_type, why) end
+    definitions[i] = definition
+  end
+  collected.definitions = definitions
+  collected.files, collected.warnings, collected.unknown = walked.files, walked.warnings, walked.unknown
+  return collected
+end
+
+local function add_definitions(found, outcome, sources, setting, options)
+  for i, kernel in ipairs(outcome.kernels) do
+    local definition = outcome.definitions[i]
     local known = found.by_name[definition.name]
     if known then
       add_parallel_tags(known, definition)
@@ -161,27 +199,15 @@ local function add_definitions(found, collected, sources, setting, options)
       end
     end
   end
-  return true
 end
 
-local function add_walk(found, sources, setting, options)
-  local walked, message = require("hone.sglang.walk").walk {
-    package = sources.package,
-    model = sources.model,
-    config = sources.config,
-    tp = setting.tp,
-    ep = setting.ep,
-    modes = options.modes,
-  }
-  if not walked then return nil, message end
-  local collected = require("hone.sglang.kernels").collect(walked, options)
-  local ok, why = add_definitions(found, collected, sources, setting, options)
-  if not ok then return nil, why end
-  add_remarks(found, collected, found.seen)
+local function add_outcome(found, outcome, sources, setting, options)
+  add_definitions(found, outcome, sources, setting, options)
+  add_remarks(found, outcome, found.seen)
   if not found.files then
-    found.files, found.warnings, found.unknown = walked.files, walked.warnings, walked.unknown
+    found.files, found.warnings, found.unknown = outcome.files, outcome.warnings, outcome.unknown
   end
-  return true
+  found.settings[#found.settings + 1] = setting
 end
 
 -- A setting that the model's source refuses, where others are walked: a word of warning.
@@ -194,7 +220,7 @@ end
 ---The definitions of a model, for all serving settings together.
 ---@param sources hone.sglang.Sources
 ---@param settings hone.sglang.Setting[] # at least one
----@param options { page_sizes: integer[], gemm_dtype: string, quantization: string?, modes: string[], expert_formats: string[]?, usual: boolean?, explain: (fun(definition: table): boolean)? } # usual: nobody asked for these settings; those that the source refuses are left out, but for the last
+---@param options { page_sizes: integer[], gemm_dtype: string, quantization: string?, modes: string[], expert_formats: string[]?, usual: boolean?, apart: boolean?, explain: (fun(definition: table): boolean)? } # usual: nobody asked for these settings; those that the source refuses are left out, but for the last. apart: walk several settings at once, in processes of their own
 ---@return hone.sglang.Found? found
 ---@return string? message
 function M.find(sources, settings, options)
@@ -204,10 +230,17 @@ function M.find(sources, settings, options)
     found[kind] = {}
   end
   local refused = {}
-  for _, setting in ipairs(settings) do
-    local ok, message = add_walk(found, sources, setting, options)
-    if ok then
-      found.settings[#found.settings + 1] = setting
+  local apart <close> = options.apart and require("hone.sglang.apart").start(sources, settings, options)
+    or nil
+  for i, setting in ipairs(settings) do
+    local outcome, message
+    if apart then
+      outcome, message = apart:outcome(i)
+    else
+      outcome, message = M.walk(sources, setting, options)
+    end
+    if outcome then
+      add_outcome(found, outcome, sources, setting, options)
     elseif options.usual then
       refused[#refused + 1] = message
     else

@@ -49,6 +49,7 @@ end
 local function fields_of(source)
   local tree = syntax.parse(source, "python")
   local root = tree and tree:to_table(nil, { offsets = true, lazy = { "type", "function_definition" } })
+  if tree then tree:close() end
   local fields = {}
   for _, class in ipairs(root and classes_of(root) or {}) do
     each_field(class, source, function(name, default) fields[#fields + 1] = { name, default } end)

@@ -34,23 +34,23 @@ end
 
 local COMPILED = { [".cu"] = true, [".cpp"] = true, [".cc"] = true, [".cxx"] = true, [".c"] = true }
 
--- Compiles and imports the extension; the sources come below the folder that it runs in.
+-- Compiles the extension. Nothing of the solution is imported here, where no sandbox holds it: neither what was
+-- compiled, nor a json.py among its sources.
 local DRIVER = [==[
-import json, os, sys
+import sys
+sys.path = [folder for folder in sys.path if folder]
+import json
 request = json.loads(sys.stdin.read())
 try:
-    from torch.utils.cpp_extension import load
+    from torch.utils import cpp_extension
 except ImportError as problem:
     sys.exit("error: PyTorch cannot be imported: %s" % problem)
+cpp_extension._import_module_from_library = lambda *ignored: None
 try:
-    module = load(name=request["name"], sources=request["sources"], extra_include_paths=[os.getcwd()],
-                  with_cuda=request["with_cuda"], build_directory=request["build"], verbose=True)
+    cpp_extension.load(name=request["name"], sources=request["sources"], extra_include_paths=[request["include"]],
+                       with_cuda=request["with_cuda"], build_directory=request["build"], verbose=True)
 except (RuntimeError, ImportError, OSError) as problem:
     sys.exit("error: %s" % problem)
-if not hasattr(module, request["symbol"]):
-    names = ", ".join(name for name in dir(module) if not name.startswith("_"))
-    sys.exit("error: the extension defines no function '%s' (PYBIND11_MODULE's m.def); it defines %s"
-             % (request["symbol"], names or "none"))
 ]==]
 
 function M.torch.plan(plan, solution, options)
@@ -102,8 +102,8 @@ local function request_of(plan, sources, scratch)
     end
   end
   local request = json.object()
-  request.name, request.sources, request.build = plan.package, list, scratch
-  request.with_cuda, request.symbol = plan.language == "cuda", plan.symbol
+  request.name, request.sources, request.include, request.build = plan.package, list, sources, scratch
+  request.with_cuda = plan.language == "cuda"
   return json.encode(request)
 end
 
@@ -117,7 +117,7 @@ function M.torch.make(plan, folder, deadline)
   local job = {
     words = { plan.python, "-c", DRIVER },
     input = request_of(plan, sources, scratch),
-    cwd = sources,
+    cwd = scratch,
     tmp = scratch,
     env = environment(plan),
     unlimited_memory = true, -- torch maps more than it uses
@@ -125,6 +125,13 @@ function M.torch.make(plan, folder, deadline)
   local done, failure, log = command.run_all({ job }, deadline)
   if not done then return nil, failure, nil, log end
   local library = plan.package .. ".so"
+  local names = require("hone.bench.build.elf").exports(fs.join(scratch, library))
+  if not names or not names["PyInit_" .. plan.package] then
+    return nil,
+      "no source registers the extension (PYBIND11_MODULE(TORCH_EXTENSION_NAME, m))",
+      "COMPILE_ERROR",
+      log
+  end
   ok, why, code = fs.rename(fs.join(scratch, library), fs.join(folder, library))
   if not ok then return nil, why, code, log end
   fs.remove(scratch)

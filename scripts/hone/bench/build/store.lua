@@ -178,4 +178,13 @@ function store.path_mistake(path)
   if fs.normalize(path) == "." or path:sub(-1) == "/" then return ("source %q names no file"):format(path) end
 end
 
+---What is wrong with the path of a source that is compiled: nvcc hands its arguments to a shell, gcc takes "@x" for a
+---file of options, and what either takes for more than a name would run outside of any sandbox.
+function store.name_mistake(path)
+  local character = path:match "[^%w%._/+ %-\128-\255]"
+  if character then
+    return ("source %q has %q in its name, which no compiled source may have"):format(path, character)
+  end
+end
+
 return store

@@ -36,6 +36,7 @@ end
 
 -- HONE_TVM_FFI: the package itself, or the folder in which its wheel was unpacked.
 local function told(folder)
+  folder = fs.absolute(folder)
   local inside = fs.join(folder, "tvm_ffi")
   local found, missing = package_at(fs.is_dir(inside) and inside or folder)
   if found then return found end

@@ -1,7 +1,8 @@
 --- Mistakes that any kernel can make: what they do to one output, whatever it means.
 --
--- Each is a function of (got, expected, case) that gives a list of { what, hint, rank, predicted }: what `got` would be
--- if it were so. `rank` orders what explains equally well: 1 is a fact, 3 a guess with numbers of its own.
+-- Each is a function of (got, expected, case, its name) that gives a list of { what, hint, rank, predicted }: what `got`
+-- would be if it were so. `rank` orders what explains equally well: 1 is seen in the values, 4 a guess with numbers of
+-- its own. `is_fact`: it is so, even where it is not all that is wrong.
 local tensor = require "hone.tensor"
 local places = require "hone.bench.diagnose.places"
 
@@ -13,13 +14,17 @@ local FACT, LIKELY, GUESS = 1, 3, 4
 
 local WORDS = { [1] = "int8", [2] = "int16", [4] = "int32", [8] = "int64" }
 
+local SIX_BYTES = (1 << 48) - 1
+
 -- Which elements consist of this byte alone.
 local function made_of(t, byte)
   local size = t:element_size()
   if t.dtype == "bool" or t.dtype == "float4_e2m1" then return nil end
   local pattern = string.rep(string.char(byte), size)
   local value = string.unpack("<i" .. size, pattern)
-  return t:contiguous():view(WORDS[size]):eq(value)
+  local words = t:contiguous():view(WORDS[size])
+  if size < 8 then return words:eq(value) end
+  return words:eq(value) | words:eq(value & SIX_BYTES) -- a number that floats hold, too
 end
 
 local DEFAULT_POISON = { 0xFF, 0x5A }
@@ -28,12 +33,14 @@ local function unwritten(got, expected, case)
   local list = {}
   for _, byte in ipairs(case.options.poison or DEFAULT_POISON) do
     local mask = made_of(got, byte)
+    if mask then mask = mask & ~got:eq(expected) end
     if mask and mask:any():item() then
       local where = places.describe(mask)
       list[#list + 1] = {
         what = where == "all elements" and "nothing was written" or ("never written: " .. where),
         hint = "check the grid's size, the last partial tile, early returns; or it only adds to its output",
         rank = FACT,
+        is_fact = true,
         predicted = tensor.where(mask, got, expected),
       }
     end

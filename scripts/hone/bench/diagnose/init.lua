@@ -14,6 +14,7 @@
 --                                   the definition's own, or hone's of the same kernel where that does not hold `from`
 local json = require "hone.json"
 local tensor = require "hone.tensor"
+local ops = require "hone.ops"
 local measure = require "hone.bench.diagnose.measure"
 local general = require "hone.bench.diagnose.general"
 
@@ -57,7 +58,7 @@ end
 local function call(self, run, list, n)
   for i = 1, n do
     local name = self.input_names[i]
-    if tensor.is_tensor(list[i]) and self.definition.outputs[name] then list[i] = list[i]:clone() end
+    if tensor.is_tensor(list[i]) and ops.may_change(self.definition, name) then list[i] = list[i]:clone() end
   end
   local outputs = run(table.unpack(list, 1, n))
   return outputs and by_name(self.output_names, outputs)
@@ -67,7 +68,6 @@ function Case:run(changed) return call(self, self.reference, in_order(self, chan
 
 -- The text of hone's own reference of the same kernel: others write theirs in their own words.
 local function own_source(definition)
-  local ops = require "hone.ops"
   local op_type, variant, params = ops.parse(definition.name)
   if op_type ~= definition.op_type then return nil end
   local built, own = pcall(ops.build, op_type, variant, params)
@@ -259,7 +259,7 @@ local function try_one_general(case, name, one)
   elseif same_form(one.predicted, case.expected[name]) then
     left = case:measure(name, case.outputs[name], one.predicted)
   end
-  if left and measure.explains(left, base) then add(case, one, { [name] = left }, 1) end
+  if left and (one.is_fact or measure.explains(left, base)) then add(case, one, { [name] = left }, 1) end
 end
 
 local function try_general(case, mistake)
@@ -352,7 +352,7 @@ end
 
 -- Those that take no run of the reference and those that do; the former may come on top of any.
 local function mistakes_of(case)
-  local op = require("hone.ops").get(case.definition.op_type)
+  local op = ops.get(case.definition.op_type)
   local file = op and op.mistakes
   if type(file) == "function" then file = file(case.definition) end
   local cheap, dear = {}, {}

@@ -25,6 +25,25 @@ local function range_text(positions, size)
   return ("%s:%s:%d"):format(first == 0 and "" or first, to, step)
 end
 
+local MOST_OF_ALL, LEAST_FILLED = 0.5, 0.5
+
+---The smallest box that holds all elements, "[3, :, 64:]", where it is much smaller than the tensor and they fill most
+---of it: a tile, a row or a head that is wrong has elements that are right by chance. Nil else.
+---@param mask hone.Tensor # bool, not all false
+---@return string?
+function M.box(mask)
+  local parts, volume = {}, 1
+  for d = 1, mask:dim() do
+    local positions = positions_along(mask, d)
+    volume = volume * #positions
+    parts[d] = range_text(positions, mask:size(d))
+    if not parts[d] then return nil end
+  end
+  local n = mask:to("int64"):sum():item()
+  if mask:dim() == 0 or volume > MOST_OF_ALL * mask:numel() or n < LEAST_FILLED * volume then return nil end
+  return ("[%s]"):format(table.concat(parts, ", "))
+end
+
 ---Where the elements are, as Python would index them: "[:, 64:]"; else how many there are and the first.
 ---@param mask hone.Tensor # bool, not all false
 ---@return string

@@ -3,6 +3,7 @@
 -- Where what is not finite is concerned this is stricter and milder than flashinfer-bench, which looks at the
 -- solution alone: an infinity where the reference has the same one is right, a finite value there is wrong, and NaN
 -- matches nothing. The log then says what flashinfer-bench would have said.
+local places = require "hone.bench.diagnose.places"
 local tensor = require "hone.tensor"
 
 local default = { name = "default" }
@@ -83,16 +84,26 @@ local function refuse_strange(self, name, found, has)
   self.max_relative = worse(self.max_relative, value)
 end
 
-local function note_mismatch(self, name, found, matched, required)
+-- Which part of an output is wrong, where it is a part: a row, a head, a tile.
+local function part(output, expected, s)
+  local x, y = output:to "float32", expected:to "float32"
+  local off = (x - y):abs()
+  local box = places.box(off:gt(s.atol) & (off / (y:abs() + 1e-8)):gt(s.rtol))
+  return box and (", all in %s"):format(box) or ""
+end
+
+local function note_mismatch(self, name, found, matched, required, output, expected)
   local s = self.settings
+  local measured, where = pcall(part, output, expected, s) -- there may be no memory for it
   self:note(
-    "%s: %d of %d elements are beyond atol %g and rtol %g%s",
+    "%s: %d of %d elements are beyond atol %g and rtol %g%s%s",
     name,
     found.mismatches,
     found.count,
     s.atol,
     s.rtol,
-    position(found)
+    position(found),
+    measured and where or ""
   )
   if required < 1 then self:note("%.4f%% match, %.4f%% must", matched * 100, required * 100) end
 end
@@ -119,7 +130,7 @@ function default.compare(self, i, output, expected)
   self.max_absolute = worse(self.max_absolute, found.max_absolute_error)
   self.max_relative = worse(self.max_relative, found.max_relative_error)
   if matched < required then
-    if not self.failed then note_mismatch(self, name, found, matched, required) end
+    if not self.failed then note_mismatch(self, name, found, matched, required, output, expected) end
     self.failed = true
   end
 end

@@ -1,6 +1,5 @@
 --- The indexer of DSA: which tokens it chooses is judged by their scores, since among equal ones any will do.
 local tensor = require "hone.tensor"
-local axis_value = require("hone.dataset.definition").axis_value
 
 local indexer = { name = "dsa_topk_indexer" }
 
@@ -77,10 +76,12 @@ local function compare_scores(self, got, wanted)
 end
 
 function indexer.check(self, outputs, expected, inputs)
-  local indices = outputs[1]
-  local verdict = self:check_form(1, indices, expected[1])
+  local verdict = self:check_inputs("q_index_fp8", "k_index_cache_fp8", "weights", "seq_lens", "block_table")
   if verdict then return verdict end
-  local page_size = axis_value(self.definition.axes.page_size)
+  local indices = outputs[1]
+  verdict = self:check_form(1, indices, expected[1])
+  if verdict then return verdict end
+  local page_size = self:input(inputs, "k_index_cache_fp8"):size(2)
   local seq_lens, block_table = self:input(inputs, "seq_lens"), self:input(inputs, "block_table")
   if indices:numel() == 0 then return nil end
   local outside = out_of_range(indices, page_size, seq_lens, block_table)

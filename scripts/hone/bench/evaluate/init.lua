@@ -81,6 +81,16 @@ function Evaluator:input(inputs, name)
   end
 end
 
+---A verdict where the definition has no input of one of these names, which an evaluator cannot do without.
+function Evaluator:check_inputs(...)
+  for _, name in ipairs { ... } do
+    if not self.definition.inputs[name] then
+      self:note("%s has no input '%s', which its evaluator (%s) needs", self.definition.name, name, self.name)
+      return self:verdict "RUNTIME_ERROR"
+    end
+  end
+end
+
 -- The status that flashinfer-bench would give, where it is not ours.
 local function upstream_of(self, status)
   if self.upstream_failed == nil then return nil end

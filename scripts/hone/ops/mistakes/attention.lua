@@ -382,4 +382,5 @@ M.latent = {
   end),
 }
 
-return mistakes.join(M.lse, M.sm_scale, M.grouped_heads, M.causal, M.pages, M.window, M.latent)
+-- The likeliest first: there may not be time for all.
+return mistakes.join(M.lse, M.grouped_heads, M.causal, M.sm_scale, M.pages, M.window, M.latent)

@@ -1,0 +1,141 @@
+--- Timed calls: some of each trial at first, more where the middle time is not known well by then. What is right is
+--- found out by the same calls: those that are looked at are drawn by chance.
+local calls = require "hone.bench.calls"
+local clock = require "hone.bench.clock"
+local doubt = require "hone.bench.doubt"
+local evaluate = require "hone.bench.evaluate"
+local statistics = require "hone.bench.statistics"
+
+local trials = {}
+
+local AUDITS = 2 -- contents of each trial whose outputs are known
+local CHEAP_SECONDS = 5e-3 -- what a reference may take for so many; one, where it takes more
+local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it one, too
+local MOST_LOOKED_AT = 8 -- calls of a request
+
+local FIRST = 10 -- timed calls of a trial to begin with
+local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
+local MOST_SECONDS = 0.25 -- of calls, beyond the first ones of each trial
+local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
+
+local function audits_for(of, work)
+  local spent = clock.now() - of.watch.started
+  local seconds = work.reference_times[#work.reference_times] or 0
+  return (of.audited > MOST_AUDIT_SHARE * spent or seconds > CHEAP_SECONDS) and 1 or AUDITS
+end
+
+-- The contents that the solution has not seen yet and is to be looked at by; nil and why the reference failed.
+local function new_contents(of, work)
+  local list = {}
+  local count = work.evaluator.same_inputs and 1 or work.settings.num_trials * audits_for(of, work)
+  for i = 1, count do
+    local content, why = of:known_content(work, i)
+    if not content then return nil, why end
+    list[i] = content
+  end
+  of.watch:lap "references"
+  return list
+end
+
+-- Which of n calls are looked at, anywhere after the warm-up: those of contents that are new, or one of an old one at a
+-- new place.
+local function choose(run, warmup, n)
+  local audited = {}
+  local count = math.max(math.min(#run.new, n - warmup, MOST_LOOKED_AT), 1)
+  for _ = 1, count do
+    local content = table.remove(run.new) or run.old[math.random(#run.old)]
+    local at
+    repeat
+      at = math.random(warmup + 1, n)
+    until not audited[at]
+    audited[at] = content
+    run.old[#run.old + 1] = content
+  end
+  return audited
+end
+
+-- The calls shared out among the trials, in the order in which they came: the median of each.
+local function medians_of(seconds, count)
+  local medians, n = {}, #seconds
+  for i = 1, count do
+    local first, last = (i - 1) * n // count + 1, i * n // count
+    if last >= first then
+      medians[#medians + 1] = statistics.median(table.move(seconds, first, last, 1, {}))
+    end
+  end
+  return medians
+end
+
+-- Whether more calls would tell nothing new of the middle time: its interval is narrow, or three trials and more agree.
+local function is_known(seconds, count)
+  local middle = statistics.median(seconds)
+  local low, high = statistics.median_interval(seconds, CONFIDENCE)
+  local allowed = math.max(2 * PRECISION * middle, TICK)
+  if low and high - low <= allowed then return true end
+  local medians = medians_of(seconds, count)
+  return #medians >= 3 and math.max(table.unpack(medians)) - math.min(table.unpack(medians)) <= allowed / 2
+end
+
+-- Whether the calls have taken so long that more of them are not worth it.
+local function is_enough(run)
+  local sum = 0.0
+  for _, seconds in ipairs(run.seconds) do
+    sum = sum + seconds
+  end
+  return sum > MOST_SECONDS
+end
+
+-- Look at the chosen calls of a request: a verdict where it ends all. Draws are only looked at one by one here.
+local function audit(of, work, run, cases, reply)
+  local started = clock.now()
+  local auditor = run.evaluator
+  if work.evaluator.same_inputs then auditor = evaluate.new(work.definition, work.settings) end
+  local verdict = calls.look_at(of, work, work.contents, cases, reply, auditor)
+  of.watch:lap "audits"
+  of.audited = of.audited + clock.now() - started
+  run.audits, run.judged = run.audits + #cases, run.judged + reply.judged
+  return verdict
+end
+
+-- Make `wanted` more timed calls, in as many requests as the memory asks for; or nil, a verdict or why, code.
+local function time_more(of, work, run, wanted, warmup)
+  local made, room = work.contents, calls.capacity(of, work.contents)
+  while wanted > 0 do
+    local first = math.min(warmup, math.max(1, room - 1))
+    local n = math.min(wanted, math.max(1, room - first)) + first
+    local reply, cases, code = calls.make(of, made, run, n, choose(run, first, n), first)
+    if not reply then return nil, cases, code end
+    if #reply.seconds ~= n - first then
+      return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
+    end
+    local verdict = audit(of, work, run, cases, reply)
+    if verdict then return nil, verdict, "VERDICT" end
+    table.move(reply.seconds, 1, #reply.seconds, #run.seconds + 1, run.seconds)
+    run.odd = math.min(run.odd or math.huge, doubt.unexplained(of, made, run, reply, n))
+    run.last, warmup, wanted = reply, 1, wanted - #reply.seconds
+  end
+  return true
+end
+
+---Time the calls of a workload: run.seconds has their times. Nil, and a verdict or why, and a code ("VERDICT",
+---"REFERENCE", or a worker's) where that came to an end.
+function trials.time(of, work, run)
+  local why, code, ok
+  run.seconds, run.old = {}, {}
+  run.new, why = new_contents(of, work)
+  if not run.new then return nil, why, "REFERENCE" end
+  local settings = work.settings
+  local most = settings.iterations * settings.num_trials
+  local wanted, warmup = math.min(FIRST * settings.num_trials, most), math.max(1, settings.warmup_runs)
+  repeat
+    ok, why, code = time_more(of, work, run, math.max(wanted, #run.new), warmup)
+    if not ok then return nil, why, code end
+    wanted, warmup = math.min(#run.seconds, most - #run.seconds), 1
+  until wanted <= 0 or run.evaluator.failed or is_known(run.seconds, settings.num_trials) or is_enough(run)
+  return true
+end
+
+---The mean of the trials' medians, in seconds.
+function trials.latency(run, count) return statistics.mean(medians_of(run.seconds, count)) end
+
+return trials

@@ -1,0 +1,15 @@
+"""{{definition}}: {{summary}}
+
+{{signature}}
+"""
+
+import torch
+
+EPS = {{eps}}
+
+
+@torch.no_grad()
+def run({{names}}):
+    x = hidden_states.to(torch.float32)
+    scale = torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + EPS)
+    return (x * scale * weight.to(torch.float32)).to(hidden_states.dtype)
