@@ -42,7 +42,7 @@ local function read_outputs(work, made, case, facts, outputs)
   end
 end
 
----What a solution did that it may not; nil where it kept the rules.
+---What a solution did in a call that it may not; nil where it kept the rules.
 function calls.broken_rule(of, work, made, case, facts, list)
   local may_change_some = false
   for i, name in ipairs(made.inputs) do
