@@ -10,6 +10,7 @@ local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
 local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
+local integrity = require "hone.bench.integrity"
 local settings = require "hone.bench.settings"
 local slots = require "hone.bench.slots"
 local statistics = require "hone.bench.statistics"
@@ -201,8 +202,10 @@ end
 
 -- ---- times that cannot be ----------------------------------------------------------------------------
 
--- What the worker says must fit what this process saw, and what the device can do.
+-- What the worker says must come of its own code, fit what this process saw, and what the device can do.
 local function suspicion(self, work, run)
+  local changed = integrity.changed(run.worker.process:pid())
+  if changed then return ("the solution changed the code of %s"):format(changed) end
   local seconds, sum = run.seconds, 0.0
   for _, s in ipairs(seconds) do
     sum = sum + s
