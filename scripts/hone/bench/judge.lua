@@ -243,6 +243,25 @@ local function describe_clock(run)
   return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, #run.seconds)
 end
 
+local MOST_KERNELS, LONGEST_NAME = 8, 80
+
+-- Which kernels ran in the timed calls, in a line: whose they are tells a library's from a solution's own. Nil where
+-- nobody knows.
+local function describe_kernels(reply)
+  local names = {}
+  for i, name in ipairs(reply.kernels or {}) do
+    if i <= MOST_KERNELS then
+      names[i] = #name > LONGEST_NAME and name:sub(1, LONGEST_NAME) .. "..." or name
+    end
+  end
+  if #names == 0 then return nil end
+  local more = #reply.kernels - #names
+  return ("ran on the device: %s%s"):format(
+    table.concat(names, ", "),
+    more > 0 and (", and %d others"):format(more) or ""
+  )
+end
+
 local function failed(status, why, lines)
   if why then table.insert(lines, why) end
   return { status = status, log = lines }
@@ -297,6 +316,7 @@ function Judge:evaluate(work, run)
   if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
   verdict.performance = performance_of(self, work, run)
   verdict.log[#verdict.log + 1] = describe_clock(run)
+  verdict.log[#verdict.log + 1] = describe_kernels(run.last)
   return verdict
 end
 
