@@ -52,18 +52,39 @@ static char ignored_name[64];
 static struct {
   struct {
     uint64_t start, end;
+    int name; /* of a kernel, or -1 */
   } *records;
   size_t count, capacity;
   bool is_on, is_full; /* is_full: there was no memory for one */
 } kept;
 
-static bool is_ignored(int kind, const unsigned char *record) {
+/* The names of kernels that are kept, cut at some length. */
+static struct {
+  char text[CUPTI_MOST_KERNELS][128];
+  bool is_seen[CUPTI_MOST_KERNELS]; /* in a window */
+  int count;
+} names;
+
+/* A kernel's name; NULL of what is none. */
+static const char *name_of(int kind, const unsigned char *record) {
   const char *name = NULL;
   if (kind == KIND_CONCURRENT_KERNEL) memcpy(&name, record + KERNEL_NAME_AT, sizeof name);
-  return name && strcmp(name, ignored_name) == 0;
+  return name;
 }
 
-static void keep_record(uint64_t start, uint64_t end) {
+static int keep_name(const char *name) {
+  const size_t most = sizeof names.text[0] - 1;
+  for (int i = 0; name && i < names.count; i++) {
+    if (strncmp(names.text[i], name, most) == 0) return i;
+  }
+  if (!name || names.count == CUPTI_MOST_KERNELS) return -1;
+  strncpy(names.text[names.count], name, most);
+  names.text[names.count][most] = '\0';
+  names.is_seen[names.count] = false;
+  return names.count++;
+}
+
+static void keep_record(uint64_t start, uint64_t end, const char *name) {
   if (kept.count == kept.capacity) {
     size_t capacity = kept.capacity ? kept.capacity * 2 : 1024;
     void *records = realloc(kept.records, capacity * sizeof *kept.records);
@@ -74,6 +95,7 @@ static void keep_record(uint64_t start, uint64_t end) {
     kept.records = records;
     kept.capacity = capacity;
   }
+  kept.records[kept.count].name = keep_name(name);
   kept.records[kept.count].start = start;
   kept.records[kept.count++].end = end;
 }
@@ -84,11 +106,12 @@ static void count_record(const unsigned char *record) {
   memcpy(&kind, record, sizeof kind);
   memcpy(&start, record + START_AT, sizeof start);
   memcpy(&end, record + END_AT, sizeof end);
-  if (is_ignored(kind, record)) return;
+  const char *name = name_of(kind, record);
+  if (name && strcmp(name, ignored_name) == 0) return;
   if (span.count == 0 || start < span.first) span.first = start;
   if (span.count == 0 || end > span.last) span.last = end;
   span.count++;
-  if (kept.is_on) keep_record(start, end);
+  if (kept.is_on) keep_record(start, end, name);
 }
 
 static void give_buffer(uint8_t **buffer, size_t *size, size_t *max_records) {
@@ -163,6 +186,7 @@ void cupti_keep(void) {
   kept.count = 0;
   kept.is_on = true;
   kept.is_full = false;
+  names.count = 0;
   pthread_mutex_unlock(&lock);
 }
 
@@ -194,9 +218,21 @@ int cupti_spans(const cupti_window *windows, size_t n, const char *ignored, cupt
   memset(spans, 0, n * sizeof *spans);
   for (size_t i = 0; i < kept.count; i++) {
     size_t at = window_of(windows, n, kept.records[i].start);
-    if (at < n) widen(&spans[at], kept.records[i].start, kept.records[i].end);
+    if (at == n) continue;
+    widen(&spans[at], kept.records[i].start, kept.records[i].end);
+    if (kept.records[i].name >= 0) names.is_seen[kept.records[i].name] = true;
   }
   int failed = kept.is_full ? -1 : 0;
   pthread_mutex_unlock(&lock);
   return failed;
+}
+
+size_t cupti_kernels(const char *list[CUPTI_MOST_KERNELS]) {
+  size_t count = 0;
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < names.count; i++) {
+    if (names.is_seen[i]) list[count++] = names.text[i];
+  }
+  pthread_mutex_unlock(&lock);
+  return count;
 }

@@ -37,4 +37,9 @@ typedef struct {
 } cupti_window;
 int cupti_spans(const cupti_window *windows, size_t n, const char *ignored, cupti_span *spans);
 
+/* The names of the kernels that began in those windows, in the order in which they were first seen:
+ * as many as were noted. They stay until the next cupti_keep. Returns how many. */
+enum { CUPTI_MOST_KERNELS = 32 };
+size_t cupti_kernels(const char *names[CUPTI_MOST_KERNELS]);
+
 #endif

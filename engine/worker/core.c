@@ -337,6 +337,11 @@ static void add_times(yyjson_mut_doc *doc, const calls_request *calls, const mea
   yyjson_mut_obj_add_int(doc, root, "max_clock_mhz", m->max_clock_mhz);
   yyjson_mut_obj_add_int(doc, root, "threads_before", m->threads_before);
   yyjson_mut_obj_add_int(doc, root, "threads_after", m->threads_after);
+  yyjson_mut_val *kernels = yyjson_mut_arr(doc);
+  for (size_t i = 0; i < m->kernel_count; i++) {
+    yyjson_mut_arr_add_strcpy(doc, kernels, m->kernels[i]);
+  }
+  yyjson_mut_obj_add_val(doc, root, "kernels", kernels);
 }
 
 static int measure(Worker *w, const calls_request *calls, yyjson_mut_doc *doc) {

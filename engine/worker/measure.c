@@ -172,6 +172,7 @@ static int run_on_device(Run *run) {
   }
   memcpy(result->seconds, samples.seconds, samples.count * sizeof *samples.seconds);
   result->clock = options.clock == GPU_CLOCK_CUPTI ? "cupti" : "events";
+  if (options.count) result->kernel_count = cupti_kernels(result->kernels);
   result->overhead = samples.overhead;
   result->wall = samples.wall;
   result->clock_mhz = read_clock(run->calls->device);

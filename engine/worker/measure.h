@@ -2,6 +2,7 @@
 #ifndef HONE_WORKER_MEASURE_H
 #define HONE_WORKER_MEASURE_H
 
+#include "gpu/cupti.h"
 #include "gpu/timer.h"
 #include "worker/worker.h"
 
@@ -35,6 +36,8 @@ typedef struct measure_result {
   double unblocked; /* by events: the median with the host's gaps; 0: not measured */
   int clock_mhz, max_clock_mhz;
   int threads_before, threads_after;
+  const char *kernels[CUPTI_MOST_KERNELS]; /* that ran in timed calls, where CUPTI tells */
+  size_t kernel_count;
 } measure_result;
 
 /* Where CUPTI may be; start it before anybody's code is loaded. Returns why it cannot be used. */

@@ -10,6 +10,7 @@ local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
 local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
+local integrity = require "hone.bench.integrity"
 local settings = require "hone.bench.settings"
 local slots = require "hone.bench.slots"
 local statistics = require "hone.bench.statistics"
@@ -201,8 +202,10 @@ end
 
 -- ---- times that cannot be ----------------------------------------------------------------------------
 
--- What the worker says must fit what this process saw, and what the device can do.
+-- What the worker says must come of its own code, fit what this process saw, and what the device can do.
 local function suspicion(self, work, run)
+  local changed = integrity.changed(run.worker.process:pid())
+  if changed then return ("the solution changed the code of %s"):format(changed) end
   local seconds, sum = run.seconds, 0.0
   for _, s in ipairs(seconds) do
     sum = sum + s
@@ -238,6 +241,25 @@ local function describe_clock(run)
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
   end
   return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, #run.seconds)
+end
+
+local MOST_KERNELS, LONGEST_NAME = 8, 80
+
+-- Which kernels ran in the timed calls, in a line: whose they are tells a library's from a solution's own. Nil where
+-- nobody knows.
+local function describe_kernels(reply)
+  local names = {}
+  for i, name in ipairs(reply.kernels or {}) do
+    if i <= MOST_KERNELS then
+      names[i] = #name > LONGEST_NAME and name:sub(1, LONGEST_NAME) .. "..." or name
+    end
+  end
+  if #names == 0 then return nil end
+  local more = #reply.kernels - #names
+  return ("ran on the device: %s%s"):format(
+    table.concat(names, ", "),
+    more > 0 and (", and %d others"):format(more) or ""
+  )
 end
 
 local function failed(status, why, lines)
@@ -294,6 +316,7 @@ function Judge:evaluate(work, run)
   if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
   verdict.performance = performance_of(self, work, run)
   verdict.log[#verdict.log + 1] = describe_clock(run)
+  verdict.log[#verdict.log + 1] = describe_kernels(run.last)
   return verdict
 end
 
