@@ -99,7 +99,7 @@ end
 function Station:is_ready(definition, solution)
   if missing_here(solution) then return true end
   return self.jobs[job_key(definition, solution)]:done()
-    and (self.pool:has(solution.name) or self.pool:is_up(kind_of(solution)))
+    and (self.pool:has(solution.name) or self.pool:is_here(kind_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -192,6 +192,7 @@ local function evaluate(self, of, work, solution)
   if not artefact then return build_failure(message, log, code) end
   local worker, why, printed
   worker, why, code, printed = self.pool:get(solution.name, artefact, deadline - clock.now())
+  if self.device ~= "cpu" then self.pool:settle() end
   of.watch:lap "workers"
   if not worker then
     return {
