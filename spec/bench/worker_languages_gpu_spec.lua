@@ -48,8 +48,12 @@ def run(x, s, y):
 -- Does the Python that solutions run in have torch for this GPU, and what else a case needs?
 local function python_has(code)
   local interpreter = os.getenv "HONE_PYTHON" or "python3"
-  local result =
-    process.run { interpreter, "-c", "import torch; assert torch.cuda.is_available(); " .. code, timeout = 120 }
+  local result = process.run {
+    interpreter,
+    "-c",
+    "import torch; assert torch.cuda.is_available(); " .. code,
+    timeout = 120,
+  }
   return result ~= nil and result.status == 0
 end
 
@@ -109,7 +113,7 @@ describe("a worker on a GPU", function()
     assert_scaled(FLOAT, cu(turned, false))
     local number = judge:call(
       support.definition("float32", [[{"y": {"shape": [], "dtype": "float32"}}]]),
-      cu("double run(TensorView x, double s) { return s; }", false),
+      cu("double run(TensorView x, double s) { scale(x, s, like(x).data_ptr()); return s; }", false),
       { { name = "y", dtype = "float32", shape = {} } }
     )
     assert.equal(support.S, number[2])
