@@ -39,6 +39,8 @@ if [ $with_specs = 1 ]; then
     cp -L "$(lua_c $library)" "$root/lib/hone/lua/${library/.//}.so"
   done
   cp -r spec bench "$root/share/hone/"
+  mkdir -p "$root/share/hone/examples"
+  cp -r examples/dataset examples/solutions examples/pack_solution.lua "$root/share/hone/examples/"
 fi
 
 # The shared libraries behind an ELF file, without glibc's own.
