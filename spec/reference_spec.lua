@@ -237,6 +237,19 @@ describe("a reference", function()
     )
   end)
 
+  it("holds its inputs to the definition each time, also after some that fitted", function()
+    local run = assert(reference(definition "def run(x, s):\n    return x[:, :int(s)].sum(dim=1)\n"))
+    for _, sizes in ipairs { { 3, 2 }, { 3, 2 }, { 5, 2 } } do
+      assert.same({ sizes[1] }, assert(run(tensor.ones(table.unpack(sizes)), 1))[1]:shape())
+    end
+    local fitting = tensor.ones(5, 2)
+    assert.equal("tiny: 'x' is a number, not a tensor", select(2, run(2, 1)))
+    assert.equal("tiny: 's' is a tensor, not a number", select(2, run(fitting, fitting)))
+    assert.equal("tiny: 'x' is float64, the definition has float32", select(2, run(fitting:to "float64", 1)))
+    assert.matches("its axis two is 3, elsewhere it is 2", (select(2, run(tensor.ones(5, 3), 1))))
+    assert.equal("tiny: the input 's' is missing", select(2, run(fitting)))
+  end)
+
   it("is called by names where its arguments stand in another order", function()
     local run = assert(reference(definition "def run(s, x):\n    return x.sum(dim=1) * s\n"))
     assert.equal("the reference takes 's' as its argument 1, the definition lists it as input 2", run.note)

@@ -202,6 +202,7 @@ int gpu_reset(int ordinal, gpu_error *error) {
   CUresult result = state->driver->context_reset(device->handle);
   state->driver->context_release(device->handle);
   unsigned generation = device->generation;
+  free(device->kept); /* the blocks went with the context */
   free(device->deferred.pointers);
   *device =
       (gpu_device){.ordinal = ordinal, .handle = device->handle, .generation = generation + 1};
@@ -293,8 +294,67 @@ static void describe_bytes(size_t bytes, char *text, size_t size) {
   snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
+/* Blocks that were freed, by their size: four sizes between a power of two and the next. They are
+ * given out in the order of the device's own stream, in which they were freed. */
+enum { KEPT_SIZES = 65, KEPT_OF_A_SIZE = 64, KEPT_LEAST = 512 };
+#define KEPT_MOST ((size_t)32 << 20)      /* bytes of a block that is kept, */
+#define KEPT_TOGETHER ((size_t)512 << 20) /* and of all that are */
+
+typedef struct gpu_kept {
+  size_t bytes;
+  int count[KEPT_SIZES];
+  CUdeviceptr blocks[KEPT_SIZES][KEPT_OF_A_SIZE];
+} gpu_kept;
+
+/* The size that so many bytes are rounded up to, and its number; -1 for what is not kept. */
+static int kept_size(size_t bytes, size_t *rounded) {
+  *rounded = bytes;
+  if (bytes > KEPT_MOST) return -1;
+  *rounded = KEPT_LEAST;
+  if (bytes <= KEPT_LEAST) return 0;
+  int top = 63 - __builtin_clzll(bytes - 1);
+  size_t step = (size_t)1 << (top - 2);
+  *rounded = (bytes + step - 1) / step * step;
+  return (top - 9) * 4 + (int)((*rounded >> (top - 2)) - 4);
+}
+
+/* A tool that looks for accesses out of bounds has to see each block. */
+static bool keeps_blocks(const gpu_device *device) {
+  static int answer = -1;
+  if (answer < 0) answer = !getenv("HONE_SANITIZED");
+  return answer && device->stream == device->own_stream && !device->capturing;
+}
+
+static CUdeviceptr take_kept(gpu_device *device, int size, size_t rounded) {
+  gpu_kept *k = device->kept;
+  if (!k || size < 0 || k->count[size] == 0 || !keeps_blocks(device)) return 0;
+  k->bytes -= rounded;
+  return k->blocks[size][--k->count[size]];
+}
+
+static bool keep(gpu_device *device, CUdeviceptr pointer, size_t bytes) {
+  size_t rounded;
+  int size = kept_size(bytes, &rounded);
+  if (size < 0 || !keeps_blocks(device)) return false;
+  if (!device->kept) device->kept = calloc(1, sizeof *device->kept);
+  gpu_kept *k = device->kept;
+  if (!k || k->count[size] == KEPT_OF_A_SIZE || k->bytes + rounded > KEPT_TOGETHER) return false;
+  k->blocks[size][k->count[size]++] = pointer;
+  k->bytes += rounded;
+  return true;
+}
+
+static void give_back_kept(gpu_device *device) {
+  gpu_kept *k = device->kept;
+  for (int size = 0; k && size < KEPT_SIZES; size++)
+    while (k->count[size] > 0)
+      state->driver->memory_free(k->blocks[size][--k->count[size]], device->own_stream);
+  if (k) k->bytes = 0;
+}
+
 void gpu_memory_trim(gpu_device *device) {
   if (device->capturing) return;
+  give_back_kept(device);
   state->driver->stream_synchronize(device->own_stream);
   state->driver->pool_trim(device->pool, 0);
 }
@@ -321,7 +381,11 @@ int gpu_memory_new(gpu_device *device, size_t bytes, CUdeviceptr *out, gpu_error
                       device->ordinal);
   }
   if (bytes == 0) return 0;
-  CUresult result = state->driver->memory_alloc(out, bytes, device->own_stream);
+  size_t rounded;
+  int size = kept_size(bytes, &rounded);
+  *out = take_kept(device, size, rounded);
+  CUresult result =
+      *out ? CUDA_SUCCESS : state->driver->memory_alloc(out, rounded, device->own_stream);
   if (result == CUDA_ERROR_OUT_OF_MEMORY) return refuse_memory(device, bytes, error);
   if (result) return gpu_check(device, result, "allocate memory", error);
   device->bytes += bytes;
@@ -348,6 +412,8 @@ void gpu_memory_free(gpu_device *device, unsigned generation, CUdeviceptr pointe
   gpu_error ignored;
   if (device->capturing) {
     defer(&device->deferred, pointer);
+  } else if (!is_shared && keep(device, pointer, bytes)) {
+    return;
   } else if (gpu_activate(device, &ignored) == 0) {
     if (is_shared) state->driver->context_synchronize();
     state->driver->memory_free(pointer, device->own_stream);

@@ -23,8 +23,9 @@ typedef struct {
 typedef struct {
   int ordinal;
   CUdevice handle;
-  CUcontext context;   /* NULL until touched */
-  CUstream own_stream; /* waits for, and is waited for by, the legacy default stream */
+  CUcontext context;     /* NULL until touched */
+  struct gpu_kept *kept; /* blocks that were freed */
+  CUstream own_stream;   /* waits for, and is waited for by, the legacy default stream */
   CUstream stream; /* where work goes that names no stream: own_stream, or what a script chose */
   CUmemoryPool pool;
   unsigned generation; /* counts contexts, from 1 */
@@ -89,8 +90,9 @@ int gpu_synchronize_within(gpu_device *device, double seconds, gpu_error *error)
 int gpu_stream_synchronize(gpu_device *device, CUstream stream, double seconds, gpu_error *error);
 int gpu_event_wait(gpu_device *device, CUevent event, double seconds, gpu_error *error);
 
-/* Stream-ordered memory, on the device's own stream. Running out of it is CUDA_ERROR_OUT_OF_MEMORY:
- * collect garbage, gpu_memory_trim, and try again. */
+/* Stream-ordered memory, on the device's own stream; what was freed is kept for a while, for asking
+ * the driver takes as long as a launch. Running out of it is CUDA_ERROR_OUT_OF_MEMORY: collect
+ * garbage, gpu_memory_trim, and try again. */
 int gpu_memory_new(gpu_device *device, size_t bytes, CUdeviceptr *out, gpu_error *error);
 void gpu_memory_trim(gpu_device *device);
 

@@ -8,7 +8,7 @@
 
 #include "context.h"
 
-enum { GPU_PROGRAM_KERNELS = 12, GPU_PROGRAM_MACROS = 4096 };
+enum { GPU_PROGRAM_KERNELS = 12, GPU_PROGRAM_MACROS = 8192 };
 
 /* A source: its file in cuda/, and the names of its kernels, ended by NULL. Each kernel takes one
  * struct by value, declared in a header that C and CUDA share. */

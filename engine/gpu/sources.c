@@ -31,6 +31,11 @@
   F(join, "join.cu", "cuda/join.cu")                                                               \
   F(elementwise_h, "elementwise.h", "cuda/elementwise.h")                                          \
   F(elementwise, "elementwise.cu", "cuda/elementwise.cu")                                          \
+  F(fused_h, "fused.h", "cuda/fused.h")                                                            \
+  F(fused_ops, "fused_ops.inc", "cuda/fused_ops.inc")                                              \
+  F(fused_cuh, "fused.cuh", "cuda/fused.cuh")                                                      \
+  F(fused, "fused.cu", "cuda/fused.cu")                                                            \
+  F(thin, "thin.cu", "cuda/thin.cu")                                                               \
   F(matmul_h, "matmul.h", "cuda/matmul.h")                                                         \
   F(matmul, "matmul.cu", "cuda/matmul.cu")                                                         \
   F(threads, "threads.cuh", "cuda/threads.cuh")                                                    \

@@ -19,21 +19,21 @@ static int tensor_close(lua_State *L) {
 
 /* t:shape() -> table of sizes */
 static int tensor_shape(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   ltensor_push_shape(L, t->rank, t->shape);
   return 1;
 }
 
 /* t:stride() -> table of strides in elements */
 static int tensor_stride(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   ltensor_push_shape(L, t->rank, t->stride);
   return 1;
 }
 
 /* t:size([dim]) -> the size of a dimension, or the table of all */
 static int tensor_size(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   if (lua_isnoneornil(L, 2)) return tensor_shape(L);
   luaL_argcheck(L, t->rank > 0, 2, "a 0-d tensor has no dimension");
   lua_pushinteger(L, t->shape[ltensor_check_dim(L, 2, t->rank)]);
@@ -41,22 +41,22 @@ static int tensor_size(lua_State *L) {
 }
 
 static int tensor_dim(lua_State *L) {
-  lua_pushinteger(L, ltensor_check(L, 1)->rank);
+  lua_pushinteger(L, ltensor_look(L, 1)->rank);
   return 1;
 }
 
 static int tensor_numel(lua_State *L) {
-  lua_pushinteger(L, tensor_count(ltensor_check(L, 1)));
+  lua_pushinteger(L, tensor_count(ltensor_look(L, 1)));
   return 1;
 }
 
 static int tensor_element_size(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)dtype_size(ltensor_check(L, 1)->dtype));
+  lua_pushinteger(L, (lua_Integer)dtype_size(ltensor_look(L, 1)->dtype));
   return 1;
 }
 
 static int tensor_storage_offset(lua_State *L) {
-  lua_pushinteger(L, ltensor_check(L, 1)->offset);
+  lua_pushinteger(L, ltensor_look(L, 1)->offset);
   return 1;
 }
 
@@ -67,17 +67,17 @@ static int tensor_data_ptr(lua_State *L) {
 }
 
 static int tensor_is_contiguous_(lua_State *L) {
-  lua_pushboolean(L, tensor_is_contiguous(ltensor_check(L, 1)));
+  lua_pushboolean(L, tensor_is_contiguous(ltensor_look(L, 1)));
   return 1;
 }
 
 static int tensor_is_floating_point(lua_State *L) {
-  lua_pushboolean(L, dtype_is_float(ltensor_check(L, 1)->dtype));
+  lua_pushboolean(L, dtype_is_float(ltensor_look(L, 1)->dtype));
   return 1;
 }
 
 static int tensor_len(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   if (t->rank == 0) return luaL_error(L, "a 0-d tensor has no length");
   lua_pushinteger(L, t->shape[0]);
   return 1;
@@ -97,7 +97,7 @@ static int tensor_get(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
   const char *name = lua_tostring(L, 2);
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   if (strcmp(name, "dtype") == 0)
     lua_pushstring(L, dtype_name(t->dtype));
   else if (strcmp(name, "device") == 0)
@@ -127,8 +127,22 @@ static int is_tensor(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"threads", threads}, {"set_threads", set_threads}, {"is_tensor", is_tensor}, {NULL, NULL}};
+/* tensor._fits(value, dtype, sizes...) -> is it a tensor of exactly that dtype and shape? */
+static int fits(lua_State *L) {
+  const tensor *t = ltensor_test(L, 1);
+  int rank = lua_gettop(L) - 2;
+  bool same = t && t->storage && t->rank == rank &&
+              strcmp(dtype_name(t->dtype), luaL_checkstring(L, 2)) == 0;
+  for (int i = 0; i < rank && same; i++) same = lua_tointeger(L, 3 + i) == t->shape[i];
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"threads", threads},
+                                     {"set_threads", set_threads},
+                                     {"is_tensor", is_tensor},
+                                     {"_fits", fits},
+                                     {NULL, NULL}};
 
 static const luaL_Reg methods[] = {{"close", tensor_close},
                                    {"shape", tensor_shape},
@@ -190,6 +204,7 @@ static void open_rooms(lua_State *L) { /* [functions, methods] */
   OPEN(safetensors);
   OPEN(print);
   OPEN(cuda);
+  OPEN(later);
   OPEN(shared);
 }
 

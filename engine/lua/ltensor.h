@@ -6,12 +6,20 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include "tensor/elementwise.h"
+#include "tensor/pending.h"
 #include "tensor/tensor.h"
 
 #define TENSOR "hone.Tensor" /* metatable name; argument errors show it */
 
-/* A tensor that was not closed. */
+/* A tensor that was not closed, with its elements, which may be written. */
 tensor *ltensor_check(lua_State *L, int arg);
+/* The same, to be read only, before the next few calls of this: it may be a part of what waits. */
+const tensor *ltensor_read(lua_State *L, int arg);
+/* The same, of which the elements may still have to be computed (tensor/pending.h). */
+tensor *ltensor_look(lua_State *L, int arg);
+const tensor *ltensor_to_read(lua_State *L, const tensor *t);
+void ltensor_settle(lua_State *L, const tensor *t);
+void ltensor_forget_read(void);              /* what they gave is used no more */
 tensor *ltensor_test(lua_State *L, int arg); /* NULL for anything else */
 /* Push a userdata that holds no tensor yet; fill it, it releases what it holds. */
 tensor *ltensor_push(lua_State *L);
@@ -23,6 +31,19 @@ void ltensor_try(lua_State *L, int code, const tensor_error *error);
 #define LTENSOR_TRY(L, expression)                                                                 \
   do {                                                                                             \
     int code_ = (expression);                                                                      \
+    if (code_ == TENSOR_NO_MEMORY) {                                                               \
+      lua_gc(L, LUA_GCCOLLECT);                                                                    \
+      code_ = (expression);                                                                        \
+    }                                                                                              \
+    ltensor_try(L, code_, &error);                                                                 \
+  } while (0)
+
+/* The same, of which the results may wait. */
+#define LTENSOR_TRY_LATER(L, expression)                                                           \
+  do {                                                                                             \
+    pending_allow(true);                                                                           \
+    int code_ = (expression);                                                                      \
+    pending_allow(false);                                                                          \
     if (code_ == TENSOR_NO_MEMORY) {                                                               \
       lua_gc(L, LUA_GCCOLLECT);                                                                    \
       code_ = (expression);                                                                        \
@@ -52,7 +73,7 @@ int ltensor_check_shape(lua_State *L, int first, int64_t shape[TENSOR_MAX_RANK],
 void ltensor_check_options(lua_State *L, int arg, ltensor_options *options); /* nil is fine */
 int ltensor_check_sizes(lua_State *L, int arg, int64_t *sizes); /* a table of integers -> count */
 
-/* A tensor, or a number or boolean put into *s. */
+/* A tensor, which may wait, or a number or boolean put into *s. */
 operand ltensor_check_operand(lua_State *L, int arg, scalar *s);
 void ltensor_push_element(lua_State *L, dtype d, const void *element); /* number or boolean */
 void ltensor_push_shape(lua_State *L, int rank, const int64_t *shape); /* a table */
@@ -76,6 +97,7 @@ LTENSOR_ROOM(reduce);
 LTENSOR_ROOM(index);
 LTENSOR_ROOM(join);
 LTENSOR_ROOM(cuda);
+LTENSOR_ROOM(later);
 LTENSOR_ROOM(shared);
 
 /* The methods and operators made from ops.def; the table of methods is at the stack's top. */

@@ -11,10 +11,49 @@ tensor *ltensor_test(lua_State *L, int arg) {
   return luaL_testudata(L, arg, TENSOR);
 }
 
-tensor *ltensor_check(lua_State *L, int arg) {
+tensor *ltensor_look(lua_State *L, int arg) {
   tensor *t = luaL_checkudata(L, arg, TENSOR);
   luaL_argcheck(L, t->storage != NULL, arg, "tensor was closed");
   return t;
+}
+
+tensor *ltensor_check(lua_State *L, int arg) {
+  tensor_error error;
+  tensor *t = ltensor_look(L, arg);
+  if (t->storage->pending || t->storage->readers || t->storage->copy)
+    LTENSOR_TRY(L, storage_settle_to_change(t->storage, &error));
+  return t;
+}
+
+void ltensor_settle(lua_State *L, const tensor *t) {
+  tensor_error error;
+  if (storage_waits(t->storage)) LTENSOR_TRY(L, storage_settle(t->storage, &error));
+}
+
+/* What was read last: kept until as many others were. */
+enum { KEPT = 32 };
+static struct {
+  tensor part[KEPT];
+  int next;
+} kept;
+
+const tensor *ltensor_to_read(lua_State *L, const tensor *t) {
+  tensor_error error;
+  tensor part;
+  if (!storage_waits(t->storage)) return t;
+  LTENSOR_TRY(L, pending_read(&part, t, &error));
+  tensor *place = &kept.part[kept.next++ % KEPT];
+  tensor_release(place);
+  *place = part;
+  return place;
+}
+
+const tensor *ltensor_read(lua_State *L, int arg) {
+  return ltensor_to_read(L, ltensor_look(L, arg));
+}
+
+void ltensor_forget_read(void) {
+  for (int i = 0; i < KEPT; i++) tensor_release(&kept.part[i]);
 }
 
 tensor *ltensor_push(lua_State *L) {
@@ -33,7 +72,7 @@ void ltensor_try(lua_State *L, int code, const tensor_error *error) {
  * So there is a whole collection whenever tensors hold twice of what the last one left. */
 void ltensor_account(lua_State *L, const tensor *t) {
   static _Atomic size_t made, left; /* since the last step; after the last collection */
-  size_t bytes = t->storage->bytes;
+  size_t bytes = (t->storage->data ? t->storage->bytes : 0) + pending_bytes_made();
   if (made + bytes < STEP_BYTES) {
     made += bytes;
     return;
@@ -168,7 +207,7 @@ operand ltensor_check_operand(lua_State *L, int arg, scalar *s) {
   case LUA_TBOOLEAN: return scalar_bool(s, lua_toboolean(L, arg));
   default:
     if (!ltensor_test(L, arg)) luaL_typeerror(L, arg, "tensor or number");
-    return (operand){ltensor_check(L, arg), false};
+    return (operand){ltensor_look(L, arg), false};
   }
 }
 

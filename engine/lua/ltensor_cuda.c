@@ -55,8 +55,10 @@ void ltensor_start_cuda(lua_State *L) {
 
 static const char *locate(void *object, lcuda_place *place) {
   const tensor *t = object;
+  tensor_error error;
   if (!t->storage) return "tensor was closed";
   if (t->storage->device == DEVICE_CPU) return "the tensor lies on the CPU; move it with to()";
+  if (storage_settle_to_change(t->storage, &error)) return "the tensor cannot be computed";
   place->address = (CUdeviceptr)(uintptr_t)tensor_data(t);
   place->device = t->storage->device;
   place->is_shared = gpu_tensor_shared_flag(t->storage);
@@ -75,7 +77,8 @@ void ltensor_set_pointee(lua_State *L) {
 tensor *ltensor_push_on_cpu(lua_State *L, tensor *t) {
   tensor_error error;
   tensor *here = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_to_cpu(here, t, &error));
+  if (tensor_on_host(here, t, HOST_ASKS)) return here;
+  LTENSOR_TRY(L, tensor_to_cpu(here, ltensor_to_read(L, t), &error));
   return here;
 }
 

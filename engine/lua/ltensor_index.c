@@ -67,6 +67,23 @@ static void apply_newaxis(lua_State *L, selection *s) {
   s->dim++;
 }
 
+/* Push the places where t is not zero; found on the CPU where it knows a device's small tensor. */
+static tensor *push_places(lua_State *L, const tensor *t) {
+  tensor_error error;
+  tensor *places = ltensor_push(L), here, found;
+  if (!tensor_on_host(&here, t, HOST_ASKS)) {
+    LTENSOR_TRY(L, tensor_nonzero(places, ltensor_to_read(L, t), &error));
+    return places;
+  }
+  int code = tensor_nonzero(&found, &here, &error);
+  tensor_release(&here);
+  ltensor_try(L, code, &error);
+  code = tensor_from_host(places, &found, t->storage->device, &error);
+  tensor_release(&found);
+  ltensor_try(L, code, &error);
+  return places;
+}
+
 /* A mask stands for the places where it holds: one index tensor for each of its dimensions. */
 static void apply_mask(lua_State *L, selection *s, const tensor *mask) {
   tensor_error error;
@@ -76,8 +93,7 @@ static void apply_mask(lua_State *L, selection *s, const tensor *mask) {
   if (!fits)
     luaL_error(L, "cannot index %s by the mask %s: the shapes do not fit",
                tensor_describe(s->view, left), tensor_describe(mask, right));
-  tensor *places = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_nonzero(places, mask, &error));
+  tensor *places = push_places(L, mask);
   for (int d = 0; d < mask->rank; d++) {
     tensor *column = ltensor_push(L);
     LTENSOR_TRY(L, tensor_select(column, places, 1, d, &error));
@@ -138,14 +154,14 @@ static void apply_item(lua_State *L, selection *s, int taken) {
   case LUA_TSTRING: apply_name(L, s, taken); return;
   default:
     if (!ltensor_test(L, -1)) luaL_error(L, "cannot index by a %s", luaL_typename(L, -1));
-    apply_tensor(L, s, ltensor_check(L, lua_gettop(L)));
+    apply_tensor(L, s, ltensor_look(L, lua_gettop(L)));
   }
 }
 
 /* Apply the key at index `key` to the tensor at index 1. */
 static selection apply_key(lua_State *L, int key) {
   selection s = {0};
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   s.view = ltensor_push(L);
   tensor_share(s.view, t);
   if (lua_type(L, key) != LUA_TTABLE) {
@@ -169,17 +185,50 @@ static selection apply_key(lua_State *L, int key) {
   return s;
 }
 
-int ltensor_get_index(lua_State *L) {
+static void read_indices(lua_State *L, selection *s) {
+  for (int d = 0; d < s->view->rank; d++)
+    if (s->at[d]) s->at[d] = ltensor_to_read(L, s->at[d]);
+}
+
+/* Push elements of t; where t is a cast that waits, first those of what it casts. */
+static tensor *push_taken(lua_State *L, const tensor *t, const tensor *const *at, int dim) {
   tensor_error error;
+  tensor *out = ltensor_push(L), *source = ltensor_push(L), *taken = ltensor_push(L);
+  bool is_cast = t->storage->pending && pending_is_cast_of(source, t, &error);
+  const tensor *from = is_cast ? source : ltensor_to_read(L, t);
+  tensor *to = is_cast ? taken : out;
+  if (dim < 0)
+    LTENSOR_TRY(L, tensor_index(to, from, at, &error));
+  else
+    LTENSOR_TRY(L, tensor_index_select(to, from, dim, at[0], &error));
+  if (is_cast) {
+    LTENSOR_TRY_LATER(L, tensor_to(out, taken, t->dtype, &error));
+    pending_count(t, tensor_count(out));
+  }
+  tensor_release(source);
+  tensor_release(taken);
+  lua_pop(L, 2);
+  ltensor_account(L, out);
+  return out;
+}
+
+int ltensor_get_index(lua_State *L) {
   selection s = apply_key(L, 2);
-  tensor *out = ltensor_push(L);
   if (s.advanced) {
-    LTENSOR_TRY(L, tensor_index(out, s.view, s.at, &error));
-    ltensor_account(L, out);
+    read_indices(L, &s);
+    push_taken(L, s.view, s.at, -1);
   } else {
-    tensor_share(out, s.view);
+    tensor_share(ltensor_push(L), s.view);
   }
   return 1;
+}
+
+/* Before elements of t that index tensors name are written. */
+static void settle_for_put(lua_State *L, selection *s, const tensor *value) {
+  tensor_error error;
+  read_indices(L, s);
+  ltensor_settle(L, value);
+  LTENSOR_TRY(L, storage_settle_to_change(s->view->storage, &error));
 }
 
 int ltensor_set_index(lua_State *L) {
@@ -190,6 +239,7 @@ int ltensor_set_index(lua_State *L) {
     return luaL_error(L, "a tensor has no field '%s'", lua_tostring(L, 2));
   selection s = apply_key(L, 2);
   if (s.advanced) {
+    settle_for_put(L, &s, value.tensor);
     LTENSOR_TRY(L, tensor_index_put(s.view, s.at, value.tensor, false, &error));
     return 0;
   }
@@ -223,6 +273,7 @@ static int index_put_method(lua_State *L) {
   } else {
     selection s = apply_key(L, 2);
     luaL_argcheck(L, s.advanced, 2, "to accumulate, an index tensor is needed");
+    settle_for_put(L, &s, value.tensor);
     LTENSOR_TRY(L, tensor_index_put(s.view, s.at, value.tensor, true, &error));
   }
   lua_settop(L, 1);
@@ -234,17 +285,15 @@ static int index_put_method(lua_State *L) {
 
 /* t:index_select(dim, index) -> tensor */
 static int index_select(lua_State *L) {
-  tensor_error error;
-  tensor *t = ltensor_check(L, 1), *index = ltensor_check(L, 3);
-  int dim = ltensor_check_dim(L, 2, t->rank);
-  tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_index_select(out, t, dim, index, &error));
-  return ltensor_finish(L, out);
+  const tensor *t = ltensor_look(L, 1), *index = ltensor_read(L, 3);
+  push_taken(L, t, &index, ltensor_check_dim(L, 2, t->rank));
+  return 1;
 }
 
 static int index_write(lua_State *L, bool accumulate) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *index = ltensor_check(L, 3), *source = ltensor_check(L, 4);
+  tensor *t = ltensor_check(L, 1);
+  const tensor *index = ltensor_read(L, 3), *source = ltensor_read(L, 4);
   int dim = ltensor_check_dim(L, 2, t->rank);
   LTENSOR_TRY(L, tensor_index_write(t, dim, index, source, accumulate, &error));
   lua_settop(L, 1);
@@ -262,7 +311,7 @@ static int index_add(lua_State *L) {
 /* t:gather(dim, index) -> tensor of the index's shape */
 static int gather(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *index = ltensor_check(L, 3);
+  const tensor *t = ltensor_read(L, 1), *index = ltensor_read(L, 3);
   int dim = ltensor_check_dim(L, 2, t->rank);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_gather(out, t, dim, index, &error));
@@ -272,9 +321,11 @@ static int gather(lua_State *L) {
 static int push_scatter(lua_State *L, bool accumulate) {
   tensor_error error;
   scalar s;
-  tensor *t = ltensor_check(L, 1), *index = ltensor_check(L, 3);
+  tensor *t = ltensor_check(L, 1);
+  const tensor *index = ltensor_read(L, 3);
   int dim = ltensor_check_dim(L, 2, t->rank);
   operand source = ltensor_check_operand(L, 4, &s);
+  ltensor_settle(L, source.tensor);
   LTENSOR_TRY(L, tensor_scatter(t, dim, index, source.tensor, accumulate, &error));
   lua_settop(L, 1);
   return 1;
@@ -290,16 +341,14 @@ static int scatter_add(lua_State *L) {
 
 /* t:nonzero() -> int64 [n, rank]: places, counted from 0 */
 static int nonzero(lua_State *L) {
-  tensor_error error;
-  tensor *t = ltensor_check(L, 1), *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_nonzero(out, t, &error));
-  return ltensor_finish(L, out);
+  return ltensor_finish(L, push_places(L, ltensor_look(L, 1)));
 }
 
 /* t:masked_select(mask) -> vector */
 static int masked_select(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *mask = ltensor_check(L, 2), *out = ltensor_push(L);
+  const tensor *t = ltensor_read(L, 1), *mask = ltensor_read(L, 2);
+  tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_masked_select(out, t, mask, &error));
   return ltensor_finish(L, out);
 }
@@ -307,7 +356,7 @@ static int masked_select(lua_State *L) {
 /* t:take(index) -> tensor of the index's shape, from t's elements in order */
 static int take(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *index = ltensor_check(L, 2);
+  const tensor *t = ltensor_read(L, 1), *index = ltensor_read(L, 2);
   int64_t all = -1;
   tensor *flat = ltensor_push(L), *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_reshape(flat, t, 1, tensor_count(t) ? &all : &(int64_t){0}, &error));

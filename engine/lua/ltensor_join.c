@@ -5,6 +5,8 @@
 #include "tensor/index.h"
 #include "tensor/join.h"
 
+enum { MOST_PARTS = 16 }; /* that are read where they wait */
+
 /* The tensors of the table at index 1, in a block on the stack; they stay in the table. */
 static const tensor **check_parts(lua_State *L, int *n) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -15,6 +17,10 @@ static const tensor **check_parts(lua_State *L, int *n) {
     lua_geti(L, 1, i + 1);
     parts[i] = ltensor_test(L, -1);
     if (!parts[i] || !parts[i]->storage) luaL_argerror(L, 1, "not all of them are tensors");
+    if (count <= MOST_PARTS)
+      parts[i] = ltensor_to_read(L, parts[i]);
+    else
+      ltensor_settle(L, parts[i]);
     lua_pop(L, 1);
   }
   *n = (int)count;
@@ -77,7 +83,7 @@ static int push_pieces(lua_State *L, const tensor *t, int dim, int64_t size) {
 
 /* t:chunk(n, dim) -> table of at most n views */
 static int chunk(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   int64_t n = luaL_checkinteger(L, 2);
   luaL_argcheck(L, n > 0, 2, "at least one chunk");
   luaL_argcheck(L, t->rank > 0, 1, "a 0-d tensor cannot be cut");
@@ -88,7 +94,7 @@ static int chunk(lua_State *L) {
 
 /* t:split(size or table of sizes, dim) -> table of views */
 static int split(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   luaL_argcheck(L, t->rank > 0, 1, "a 0-d tensor cannot be cut");
   int dim = ltensor_opt_dim(L, 3, t->rank, 0);
   if (lua_type(L, 2) != LUA_TTABLE) {
@@ -115,7 +121,7 @@ static int split(lua_State *L) {
 /* t:unbind(dim) -> table of views without that dimension */
 static int unbind(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   luaL_argcheck(L, t->rank > 0, 1, "a 0-d tensor cannot be cut");
   int dim = ltensor_opt_dim(L, 2, t->rank, 0);
   lua_newtable(L);
@@ -131,7 +137,7 @@ static int unbind(lua_State *L) {
 static int tile(lua_State *L) {
   tensor_error error;
   int64_t times[TENSOR_MAX_RANK], full[TENSOR_MAX_RANK];
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int given = ltensor_check_shape(L, 2, times, NULL);
   int rank = given > t->rank ? given : t->rank;
   for (int i = 0; i < rank; i++) full[i] = i < rank - given ? 1 : times[i - (rank - given)];
@@ -158,22 +164,48 @@ static tensor *push_interleaved(lua_State *L, int64_t n, int64_t times, const in
   return index;
 }
 
+/* Repeated by a view that stands still, where the copy of that may wait. */
+static bool repeat_later(lua_State *L, const tensor *t, int dim) {
+  tensor_error error;
+  int exact;
+  lua_Integer times = lua_tointegerx(L, 2, &exact);
+  if (!exact || times < 1 || t->rank == TENSOR_MAX_RANK || tensor_count(t) == 0) return false;
+  int64_t shape[TENSOR_MAX_RANK];
+  int rank = t->rank + 1;
+  tensor *thin = ltensor_push(L), *wide = ltensor_push(L), *copy = ltensor_push(L);
+  tensor *out = ltensor_push(L);
+  ltensor_try(L, tensor_unsqueeze(thin, t, dim + 1, &error), &error);
+  for (int d = 0; d < rank; d++) shape[d] = d == dim + 1 ? times : thin->shape[d];
+  ltensor_try(L, tensor_expand(wide, thin, rank, shape, &error), &error);
+  LTENSOR_TRY_LATER(L, tensor_clone(copy, wide, &error));
+  for (int d = 0; d < t->rank; d++) shape[d] = t->shape[d] * (d == dim ? times : 1);
+  ltensor_try(L, tensor_view(out, copy, t->rank, shape, &error), &error);
+  tensor_release(wide);
+  tensor_release(thin);
+  tensor_release(copy);
+  return true;
+}
+
 /* t:repeat_interleave(times or int64 tensor, dim) -> tensor; without a dim, of all elements */
 static int repeat_interleave(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1), *counts = ltensor_push(L), *whole = ltensor_push(L);
-  if (lua_isnoneornil(L, 3)) {
+  lua_settop(L, 3);
+  const tensor *t = ltensor_look(L, 1);
+  tensor *counts = ltensor_push(L), *whole = ltensor_push(L);
+  if (lua_isnil(L, 3)) {
     int64_t all = tensor_count(t);
-    LTENSOR_TRY(L, tensor_reshape(whole, t, 1, &all, &error));
+    LTENSOR_TRY(L, tensor_reshape(whole, ltensor_to_read(L, t), 1, &all, &error));
   } else {
     tensor_share(whole, t);
   }
-  int dim = ltensor_opt_dim(L, lua_isnoneornil(L, 3) ? 4 : 3, whole->rank, 0);
+  int dim = lua_isnil(L, 3) ? 0 : ltensor_check_dim(L, 3, whole->rank);
   luaL_argcheck(L, whole->rank > 0, 1, "a 0-d tensor has no dimension");
+  if (pending_may_be_on(whole->storage->device) && repeat_later(L, whole, dim)) return 1;
+  t = ltensor_to_read(L, whole);
   int64_t n = whole->shape[dim];
   tensor *index;
   if (ltensor_test(L, 2)) {
-    tensor *given = ltensor_check(L, 2);
+    const tensor *given = ltensor_read(L, 2);
     luaL_argcheck(L, dtype_is_integer(given->dtype) && given->rank == 1 && given->shape[0] == n, 2,
                   "one integer for each slice expected");
     LTENSOR_TRY(L, tensor_to(counts, given, DTYPE_INT64, &error));
@@ -184,7 +216,7 @@ static int repeat_interleave(lua_State *L) {
     index = push_interleaved(L, n, luaL_checkinteger(L, 2), NULL);
   }
   tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_index_select(out, whole, dim, index, &error));
+  LTENSOR_TRY(L, tensor_index_select(out, t, dim, index, &error));
   return ltensor_finish(L, out);
 }
 
@@ -193,7 +225,7 @@ static int flip(lua_State *L) {
   tensor_error error;
   int64_t dims[TENSOR_MAX_RANK];
   unsigned set = 0;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int n = ltensor_check_shape(L, 2, dims, NULL);
   lua_settop(L, 2);
   for (int i = 0; i < n; i++) {
@@ -208,7 +240,7 @@ static int flip(lua_State *L) {
 
 static int push_triangle(lua_State *L, bool upper) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int64_t diagonal = luaL_optinteger(L, 2, 0);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_triangle(out, t, diagonal, upper, &error));
@@ -246,7 +278,7 @@ static bool flag_field(lua_State *L, int arg, const char *name) {
 static int equal(lua_State *L) {
   tensor_error error;
   bool same;
-  tensor *a = ltensor_check(L, 1), *b = ltensor_check(L, 2);
+  const tensor *a = ltensor_read(L, 1), *b = ltensor_read(L, 2);
   LTENSOR_TRY(L, tensor_equal(&same, a, b, &error));
   lua_pushboolean(L, same);
   return 1;
@@ -256,7 +288,7 @@ static int equal(lua_State *L) {
 static int allclose(lua_State *L) {
   tensor_error error;
   bool close;
-  tensor *a = ltensor_check(L, 1), *b = ltensor_check(L, 2);
+  const tensor *a = ltensor_read(L, 1), *b = ltensor_read(L, 2);
   double rtol = number_field(L, 3, "rtol", 1e-5), atol = number_field(L, 3, "atol", 1e-8);
   LTENSOR_TRY(L, tensor_allclose(&close, a, b, rtol, atol, flag_field(L, 3, "equal_nan"), &error));
   lua_pushboolean(L, close);
@@ -278,7 +310,7 @@ static int compare(lua_State *L) {
   tensor_error error;
   comparison c = {.rtol = number_field(L, 3, "rtol", 1e-2),
                   .atol = number_field(L, 3, "atol", 1e-2)};
-  tensor *a = ltensor_check(L, 1), *b = ltensor_check(L, 2);
+  const tensor *a = ltensor_read(L, 1), *b = ltensor_read(L, 2);
   LTENSOR_TRY(L, tensor_compare(&c, a, b, &error));
   lua_createtable(L, 0, 6);
   lua_pushnumber(L, c.max_absolute);

@@ -72,13 +72,13 @@ static ltensor_options options_like(lua_State *L, const tensor *t, int arg) {
 
 /* tensor.empty_like(t, options) -> tensor */
 static int make_empty_like(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   ltensor_options options = options_like(L, t, 2);
   return push_empty(L, t->rank, t->shape, &options);
 }
 
 static int push_like(lua_State *L, int64_t value) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   scalar s;
   ltensor_options options = options_like(L, t, 2);
   return push_full(L, t->rank, t->shape, &options, scalar_integer(&s, value));
@@ -93,7 +93,7 @@ static int make_ones_like(lua_State *L) {
 
 /* tensor.full_like(t, value, options) -> tensor */
 static int make_full_like(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   scalar s;
   operand value = ltensor_check_operand(L, 2, &s);
   luaL_argcheck(L, value.tensor->rank == 0, 2, "a number or a 0-d tensor expected");
@@ -309,7 +309,7 @@ static int make_new(lua_State *L) {
 
 /* t:item() -> the number or boolean of a tensor of one element */
 static int tensor_item(lua_State *L) {
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   char text[TENSOR_TEXT];
   if (tensor_count(t) != 1)
     return luaL_error(L, "cannot take the item of %s: it does not have exactly one",
@@ -334,7 +334,7 @@ static void push_list(lua_State *L, const tensor *t, int depth, const char *data
 
 /* t:tolist() -> nested tables, or a number or boolean for a 0-d tensor */
 static int tensor_tolist(lua_State *L) {
-  tensor *t = ltensor_push_on_cpu(L, ltensor_check(L, 1));
+  tensor *t = ltensor_push_on_cpu(L, ltensor_look(L, 1));
   push_list(L, t, 0, tensor_data(t));
   return 1;
 }
@@ -360,7 +360,7 @@ static int make_from_bytes(lua_State *L) {
 /* t:bytes() -> a string: its elements in order, little-endian */
 static int tensor_to_bytes(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_push_on_cpu(L, ltensor_check(L, 1)), *whole = ltensor_push(L);
+  tensor *t = ltensor_push_on_cpu(L, ltensor_look(L, 1)), *whole = ltensor_push(L);
   LTENSOR_TRY(L, tensor_contiguous(whole, t, &error));
   lua_pushlstring(L, tensor_count(whole) ? tensor_data(whole) : "", tensor_bytes(whole));
   return 1;

@@ -9,7 +9,7 @@ static tensor *push_target(lua_State *L, tensor **into) {
     *into = NULL;
     return ltensor_push(L);
   }
-  *into = ltensor_check(L, 1);
+  *into = ltensor_look(L, 1);
   lua_pushvalue(L, 1);
   return *into;
 }
@@ -23,8 +23,8 @@ static int finish(lua_State *L, const tensor *out, const tensor *into) {
 static int unary_method(lua_State *L) {
   int op = (int)lua_tointeger(L, lua_upvalueindex(1));
   tensor_error error;
-  tensor *a = ltensor_check(L, 1), *into, *out = push_target(L, &into);
-  LTENSOR_TRY(L, tensor_unary(op, out, into, a, &error));
+  tensor *a = ltensor_look(L, 1), *into, *out = push_target(L, &into);
+  LTENSOR_TRY_LATER(L, tensor_unary(op, out, into, a, &error));
   return finish(L, out, into);
 }
 
@@ -34,10 +34,10 @@ static int binary_method(lua_State *L) {
   tensor_error error;
   scalar s, r;
   tensor *into;
-  ltensor_check(L, 1);
+  ltensor_look(L, 1);
   operand a = ltensor_check_operand(L, 1, &r), b = ltensor_check_operand(L, 2, &s);
   tensor *out = push_target(L, &into);
-  LTENSOR_TRY(L, tensor_binary(op, out, into, a, b, &error));
+  LTENSOR_TRY_LATER(L, tensor_binary(op, out, into, a, b, &error));
   return finish(L, out, into);
 }
 
@@ -48,7 +48,7 @@ int ltensor_binary_operator(lua_State *L) {
   scalar s, r;
   operand a = ltensor_check_operand(L, 1, &r), b = ltensor_check_operand(L, 2, &s);
   tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_binary(op, out, NULL, a, b, &error));
+  LTENSOR_TRY_LATER(L, tensor_binary(op, out, NULL, a, b, &error));
   return finish(L, out, NULL);
 }
 
@@ -56,7 +56,7 @@ int ltensor_binary_operator(lua_State *L) {
 static int clamp_method(lua_State *L) {
   tensor_error error;
   scalar s, r;
-  tensor *into, *t = ltensor_check(L, 1);
+  tensor *into, *t = ltensor_look(L, 1);
   bool has_low = !lua_isnoneornil(L, 2), has_high = !lua_isnoneornil(L, 3);
   luaL_argcheck(L, has_low || has_high, 2, "a minimum or a maximum is needed");
   operand a = {t, false}, low = {NULL, false}, high = {NULL, false};
@@ -64,11 +64,11 @@ static int clamp_method(lua_State *L) {
   if (has_high) high = ltensor_check_operand(L, 3, &r);
   tensor *out = push_target(L, &into);
   if (has_low && has_high)
-    LTENSOR_TRY(L, tensor_ternary(TERNARY_clamp, out, into, a, low, high, &error));
+    LTENSOR_TRY_LATER(L, tensor_ternary(TERNARY_clamp, out, into, a, low, high, &error));
   else if (has_low)
-    LTENSOR_TRY(L, tensor_binary(BINARY_maximum, out, into, a, low, &error));
+    LTENSOR_TRY_LATER(L, tensor_binary(BINARY_maximum, out, into, a, low, &error));
   else
-    LTENSOR_TRY(L, tensor_binary(BINARY_minimum, out, into, a, high, &error));
+    LTENSOR_TRY_LATER(L, tensor_binary(BINARY_minimum, out, into, a, high, &error));
   return finish(L, out, into);
 }
 
@@ -77,11 +77,11 @@ static int softplus_method(lua_State *L) {
   tensor_error error;
   scalar s, r;
   tensor *into;
-  operand a = {ltensor_check(L, 1), false};
+  operand a = {ltensor_look(L, 1), false};
   operand beta = scalar_float(&s, luaL_optnumber(L, 2, 1));
   operand threshold = scalar_float(&r, luaL_optnumber(L, 3, 20));
   tensor *out = push_target(L, &into);
-  LTENSOR_TRY(L, tensor_ternary(TERNARY_softplus, out, into, a, beta, threshold, &error));
+  LTENSOR_TRY_LATER(L, tensor_ternary(TERNARY_softplus, out, into, a, beta, threshold, &error));
   return finish(L, out, into);
 }
 
@@ -90,10 +90,10 @@ static int lerp_method(lua_State *L) {
   tensor_error error;
   scalar s, r;
   tensor *into;
-  operand a = {ltensor_check(L, 1), false};
+  operand a = {ltensor_look(L, 1), false};
   operand b = ltensor_check_operand(L, 2, &s), weight = ltensor_check_operand(L, 3, &r);
   tensor *out = push_target(L, &into);
-  LTENSOR_TRY(L, tensor_ternary(TERNARY_lerp, out, into, a, b, weight, &error));
+  LTENSOR_TRY_LATER(L, tensor_ternary(TERNARY_lerp, out, into, a, b, weight, &error));
   return finish(L, out, into);
 }
 
@@ -101,10 +101,10 @@ static int lerp_method(lua_State *L) {
 static int where_function(lua_State *L) {
   tensor_error error;
   scalar s, r;
-  tensor *condition = ltensor_check(L, 1);
+  tensor *condition = ltensor_look(L, 1);
   operand a = ltensor_check_operand(L, 2, &s), b = ltensor_check_operand(L, 3, &r);
   tensor *out = ltensor_push(L);
-  LTENSOR_TRY(L, tensor_where(out, NULL, condition, a, b, &error));
+  LTENSOR_TRY_LATER(L, tensor_where(out, NULL, condition, a, b, &error));
   return finish(L, out, NULL);
 }
 
@@ -122,7 +122,7 @@ static int where_method(lua_State *L) {
 static int masked_fill_method(lua_State *L) {
   tensor_error error;
   scalar s;
-  tensor *into, *t = ltensor_check(L, 1), *mask = ltensor_check(L, 2);
+  tensor *into, *t = ltensor_look(L, 1), *mask = ltensor_look(L, 2);
   operand value = ltensor_check_operand(L, 3, &s);
   luaL_argcheck(L, mask->dtype == DTYPE_BOOL, 2, "the mask is not bool");
   luaL_argcheck(L, value.tensor->rank == 0, 3, "the value is not a number or a 0-d tensor");
@@ -133,11 +133,13 @@ static int masked_fill_method(lua_State *L) {
     tensor wide;
     LTENSOR_TRY(L, shape_broadcast("masked_fill", t, mask, &rank, shape, &error));
     LTENSOR_TRY(L, tensor_expand(&wide, t, rank, shape, &error));
+    pending_allow(true);
     int code = tensor_clone(out, &wide, &error);
+    pending_allow(false);
     tensor_release(&wide);
     ltensor_try(L, code, &error);
   }
-  LTENSOR_TRY(L, tensor_where(NULL, out, mask, value, (operand){out, false}, &error));
+  LTENSOR_TRY_LATER(L, tensor_where(NULL, out, mask, value, (operand){out, false}, &error));
   return finish(L, out, into);
 }
 
@@ -145,7 +147,7 @@ static int masked_fill_method(lua_State *L) {
 static int copy_method(lua_State *L) {
   tensor_error error;
   scalar s;
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   operand from = ltensor_check_operand(L, 2, &s);
   LTENSOR_TRY(L, tensor_copy(t, from.tensor, &error));
   lua_settop(L, 1);
@@ -156,7 +158,7 @@ static int copy_method(lua_State *L) {
 static int fill_method(lua_State *L) {
   tensor_error error;
   scalar s;
-  tensor *t = ltensor_check(L, 1);
+  tensor *t = ltensor_look(L, 1);
   operand value = ltensor_check_operand(L, 2, &s);
   luaL_argcheck(L, value.tensor->rank == 0, 2, "a number or a 0-d tensor expected");
   LTENSOR_TRY(L, tensor_fill(t, value, &error));

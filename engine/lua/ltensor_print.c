@@ -55,12 +55,13 @@ static print_options check_print_options(lua_State *L, int arg) {
 /* t:tostring([options]) -> the text; also __tostring */
 static int tensor_tostring(lua_State *L) {
   tensor_error error;
-  tensor *t = luaL_checkudata(L, 1, TENSOR);
+  const tensor *t = luaL_checkudata(L, 1, TENSOR);
   if (!t->storage) {
     lua_pushliteral(L, "tensor(closed)");
     return 1;
   }
   print_options options = check_print_options(L, 2);
+  t = ltensor_to_read(L, t);
   size_t size;
   char **text = push_text(L);
   LTENSOR_TRY(L, tensor_print(text, &size, t, &options, &error));

@@ -197,7 +197,7 @@ static int make_randperm(lua_State *L) {
 /* weights:multinomial(n, [replacement, [generator]]) -> categories */
 static int multinomial(lua_State *L) {
   tensor_error error;
-  tensor *weights = ltensor_check(L, 1);
+  const tensor *weights = ltensor_read(L, 1);
   lua_Integer n = luaL_checkinteger(L, 2);
   bool replacement = lua_toboolean(L, 3);
   generator *g = check_generator(L, 4);
@@ -210,7 +210,7 @@ static int multinomial(lua_State *L) {
 /* p:bernoulli([generator]) -> 1 with probability p, element by element */
 static int bernoulli(lua_State *L) {
   tensor_error error;
-  tensor *p = ltensor_check(L, 1);
+  const tensor *p = ltensor_read(L, 1);
   generator *g = check_generator(L, 2);
   ltensor_options options = {p->dtype, p->storage->device};
   tensor *t = push_empty(L, p->rank, p->shape, &options);

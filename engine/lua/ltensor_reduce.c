@@ -1,6 +1,7 @@
 /* ltensor_reduce.c -- reductions as methods: t:sum(dims, keepdim), t:max(dim), t:softmax(dim)... */
 #include <math.h>
 #include "lua/ltensor.h"
+#include "tensor/ahead.h"
 #include "tensor/reduce.h"
 
 /* Dimensions to reduce: none for all, one, or a table {dims..., keepdim=, dtype=}; then keepdim,
@@ -33,11 +34,28 @@ static reduction check_reduction(lua_State *L, int arg, const tensor *t) {
   return how;
 }
 
+/* Is there one, or are they all: where the CPU knows a device's small tensor, it says so at once.
+ */
+static bool fold_on_host(enum fold_op op, tensor *out, const tensor *t, reduction how) {
+  tensor_error error;
+  tensor here, made;
+  if ((op != FOLD_ANY && op != FOLD_ALL) || !tensor_on_host(&here, t, HOST_ASKS_INTEGERS))
+    return false;
+  int code = tensor_fold(op, &made, &here, how, &error);
+  tensor_release(&here);
+  if (code) return false;
+  code = tensor_from_host(out, &made, t->storage->device, &error);
+  tensor_release(&made);
+  return code == 0;
+}
+
 static int push_fold(lua_State *L, enum fold_op op) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_look(L, 1);
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
+  if (fold_on_host(op, out, t, how)) return 1;
+  t = ltensor_read(L, 1);
   LTENSOR_TRY(L, tensor_fold(op, out, t, how, &error));
   return ltensor_finish(L, out);
 }
@@ -64,7 +82,7 @@ static int all(lua_State *L) {
 static int push_reduced(lua_State *L,
                         int reduce(tensor *, const tensor *, reduction, tensor_error *)) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   reduction how = check_reduction(L, 2, t);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, reduce(out, t, how, &error));
@@ -86,7 +104,7 @@ static int norm(lua_State *L) {
 static int push_variance(lua_State *L, bool root) {
   tensor_error error;
   double correction = 1;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   if (lua_type(L, 2) == LUA_TTABLE) {
     if (lua_getfield(L, 2, "correction") != LUA_TNIL) correction = luaL_checknumber(L, -1);
     lua_pop(L, 1);
@@ -109,10 +127,10 @@ static int std(lua_State *L) {
 /* t:max() -> the greatest; t:max(dim, keepdim) -> values, indices; t:max(other) -> maximum */
 static int push_extreme(lua_State *L, enum fold_op op) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   if (ltensor_test(L, 2)) {
     enum binary_op larger = op == FOLD_MAX ? BINARY_maximum : BINARY_minimum;
-    operand a = {t, false}, b = {ltensor_check(L, 2), false};
+    operand a = {t, false}, b = {ltensor_read(L, 2), false};
     tensor *out = ltensor_push(L);
     LTENSOR_TRY(L, tensor_binary(larger, out, NULL, a, b, &error));
     return ltensor_finish(L, out);
@@ -135,7 +153,7 @@ static int min(lua_State *L) {
 /* t:argmax(dim, keepdim) -> int64: where the greatest is, counted from 0; over all without a dim */
 static int push_arg(lua_State *L, enum fold_op op) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   bool over_all = lua_isnoneornil(L, 2);
   reduction how = {over_all ? ALL_DIMS : 1u << ltensor_check_dim(L, 2, t->rank),
                    lua_toboolean(L, 3), DTYPE_NONE};
@@ -155,7 +173,7 @@ static int argmin(lua_State *L) {
 static int push_softmax(lua_State *L, bool logarithm) {
   tensor_error error;
   ltensor_options options = {DTYPE_NONE, DEVICE_CPU};
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int dim = ltensor_check_dim(L, 2, t->rank);
   ltensor_check_options(L, 3, &options);
   tensor *out = ltensor_push(L);
@@ -172,9 +190,13 @@ static int log_softmax(lua_State *L) {
 
 static int push_scan(lua_State *L, enum fold_op op) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int dim = ltensor_check_dim(L, 2, t->rank);
-  tensor *out = ltensor_push(L);
+  tensor *out = ltensor_push(L), done[2] = {{0}, {0}};
+  if (ahead_take(op == FOLD_SUM ? AHEAD_SUM : AHEAD_PRODUCT, done, t, &error) == 0) {
+    *out = done[0];
+    return 1;
+  }
   LTENSOR_TRY(L, tensor_scan(op, out, t, dim, &error));
   return ltensor_finish(L, out);
 }

@@ -1,5 +1,6 @@
 /* ltensor_sort.c -- ordering elements. */
 #include "lua/ltensor.h"
+#include "tensor/ahead.h"
 #include "tensor/sort.h"
 
 /* A pair of tensors just made, pushed in the order of the results. */
@@ -16,10 +17,16 @@ static int last_dim(const tensor *t) {
 /* t:sort([dim, [descending]]) -> values, indices */
 static int tensor_sort_(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   int dim = ltensor_opt_dim(L, 2, t->rank, last_dim(t));
   bool descending = lua_toboolean(L, 3);
-  tensor *values = ltensor_push(L), *indices = ltensor_push(L);
+  tensor *values = ltensor_push(L), *indices = ltensor_push(L), out[2] = {{0}, {0}};
+  int code = ahead_take(descending ? AHEAD_SORT_DOWN : AHEAD_SORT, out, t, &error);
+  if (code == 0) {
+    *values = out[0];
+    *indices = out[1];
+    return 2;
+  }
   LTENSOR_TRY(L, tensor_sort(values, indices, t, dim, descending, &error));
   return finish(L, values, indices);
 }
@@ -33,7 +40,7 @@ static int tensor_argsort(lua_State *L) {
 /* t:topk(k, [dim, [largest]]) -> values, indices */
 static int tensor_topk_(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   lua_Integer k = luaL_checkinteger(L, 2);
   int dim = ltensor_opt_dim(L, 3, t->rank, last_dim(t));
   bool largest = lua_isnoneornil(L, 4) || lua_toboolean(L, 4);
@@ -45,7 +52,7 @@ static int tensor_topk_(lua_State *L) {
 /* t:unique() -> values, inverse, counts */
 static int tensor_unique_(lua_State *L) {
   tensor_error error;
-  tensor *t = ltensor_check(L, 1);
+  const tensor *t = ltensor_read(L, 1);
   tensor *values = ltensor_push(L), *inverse = ltensor_push(L), *counts = ltensor_push(L);
   LTENSOR_TRY(L, tensor_unique(values, inverse, counts, t, &error));
   ltensor_account(L, counts);
@@ -55,7 +62,7 @@ static int tensor_unique_(lua_State *L) {
 /* sorted:searchsorted(values, [right]) -> indices */
 static int tensor_searchsorted_(lua_State *L) {
   tensor_error error;
-  tensor *sorted = ltensor_check(L, 1), *values = ltensor_check(L, 2);
+  const tensor *sorted = ltensor_read(L, 1), *values = ltensor_read(L, 2);
   bool right = lua_toboolean(L, 3);
   tensor *out = ltensor_push(L);
   LTENSOR_TRY(L, tensor_searchsorted(out, sorted, values, right, &error));

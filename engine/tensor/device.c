@@ -1,6 +1,7 @@
 /* device.c -- where tensors lie, and moving them from one place to another. */
 #include <stdio.h>
 #include "tensor/device.h"
+#include "tensor/pending.h"
 
 static _Atomic(const device_functions *) registered;
 
@@ -65,7 +66,10 @@ int tensor_to_device(tensor *out, const tensor *t, int device, tensor_error *err
     tensor_share(out, t);
     return 0;
   }
-  int code = tensor_contiguous(&whole, t, error);
+  bool may_wait = pending_allow(false);
+  int code = storage_settle(t->storage, error);
+  if (!code) code = tensor_contiguous(&whole, t, error);
+  pending_allow(may_wait);
   if (code) return code;
   code = tensor_empty(&made, t->dtype, device, t->rank, t->shape, error);
   if (!code) code = move_bytes(&made, &whole, error);

@@ -32,6 +32,8 @@ typedef struct elementwise_work {
   const tensor *to, *in[3];
 } elementwise_work;
 
+typedef struct fused fused; /* several of them in one loop: fused.h */
+
 /* Many elements to one (reduce.h). `to` and `indices` are contiguous, of the shape that is left of
  * in's without `dims`; of extremes either may be NULL. */
 enum reduction_kind { REDUCTION_FOLD, REDUCTION_EXTREME, REDUCTION_VARIANCE, REDUCTION_LOGSUMEXP };
@@ -118,6 +120,12 @@ typedef struct device_functions {
                   tensor_error *error);
 
   int (*elementwise)(const elementwise_work *work, tensor_error *error);
+  int (*fused)(const fused *f, tensor_error *error);
+  /* [.., m, n] = [.., m, k] [.., k, n] of float32, to and a contiguous, where b computes the
+   * second: its loop is over the dimensions of the batch and n, which are outer_rank, and those of
+   * k. 1 where it does not: few rows only, and matrices that lie well. */
+  int (*thin)(const tensor *to, const tensor *a, const fused *b, int outer_rank,
+              tensor_error *error);
 
   /* [.., m, n] = [.., m, k] [.., k, n], of one rank and with equal sizes before the last two. `to`
    * is contiguous, of the operands' dtype or of what it is added up in, and has elements. */
@@ -150,8 +158,11 @@ typedef struct device_functions {
   int (*compare)(const compare_work *work, comparison *c, tensor_error *error);
 
   int (*draw)(const draw_work *work, tensor_error *error);
-  /* Refuses weights that cannot be chosen by, except while a graph is captured. */
+  /* Refuses weights that cannot be chosen by, except while a graph is captured; where results may
+   * wait (pending.h), not before the next call of `check`,
+   * which forgets it where the error is NULL. */
   int (*multinomial)(const multinomial_work *work, tensor_error *error);
+  int (*check)(tensor_error *error);
 } device_functions;
 
 void device_register(const device_functions *functions);

@@ -2,10 +2,9 @@
 #include <stdio.h>
 #include "tensor/device.h"
 #include "tensor/elementwise.h"
+#include "tensor/job.h"
 #include "tensor/loop.h"
-#include "tensor/transpose.h"
-
-enum { BLOCK = 512 }; /* elements at a time when they must be converted or collected first */
+#include "tensor/pending.h"
 
 /* ---- what ops.def says ------------------------------------------------------------------------
  */
@@ -104,145 +103,13 @@ dtype promote_operands(int n, const operand *operands) {
   return combine(rank[0], combine(rank[1], rank[2]));
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
+/* ---- running ----------------------------------------------------------------------------------
  */
-
-typedef struct job {
-  const kernel_table *k;
-  int inputs;
-  dtype in[3], as[3]; /* as what the kernel wants them */
-  dtype made, out;    /* what the kernel writes, what the tensor holds */
-  unary_kernel *unary;
-  binary_kernel *binary;
-  ternary_kernel *ternary;
-  select_kernel *select;
-} job;
-
-typedef union block {
-  char bytes[BLOCK * 8];
-  double align;
-} block;
-
-static void call_kernel(const job *j, void *out, const void *const *in, int64_t n) {
-  if (j->unary)
-    j->unary(out, in[0], n);
-  else if (j->binary)
-    j->binary(out, in[0], in[1], n);
-  else if (j->ternary)
-    j->ternary(out, in[0], in[1], in[2], n);
-  else if (j->select)
-    j->select(out, in[0], in[1], in[2], n);
-  else if (out != in[0])
-    memmove(out, in[0], (size_t)n * dtype_size(j->made));
-}
-
-/* n elements as the kernel wants them: where they are, if they are so, else in `room`. */
-static const void *load(const job *j, int input, const char *from, int64_t stride, int64_t n,
-                        block *room) {
-  dtype in = j->in[input], as = j->as[input];
-  size_t size = dtype_size(in);
-  block collected;
-  bool lies_even = stride == (int64_t)size;
-  if (in == as && lies_even) return from;
-  if (in == as) {
-    j->k->gather[size_index(size)](room->bytes, from, stride, n);
-    return room->bytes;
-  }
-  if (!lies_even) j->k->gather[size_index(size)](collected.bytes, from, stride, n);
-  dtype_convert(as, room->bytes, in, lies_even ? from : collected.bytes, n);
-  return room->bytes;
-}
-
-static void store(const job *j, char *to, int64_t stride, const void *from, int64_t n) {
-  int64_t size = (int64_t)dtype_size(j->out);
-  block converted;
-  if (j->made == j->out && stride == size) {
-    if (to != from) memcpy(to, from, (size_t)(n * size));
-    return;
-  }
-  if (j->made != j->out) {
-    void *target = stride == size ? (void *)to : converted.bytes;
-    dtype_convert(j->out, target, j->made, from, n);
-    from = target;
-  }
-  if (stride != size) j->k->scatter[size_index((size_t)size)](to, from, stride, n);
-}
-
-static bool is_direct(const job *j, const int64_t *stride) {
-  if (j->made != j->out || stride[0] != (int64_t)dtype_size(j->out)) return false;
-  for (int i = 0; i < j->inputs; i++)
-    if (j->in[i] != j->as[i] || stride[i + 1] != (int64_t)dtype_size(j->in[i])) return false;
-  return true;
-}
-
-static void run_blocks(const job *j, char *const *data, const int64_t *stride, int64_t n) {
-  block room[3], made;
-  const void *in[3];
-  bool constant[3], direct_out = j->made == j->out && stride[0] == (int64_t)dtype_size(j->out);
-  for (int i = 0; i < j->inputs; i++) {
-    constant[i] = stride[i + 1] == 0;
-    if (constant[i]) in[i] = load(j, i, data[i + 1], 0, n < BLOCK ? n : BLOCK, &room[i]);
-  }
-  for (int64_t done = 0; done < n; done += BLOCK) {
-    int64_t length = n - done < BLOCK ? n - done : BLOCK;
-    for (int i = 0; i < j->inputs; i++)
-      if (!constant[i])
-        in[i] = load(j, i, data[i + 1] + done * stride[i + 1], stride[i + 1], length, &room[i]);
-    char *to = data[0] + done * stride[0];
-    void *out = direct_out ? (void *)to : made.bytes;
-    call_kernel(j, out, in, length);
-    store(j, to, stride[0], out, length);
-  }
-}
-
-static void run_segment(void *context, char *const *data, const int64_t *stride, int64_t n) {
-  const job *j = context;
-  if (!is_direct(j, stride)) {
-    run_blocks(j, data, stride, n);
-    return;
-  }
-  const void *in[3] = {data[1], j->inputs > 1 ? data[2] : NULL, j->inputs > 2 ? data[3] : NULL};
-  call_kernel(j, data[0], in, n);
-}
-
-/* What the loops on the CPU do for this work. */
-static job plan_job(const elementwise_work *w) {
-  const kernel_table *k = kernels();
-  job j = {.k = k, .inputs = w->inputs, .made = w->made, .out = w->to->dtype};
-  for (int i = 0; i < w->inputs; i++) {
-    j.in[i] = w->in[i]->dtype;
-    j.as[i] = compute_dtype(w->compute);
-  }
-  switch (w->kind) {
-  case ELEMENTWISE_UNARY: j.unary = k->unary[w->compute][w->op]; break;
-  case ELEMENTWISE_BINARY: j.binary = k->binary[w->compute][w->op]; break;
-  case ELEMENTWISE_TERNARY: j.ternary = k->ternary[w->compute][w->op]; break;
-  case ELEMENTWISE_WHERE:
-    j.as[0] = j.in[0];
-    j.as[1] = j.as[2] = j.made = j.out;
-    j.select = k->select[size_index(dtype_size(j.out))];
-    break;
-  case ELEMENTWISE_CAST: j.as[0] = j.made = j.out; break;
-  }
-  return j;
-}
-
-static void run_on_cpu(const elementwise_work *w) {
-  job j = plan_job(w);
-  loop l;
-  loop_start(&l, w->to->rank, w->to->shape);
-  loop_add(&l, w->to);
-  for (int i = 0; i < w->inputs; i++) loop_add(&l, w->in[i]);
-  loop_simplify(&l);
-  bool only_moves = w->kind == ELEMENTWISE_CAST && j.in[0] == j.out;
-  if (only_moves && copy_transposed(&l, dtype_size(j.out))) return;
-  loop_run(&l, LOOP_GRAIN, run_segment, &j);
-}
 
 static int run_work(const elementwise_work *w, tensor_error *error) {
   if (tensor_count(w->to) == 0) return 0;
   if (!tensor_is_on_cpu(w->to)) return device_functions_get()->elementwise(w, error);
-  run_on_cpu(w);
+  elementwise_on_cpu(w);
   return 0;
 }
 
@@ -346,20 +213,31 @@ static int prepare(const op_info *op, int n, const operand *in, tensor *out, ten
   if (code) return code;
   *to = into ? into : out;
   if (into) return check_into(op->name, n, in, into, &shape, result, error);
-  return tensor_empty(out, result, device, shape.rank, shape.shape, error);
+  return pending_result(out, result, device, shape.rank, shape.shape, error);
+}
+
+/* Can the work be done at once, whatever waits elsewhere? */
+static bool is_plain(const elementwise_work *w) {
+  bool plain = storage_is_plain(w->to->storage);
+  for (int i = 0; i < w->inputs && plain; i++) plain = !storage_waits(w->in[i]->storage);
+  return plain;
 }
 
 /* Run the work on operands of which none overlaps its result, except element for element: rows of
  * which every other element is written may lie between each other, and nobody wants to tell how. */
 static int run_apart(elementwise_work *w, tensor_error *error) {
   tensor copies[3] = {{0}, {0}, {0}};
-  int code = 0;
+  int code = is_plain(w) ? 1 : pending_work(w, error);
+  if (code <= 0) return code;
+  bool may_wait = pending_allow(false);
+  code = 0;
   for (int i = 0; i < w->inputs && !code; i++) {
     if (!tensor_overlaps_partly(w->to, w->in[i])) continue;
     code = tensor_clone(&copies[i], w->in[i], error);
     w->in[i] = &copies[i];
   }
   if (!code) code = run_work(w, error);
+  pending_allow(may_wait);
   for (int i = 0; i < w->inputs; i++) tensor_release(&copies[i]);
   return code;
 }
@@ -437,11 +315,14 @@ static int check_values(enum binary_op op, const operand *in, dtype common, tens
   const tensor *b = in[1].tensor;
   bool zero = false, is_seen = tensor_is_on_cpu(b); /* a device would have to be waited for */
   if (is_seen && divides_integers(op, common) && tensor_count(in[0].tensor) > 0) {
-    int code = find_zero_as(&zero, b, common, error);
+    bool may_wait = pending_allow(false);
+    int code = storage_settle(b->storage, error);
+    if (!code) code = find_zero_as(&zero, b, common, error);
+    pending_allow(may_wait);
     if (code) return code;
   }
   if (zero) return refuse(binary_name(op), 2, in, "division by zero", error);
-  if (op == BINARY_pow && in[1].wrapped && dtype_is_integer(common) &&
+  if (op == BINARY_pow && in[1].wrapped && b->dtype == DTYPE_INT64 && dtype_is_integer(common) &&
       *(int64_t *)tensor_data(b) < 0)
     return refuse("pow", 2, in, "integers have no negative powers; convert to a float dtype",
                   error);
@@ -463,7 +344,12 @@ static bool is_half(dtype d) {
 static int round_operand(enum binary_op op, operand *in, dtype common, tensor *rounded,
                          tensor_error *error) {
   if (!is_half(common) || in->tensor->dtype == common || takes_exact(op, in->tensor)) return 0;
-  int code = tensor_to(rounded, in->tensor, common, error);
+  bool is_number = tensor_is_on_cpu(in->tensor) && tensor_count(in->tensor) == 1;
+  bool may_wait = pending_allow(false);
+  int code = is_number ? storage_settle(in->tensor->storage, error) : 0;
+  pending_allow(may_wait && !is_number);
+  if (!code) code = tensor_to(rounded, in->tensor, common, error);
+  pending_allow(may_wait);
   if (!code) in->tensor = rounded;
   return code;
 }
@@ -530,7 +416,7 @@ int tensor_where(tensor *out, tensor *into, const tensor *condition, operand a, 
     return refuse("where", 3, in, "these dtypes do not mix; convert one", error);
   if (!code) code = common_shape("where", 3, in, &shape, error);
   if (!code && into) code = check_into("where", 3, in, into, &shape, common, error);
-  if (!code && !into) code = tensor_empty(out, common, device, shape.rank, shape.shape, error);
+  if (!code && !into) code = pending_result(out, common, device, shape.rank, shape.shape, error);
   if (code) return code;
   elementwise_work w = {.kind = ELEMENTWISE_WHERE,
                         .inputs = 3,
@@ -551,6 +437,18 @@ static int refuse_copy(const tensor *to, const tensor *from, const char *why, te
 static int copy_here(const tensor *to, const tensor *from, tensor_error *error) {
   elementwise_work w = {.kind = ELEMENTWISE_CAST, .inputs = 1, .to = to, .in = {from}};
   return run_work(&w, error);
+}
+
+/* What a copy is of, and all that waits for what it is written over, comes first; 1 where the copy
+ * remains to be made. */
+static int settle_copy(tensor *to, const tensor *from, tensor_error *error) {
+  bool is_here = to->storage->device == from->storage->device;
+  if (storage_is_plain(to->storage) && !storage_waits(from->storage)) return 1;
+  if (is_here && from->storage->pending && tensor_count(to) > 0)
+    return pending_copy(to, from, error);
+  int code = storage_settle(from->storage, error);
+  if (!code) code = storage_settle_to_change(to->storage, error);
+  return code ? code : 1;
 }
 
 /* From one device to another: brought there as it is, then copied. One number goes by value. */
@@ -575,13 +473,17 @@ int tensor_copy(tensor *to, const tensor *from, tensor_error *error) {
   int code = tensor_expand(&expanded, from, to->rank, to->shape, error);
   if (code) return refuse_copy(to, from, "the shapes do not fit", error);
   tensor_release(&expanded);
+  code = settle_copy(to, from, error);
+  if (code <= 0) return code;
   if (to->storage->device != from->storage->device) return copy_across(to, from, error);
+  bool may_wait = pending_allow(false);
+  code = 0;
   if (tensor_overlaps_partly(to, from)) {
     code = tensor_clone(&copied, from, error);
-    if (code) return code;
     from = &copied;
   }
-  code = copy_here(to, from, error);
+  if (!code) code = copy_here(to, from, error);
+  pending_allow(may_wait);
   tensor_release(&copied);
   return code;
 }
@@ -590,11 +492,22 @@ int tensor_fill(tensor *t, operand value, tensor_error *error) {
   return tensor_copy(t, value.tensor, error);
 }
 
+static bool is_pair(dtype d) {
+  return d == DTYPE_FLOAT4_E2M1;
+}
+
 static int copy_as(tensor *out, const tensor *t, dtype dtype, tensor_error *error) {
   tensor made;
-  int code = tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
+  bool may_wait = is_pair(dtype) == is_pair(t->dtype);
+  int code = may_wait ? pending_result(&made, dtype, t->storage->device, t->rank, t->shape, error)
+                      : tensor_empty(&made, dtype, t->storage->device, t->rank, t->shape, error);
   if (code) return code;
-  code = tensor_copy(&made, t, error);
+  if (storage_is_blank(made.storage)) {
+    elementwise_work w = {.kind = ELEMENTWISE_CAST, .inputs = 1, .to = &made, .in = {t}};
+    code = pending_note(&w, error);
+  } else {
+    code = tensor_copy(&made, t, error);
+  }
   if (code)
     tensor_release(&made);
   else

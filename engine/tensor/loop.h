@@ -4,7 +4,7 @@
 
 #include "tensor/tensor.h"
 
-#define LOOP_OPERANDS (2 + TENSOR_MAX_RANK)
+#define LOOP_OPERANDS (6 + TENSOR_MAX_RANK)
 
 typedef struct loop {
   int rank, operands;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "tensor/device.h"
+#include "tensor/pending.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define LARGE (4 * HUGE_PAGE)
@@ -157,12 +158,20 @@ int storage_wrap(storage **out, int device, void *data, size_t bytes, void (*rel
   return 0;
 }
 
+int storage_blank(storage **out, int device, size_t bytes, tensor_error *error) {
+  return storage_wrap(out, device, NULL, bytes, NULL, NULL, error);
+}
+
+int storage_allocate(storage *s, tensor_error *error) {
+  if (s->bytes == 0) return 0;
+  return s->device == DEVICE_CPU ? allocate_on_cpu(s, error) : allocate_on_device(s, error);
+}
+
 int storage_new(storage **out, int device, size_t bytes, tensor_error *error) {
   storage *s = NULL;
-  int code = storage_wrap(&s, device, NULL, bytes, NULL, NULL, error);
+  int code = storage_blank(&s, device, bytes, error);
   if (code) return code;
-  if (bytes > 0)
-    code = device == DEVICE_CPU ? allocate_on_cpu(s, error) : allocate_on_device(s, error);
+  code = storage_allocate(s, error);
   if (code) {
     free(s);
     return code;
@@ -178,6 +187,8 @@ storage *storage_retain(storage *s) {
 
 void storage_release(storage *s) {
   if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) > 1) return;
+  if (s->pending) pending_drop(s->pending);
+  if (s->copy) storage_release(s->copy);
   if (s->release) s->release(s);
   free(s);
 }

@@ -26,10 +26,19 @@ typedef struct storage {
   atomic_int references;
   void (*release)(struct storage *); /* frees data, not the storage itself; NULL: nothing to free */
   void *owner;                       /* for release */
+  /* What pending.h adds: */
+  struct pending *pending; /* what its bytes will be; data is NULL until they are needed */
+  int readers;             /* how many pending storages read this one */
+  struct storage *copy;    /* on the CPU, of a device's bytes; without data, the bytes themselves */
+  unsigned copied, asked;  /* in which span the copy was made; how often one was asked for */
 } storage;
 
 /* New memory, not initialised, with one reference. */
 int storage_new(storage **out, int device, size_t bytes, tensor_error *error);
+
+/* A storage whose memory storage_allocate makes later. */
+int storage_blank(storage **out, int device, size_t bytes, tensor_error *error);
+int storage_allocate(storage *s, tensor_error *error);
 
 /* Memory that somebody else made (a mapped file, say); `release` runs once nobody refers to it. */
 int storage_wrap(storage **out, int device, void *data, size_t bytes, void (*release)(storage *),

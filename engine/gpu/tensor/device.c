@@ -6,6 +6,7 @@
 
 #include "gpu/tensor/fault.h"
 #include "gpu/tensor/tensor.h"
+#include "tensor/pending.h"
 
 /* ---- what the files of this room share --------------------------------------------------------
  */
@@ -164,6 +165,7 @@ int gpu_scratch(tensor *out, int device, size_t bytes, tensor_error *error) {
 /* The device of a storage, current; NULL where the memory is gone with its context. */
 static gpu_device *use_storage(storage *s, tensor_error *error) {
   gpu_error why;
+  if (!s->data && storage_settle(s, error)) return NULL;
   gpu_device *device = gpu_touch(s->device, &why);
   if (!device) {
     gpu_tensor_fail(-1, &why, error);
@@ -247,12 +249,15 @@ static const device_functions functions = {
     .download = download,
     .transfer = transfer,
     .elementwise = gpu_elementwise,
+    .fused = gpu_fused,
+    .thin = gpu_thin,
     .reduce = gpu_reduce,
     .softmax = gpu_softmax,
     .scan = gpu_scan,
     .compare = gpu_compare,
     .draw = gpu_draw,
     .multinomial = gpu_multinomial,
+    .check = gpu_multinomial_check,
     .matmul = gpu_matmul,
     .index = gpu_index,
     .nonzero = gpu_nonzero,

@@ -5,6 +5,7 @@
 #include "cuda/multinomial.h"
 
 #include "gpu/tensor/tensor.h"
+#include "tensor/pending.h"
 #include "tensor/sort.h"
 
 enum { WEIGH, CHECK_ROWS, SUM_CHUNKS, CHOOSE };
@@ -47,14 +48,15 @@ static layout lay_out(const multinomial_arguments *a) {
   return l;
 }
 
-static int prepare(gpu_device *device, multinomial_arguments *a, tensor *room,
+/* `faults`: where they are to be noted; NULL: in the room. */
+static int prepare(gpu_device *device, multinomial_arguments *a, tensor *room, void *faults,
                    tensor_error *error) {
   gpu_error why;
   layout l = lay_out(a);
   int code = gpu_scratch(room, device->ordinal, l.bytes, error);
   if (code) return code;
   char *at = tensor_data(room);
-  a->faults = (multinomial_faults *)(void *)at;
+  a->faults = faults ? faults : (multinomial_faults *)(void *)at;
   a->row = (multinomial_row *)(void *)(at + l.rows);
   a->chunk_sums = (unsigned long long *)(void *)(at + l.sums);
   CUresult result =
@@ -77,12 +79,10 @@ static int refuse_weight(const multinomial_work *w, int64_t at, tensor_error *er
 }
 
 /* As on the CPU: row by row, and in a row the weights first. */
-static int check(const multinomial_work *w, const multinomial_arguments *a, const tensor *room,
-                 tensor_error *error) {
+static int refuse(const multinomial_work *w, const multinomial_arguments *a, const tensor *room,
+                  multinomial_faults faults, tensor_error *error) {
   const device_functions *d = device_functions_get();
-  multinomial_faults faults;
-  int code = d->download(&faults, room->storage, 0, sizeof faults, error);
-  if (code) return code;
+  int code = 0;
   int64_t at = (int64_t)~faults.weight, row = (int64_t)~faults.row;
   if (faults.weight && (!faults.row || at / a->categories <= row))
     return refuse_weight(w, at, error);
@@ -92,6 +92,79 @@ static int check(const multinomial_work *w, const multinomial_arguments *a, cons
       lay_out(a).rows + (size_t)row * sizeof(multinomial_row) + offsetof(multinomial_row, positive);
   code = d->download(&positive, room->storage, from, sizeof positive, error);
   return code ? code : multinomial_refuse_row((int64_t)positive, w->n, error);
+}
+
+static int check(const multinomial_work *w, const multinomial_arguments *a, const tensor *room,
+                 tensor_error *error) {
+  multinomial_faults faults;
+  int code = device_functions_get()->download(&faults, room->storage, 0, sizeof faults, error);
+  return code ? code : refuse(w, a, room, faults, error);
+}
+
+/* ---- refusals that are put off ----------------------------------------------------------------
+ * Where results may wait, so may they: many choices are asked about at once. */
+
+enum { MOST_PUT_OFF = 64 };
+
+static struct {
+  tensor faults; /* of each of them */
+  int count;
+  struct {
+    tensor weights, room;
+    multinomial_arguments arguments;
+    int64_t n;
+  } choice[MOST_PUT_OFF];
+} put_off;
+
+static void forget_put_off(void) {
+  for (int i = 0; i < put_off.count; i++) {
+    tensor_release(&put_off.choice[i].weights);
+    tensor_release(&put_off.choice[i].room);
+  }
+  put_off.count = 0;
+  tensor_release(&put_off.faults);
+}
+
+int gpu_multinomial_check(tensor_error *error) {
+  multinomial_faults faults[MOST_PUT_OFF];
+  if (!error) forget_put_off();
+  if (put_off.count == 0) return 0;
+  int code = device_functions_get()->download(faults, put_off.faults.storage, 0,
+                                              (size_t)put_off.count * sizeof *faults, error);
+  for (int i = 0; i < put_off.count && !code; i++) {
+    multinomial_work w = {.weights = &put_off.choice[i].weights, .n = put_off.choice[i].n};
+    code = refuse(&w, &put_off.choice[i].arguments, &put_off.choice[i].room, faults[i], error);
+  }
+  forget_put_off();
+  return code;
+}
+
+/* Where the next choice is to note its faults; NULL where it has to be asked about at once. */
+static multinomial_faults *next_put_off(gpu_device *device, tensor_error *error) {
+  gpu_error why;
+  if (!pending_may_be_on(device->ordinal) || device->capturing) return NULL;
+  bool is_elsewhere = put_off.count > 0 && put_off.faults.storage->device != device->ordinal;
+  if (is_elsewhere || put_off.count == MOST_PUT_OFF) return NULL;
+  if (put_off.count == 0) {
+    size_t bytes = MOST_PUT_OFF * sizeof(multinomial_faults);
+    if (gpu_scratch(&put_off.faults, device->ordinal, bytes, error)) return NULL;
+    CUresult result = gpu_state_get()->driver->set8(
+        (CUdeviceptr)(uintptr_t)tensor_data(&put_off.faults), 0, bytes, device->stream);
+    if (gpu_check(device, result, "clear memory", &why)) {
+      tensor_release(&put_off.faults);
+      return NULL;
+    }
+  }
+  return (multinomial_faults *)tensor_data(&put_off.faults) + put_off.count;
+}
+
+static void put_off_check(const multinomial_work *w, const multinomial_arguments *a,
+                          const tensor *room) {
+  int i = put_off.count++;
+  tensor_share(&put_off.choice[i].weights, w->weights);
+  tensor_share(&put_off.choice[i].room, room);
+  put_off.choice[i].arguments = *a;
+  put_off.choice[i].n = w->n;
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------
@@ -143,7 +216,8 @@ int gpu_multinomial(const multinomial_work *w, tensor_error *error) {
   variant v = {w->weights->dtype, w->replacement ? NONE_FIRST
                                   : w->n == 1    ? ONE_FIRST
                                                  : ALL_ARRIVALS};
-  int code = prepare(device, &a, &room, error);
+  multinomial_faults *faults = next_put_off(device, error);
+  int code = prepare(device, &a, &room, faults, error);
   if (!code && v.first == ALL_ARRIVALS) {
     int64_t shape[2] = {a.rows, a.categories};
     code = tensor_empty(&arrivals, DTYPE_FLOAT32, device->ordinal, 2, shape, error);
@@ -153,7 +227,10 @@ int gpu_multinomial(const multinomial_work *w, tensor_error *error) {
   if (!code) code = launch(device, &v, WEIGH, a.rows * a.chunks, &a, error);
   if (!code) code = launch(device, &v, CHECK_ROWS, row_blocks, &a, error);
   if (!code && w->replacement) code = choose_with_replacement(device, &v, &a, error);
-  if (!code && !device->capturing) code = check(w, &a, &room, error);
+  if (!code && faults)
+    put_off_check(w, &a, &room);
+  else if (!code && !device->capturing)
+    code = check(w, &a, &room, error);
   if (!code && v.first == ALL_ARRIVALS) code = choose_first(w, &arrivals, error);
   tensor_release(&room);
   tensor_release(&arrivals);

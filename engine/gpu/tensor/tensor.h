@@ -50,6 +50,9 @@ void gpu_macro(char text[GPU_PROGRAM_MACROS], const char *name, const char *form
  */
 
 int gpu_elementwise(const elementwise_work *work, tensor_error *error);
+int gpu_fused(const fused *f, tensor_error *error);
+int gpu_thin(const tensor *to, const tensor *a, const fused *b, int outer_rank,
+             tensor_error *error);
 int gpu_matmul(const tensor *to, const tensor *a, const tensor *b, tensor_error *error);
 int gpu_index(const index_work *work, tensor_error *error);
 int gpu_nonzero(tensor *out, const tensor *flags, tensor_error *error);
@@ -80,5 +83,6 @@ int gpu_compare(const compare_work *work, comparison *c, tensor_error *error);
 
 int gpu_draw(const draw_work *work, tensor_error *error);
 int gpu_multinomial(const multinomial_work *work, tensor_error *error);
+int gpu_multinomial_check(tensor_error *error);
 
 #endif

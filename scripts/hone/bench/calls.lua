@@ -42,8 +42,8 @@ local function read_outputs(work, made, case, facts, outputs)
   end
 end
 
--- What a solution did that it may not; nil where it kept the rules.
-local function broken_rule(of, work, made, case, facts, list)
+---What a solution did in a call that it may not; nil where it kept the rules.
+function calls.broken_rule(of, work, made, case, facts, list)
   local may_change_some = false
   for i, name in ipairs(made.inputs) do
     local view, may = case.slot.given[i], ops.may_change(work.definition, name)
@@ -72,7 +72,7 @@ local function look(of, work, made, case, facts, evaluator)
   local list = case.list
   local verdict = evaluator:check(outputs, case.content.expected, list)
   if verdict and verdict.status ~= "INCORRECT_NUMERICAL" then return verdict end
-  local rule = broken_rule(of, work, made, case, facts, list)
+  local rule = calls.broken_rule(of, work, made, case, facts, list)
   if rule then
     evaluator:note("%s", rule)
     return evaluator:verdict "RUNTIME_ERROR"

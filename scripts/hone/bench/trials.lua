@@ -37,19 +37,24 @@ local function new_contents(of, work)
   return list
 end
 
--- Which of n calls are looked at, anywhere after the warm-up: those of contents that are new, or one of an old one at a
--- new place.
-local function choose(run, warmup, n)
+-- One more content that the solution has not seen: what comes again could be told from all else, and be answered well.
+local function add_new(of, work, run)
+  local content, why = of:known_content(work, work.evaluator.same_inputs and 1 or run.drawn + 1)
+  if not content then return nil, why end
+  run.new[1], run.drawn = content, run.drawn + 1
+  of.watch:lap "references"
+  return true
+end
+
+---Which of n calls are looked at, anywhere after the warm-up: those of the contents in `new`.
+function trials.choose(new, warmup, n)
   local audited = {}
-  local count = math.max(math.min(#run.new, n - warmup, MOST_LOOKED_AT), 1)
-  for _ = 1, count do
-    local content = table.remove(run.new) or run.old[math.random(#run.old)]
+  for _ = 1, math.min(#new, n - warmup, MOST_LOOKED_AT) do
     local at
     repeat
       at = math.random(warmup + 1, n)
     until not audited[at]
-    audited[at] = content
-    run.old[#run.old + 1] = content
+    audited[at] = table.remove(new)
   end
   return audited
 end
@@ -103,7 +108,11 @@ local function time_more(of, work, run, wanted, warmup)
   while wanted > 0 do
     local first = math.min(warmup, math.max(1, room - 1))
     local n = math.min(wanted, math.max(1, room - first)) + first
-    local reply, cases, code = calls.make(of, made, run, n, choose(run, first, n), first)
+    if #run.new == 0 then
+      local ok, why = add_new(of, work, run)
+      if not ok then return nil, why, "REFERENCE" end
+    end
+    local reply, cases, code = calls.make(of, made, run, n, trials.choose(run.new, first, n), first)
     if not reply then return nil, cases, code end
     if #reply.seconds ~= n - first then
       return nil, "refused: it reported other times than calls", "RUNTIME_ERROR"
@@ -121,9 +130,10 @@ end
 ---"REFERENCE", or a worker's) where that came to an end.
 function trials.time(of, work, run)
   local why, code, ok
-  run.seconds, run.old = {}, {}
+  run.seconds = {}
   run.new, why = new_contents(of, work)
   if not run.new then return nil, why, "REFERENCE" end
+  run.drawn = #run.new
   local settings = work.settings
   local most = settings.iterations * settings.num_trials
   local wanted, warmup = math.min(FIRST * settings.num_trials, most), math.max(1, settings.warmup_runs)

@@ -9,7 +9,8 @@ local tensor = require "hone.tensor"
 local concrete = require "hone.python.concrete"
 local axis_value = require("hone.dataset.definition").axis_value
 
-local reference = {}
+-- Elementwise operations on a GPU wait until somebody needs their results: several of them become one launch.
+local reference = { _later = "devices" }
 
 local FLOATS = { float32 = true, float16 = true, bfloat16 = true, float64 = true }
 
@@ -128,6 +129,53 @@ local function check_inputs(self, list)
   return axes, inputs
 end
 
+-- ---- what fitted once ------------------------------------------------------------------------------
+
+-- Tensors of the same dtypes and shapes fit again; numbers are looked at each time. A constraint may depend on what
+-- tensors hold, so with constraints everything is.
+local FITTED = {}
+
+local fits, pack, unpack = tensor._fits, table.pack, table.unpack
+
+-- The dtypes and shapes of a list of n values, as arguments of `fits`; nil where one is no tensor and no number.
+local function describe(list, n)
+  local described = {}
+  for i = 1, n do
+    local v = list[i]
+    if tensor.is_tensor(v) then
+      described[i] = pack(v.dtype, unpack(v:shape()))
+    elseif type(v) == "number" then
+      described[i] = math.type(v)
+    else
+      return nil
+    end
+  end
+  return described
+end
+
+local function copy(map)
+  local made = {}
+  for key, value in pairs(map) do
+    made[key] = value
+  end
+  return made
+end
+
+local function fit(described, list)
+  for i = 1, #described do
+    local d, v = described[i], list[i]
+    local n = d.n
+    if n == 3 then
+      if not fits(v, d[1], d[2], d[3]) then return false end
+    elseif n then
+      if not fits(v, unpack(d, 1, n)) then return false end
+    elseif math.type(v) ~= d then
+      return false
+    end
+  end
+  return true
+end
+
 -- What a reference returns: one output, or a tuple of them, or a dict by their names.
 local function take_outputs(self, result)
   if concrete.is_tuple(result) then return result, result.n end
@@ -144,6 +192,10 @@ local function check_outputs(self, axes, list, n)
   if n ~= #self.outputs then
     return self:_fail("the reference returns %d values, the definition has %d outputs", n, #self.outputs)
   end
+  if axes == FITTED then
+    if fit(self.fitted.outputs, list) then return table.move(list, 1, n, 1, {}) end
+    axes = copy(self.fitted.axes)
+  end
   local outputs = {}
   for i, name in ipairs(self.outputs) do
     local ok, why = check_tensor(self, axes, name, self.definition.outputs[name], list[i])
@@ -153,29 +205,70 @@ local function check_outputs(self, axes, list, n)
   return outputs
 end
 
----Run it. Inputs in the definition's order, nil for an optional one that is left out.
----@return table? outputs # in the definition's order
----@return string? message
-function Reference:__call(...)
-  local list, n = { ... }, select("#", ...)
-  if n > #self.inputs then
-    return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
-  end
-  local axes, why = check_inputs(self, list)
-  if not axes then return nil, why end
-  for i = 1, #self.inputs do
-    if is_null(list[i]) then list[i] = concrete.None end
-    local spec = self.definition.inputs[self.inputs[i]]
-    if FLOATS[spec.dtype] and math.type(list[i]) == "integer" then list[i] = list[i] + 0.0 end
-  end
+-- Outputs with their elements: what does not lead to them is not computed.
+local function settle(self, outputs)
+  local ok, why = pcall(function()
+    for _, output in ipairs(outputs) do
+      if tensor.is_tensor(output) then tensor._settle(output) end
+    end
+    tensor._check()
+  end)
+  if not ok then return self:_fail("%s", why) end
+  return outputs
+end
+
+local function call(self, axes, list)
   local arguments = {}
   for i, place in ipairs(self.order) do
     arguments[i] = list[place]
   end
-  local result
-  result, why = self.source:call("run", table.unpack(arguments, 1, #self.inputs))
+  local result, why = self.source:call("run", table.unpack(arguments, 1, #self.inputs))
   if why then return nil, why end
-  return check_outputs(self, axes, take_outputs(self, result))
+  local outputs
+  outputs, why = check_outputs(self, axes, take_outputs(self, result))
+  if not outputs then return nil, why end
+  return settle(self, outputs)
+end
+
+local function check_and_call(self, list, n)
+  local fitted = self.fitted
+  local axes, why
+  if fitted and n == #self.inputs and fit(fitted.inputs, list) then
+    axes = FITTED
+  else
+    axes, why = check_inputs(self, list)
+  end
+  if not axes then return nil, why end
+  local given = axes ~= FITTED and n == #self.inputs and #self.constraints == 0 and describe(list, n)
+  local known = given and copy(axes) -- the outputs' own axes may be others next time
+  for i = 1, #self.inputs do
+    if is_null(list[i]) then list[i] = concrete.None end
+    if math.type(list[i]) == "integer" and FLOATS[self.definition.inputs[self.inputs[i]].dtype] then
+      list[i] = list[i] + 0.0
+    end
+  end
+  local outputs
+  outputs, why = call(self, axes, list)
+  local described = outputs and given and describe(outputs, #outputs)
+  if described then self.fitted = { axes = known, inputs = given, outputs = described } end
+  return outputs, why
+end
+
+local function finish(before, ok, ...)
+  tensor._later(before)
+  if not ok then error(..., 0) end
+  return ...
+end
+
+---Run it. Inputs in the definition's order, nil for an optional one that is left out.
+---@return table? outputs # in the definition's order
+---@return string? message
+function Reference:__call(...)
+  local n = select("#", ...)
+  if n > #self.inputs then
+    return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
+  end
+  return finish(tensor._later(reference._later), pcall(check_and_call, self, { ... }, n))
 end
 
 ---The values of all axes for these inputs; nil and what does not fit the definition, constraints included.
