@@ -27,9 +27,9 @@ local function report_bug(entry, traceback)
   return REFUSED
 end
 
--- A result that is no plain data is a bug of the skill, so this raises. JSON has no NaN: it is null, as in traces.
+-- A result that is no plain data is a bug of the skill, so this raises.
 local function print_result(result)
-  io.stdout:write(assert(require("hone.json").encode(result, { indent = 2, nan = "null" })), "\n")
+  io.stdout:write(assert(require("hone.json").encode(result, { indent = 2 })), "\n")
 end
 
 -- Output that never arrived (a full disk behind `>`) is a failure, whatever the skill says.
