@@ -109,7 +109,7 @@ local CODES = { LATE = "TIMEOUT", CLOSED = "CRASH", FORGED = "CRASH" }
 local function lose(self, code, seconds)
   local ended = code ~= "LATE" and self.process:wait(true) or nil
   self:kill()
-  if code == "LATE" then return nil, ("nothing came within %g s"):format(seconds), "TIMEOUT" end
+  if code == "LATE" then return nil, ("nothing came within %.3g s"):format(seconds), "TIMEOUT" end
   if code == "FORGED" then
     return nil,
       "what came from the worker's process was not written by the worker: it is not believed",
