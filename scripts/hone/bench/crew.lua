@@ -10,7 +10,7 @@ local trace = require "hone.dataset.trace"
 local crew = {}
 
 local MOST_TRIES = 2 -- of a definition's workloads, where a process ends in the middle of them
-local TURN = 100 -- milliseconds
+local TURN = 20 -- milliseconds
 
 -- ---- one process -----------------------------------------------------------------------------------
 
@@ -140,6 +140,26 @@ local function replace(self, i)
   self.members[i] = begin(self, member.device) or false
 end
 
+-- A piece of the definition that it has workers for, or else of one that nobody is at, or the first.
+local function next_group(self, member)
+  local taken = {}
+  for _, other in ipairs(self.members) do
+    if other and other ~= member and other.definition then taken[other.definition] = true end
+  end
+  local at
+  for i, group in ipairs(self.groups) do
+    local name = group[1].definition.name
+    if name == member.definition then
+      at = i
+      break
+    end
+    at = at or not taken[name] and i or nil
+  end
+  local group = table.remove(self.groups, at or 1)
+  member.definition = group[1].definition.name
+  return group
+end
+
 local function turn(self)
   local busy = false
   for i, member in ipairs(self.members) do
@@ -149,7 +169,7 @@ local function turn(self)
         replace(self, i)
         busy = busy or #self.groups > 0
       else
-        if not member.group and #self.groups > 0 then give(self, member, table.remove(self.groups, 1)) end
+        if not member.group and #self.groups > 0 then give(self, member, next_group(self, member)) end
         busy = busy or member.group ~= nil
       end
     end

@@ -55,8 +55,16 @@ local function skip(item, why, solution)
   say { skip = why, uuid = item.workload.uuid, solution = solution and solution.name }
 end
 
+-- Pieces of one definition follow one another: its workers are kept until another comes.
+local last
 for line in io.lines() do
   local group = group_of(assert(json.decode(line)))
-  require("hone.bench.runner").run_items(station, group, report, skip)
+  if last and last[1].definition ~= group[1].definition then
+    for _, item in ipairs(last) do
+      station:leave(item.solutions)
+    end
+  end
+  last = group
+  require("hone.bench.runner").run_items(station, group, report, skip, true)
   say { done = true, shares = station:shares() }
 end

@@ -206,7 +206,8 @@ local function is_needed(groups, solution)
 end
 
 ---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
-function runner.run_items(station, items, report, skip)
+---Workers whose solutions have no more to do are let go, unless they are to be kept.
+function runner.run_items(station, items, report, skip, keep)
   local groups = groups_of(items)
   while #groups > 0 do
     local expected, now = {}
@@ -224,7 +225,7 @@ function runner.run_items(station, items, report, skip)
     end
     for _, item in ipairs(now) do
       for _, solution in ipairs(item.solutions) do
-        if not is_needed(groups, solution) then station:leave { solution } end
+        if not keep and not is_needed(groups, solution) then station:leave { solution } end
       end
     end
   end
