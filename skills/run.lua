@@ -201,6 +201,31 @@ local function table_of(traces)
   return rows
 end
 
+-- An input whose file is not here is made by rules, which is another workload: nobody shall take it for the real one.
+local function warn_of_absent(plan, ctx)
+  local inputs, order, by_name = require "hone.dataset.inputs", {}, {}
+  for _, item in ipairs(plan.items) do
+    local name = item.definition.name
+    local entry = by_name[name]
+    if not entry then
+      entry = { name = name, count = 0, total = 0 }
+      by_name[name], order[#order + 1] = entry, entry
+    end
+    local first = inputs.absent(item.workload, item.root)[1]
+    entry.total = entry.total + 1
+    if first then
+      entry.count = entry.count + 1
+      entry.first = entry.first or ("%s of %s: %s"):format(first.name, item.workload.uuid, first.why)
+    end
+  end
+  for _, entry in ipairs(order) do
+    if entry.first then
+      local text = "%s: inputs of %d of %d workloads are made, and are not those that were recorded (%s)"
+      ctx.warn(text, entry.name, entry.count, entry.total, entry.first)
+    end
+  end
+end
+
 local function say_result(result, traces, ctx)
   local rows = table_of(traces)
   if #rows > 0 then
@@ -222,6 +247,16 @@ end
 local function judging_share(result)
   local own = (result.shares.audits or 0) + (result.shares.comparisons or 0)
   return result.seconds > 0 and own / result.seconds or 0.0
+end
+
+-- What the dataset's lines say, in which a number that JSON does not have is quoted.
+local function as_written(traces)
+  local json, line = require "hone.json", require("hone.dataset.trace").line
+  local list = json.array {}
+  for i, t in ipairs(traces) do
+    list[i] = assert(json.decode(assert(line(t))))
+  end
+  return list
 end
 
 local function run_plan(plan, args, ctx, chosen, devices)
@@ -249,7 +284,7 @@ local function run_plan(plan, args, ctx, chosen, devices)
   bar:done()
   if not result then return nil, why end
   result.judging = judging_share(result)
-  result.traces = traces
+  result.traces = as_written(traces)
   if not quiet then say_result(result, traces, ctx) end
   return result
 end
@@ -294,6 +329,7 @@ function skill.run(args, ctx)
   if plan.left_out > 0 then
     ctx.warn("%d solutions need a GPU, and there is none: they are left out", plan.left_out)
   end
+  warn_of_absent(plan, ctx)
   if args.dry_run then
     say_plan(plan, ctx)
     return { evaluations = plan.evaluations, workloads = #plan.items, skipped = plan.skipped }

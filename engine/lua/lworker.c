@@ -193,10 +193,18 @@ static int worker_spawn(lua_State *L) {
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
+/* Whether it has ended. What it started ends with it, while its number is still its own. */
+static bool reap(Process *p) {
+  siginfo_t info = {0};
+  if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return errno == ECHILD;
+  if (info.si_pid != p->pid) return false;
+  kill(-p->pid, SIGKILL);
+  return waitpid(p->pid, &p->status, 0) == p->pid || errno == ECHILD;
+}
+
 static void look(Process *p, bool wait) {
   for (int turn = 0; !p->has_ended && turn < (wait ? KILL_TURNS : 1); turn++) {
-    pid_t pid = waitpid(p->pid, &p->status, WNOHANG);
-    p->has_ended = pid == p->pid || (pid < 0 && errno == ECHILD);
+    p->has_ended = reap(p);
     const struct timespec moment = {.tv_nsec = 1000000};
     if (!p->has_ended && wait) nanosleep(&moment, NULL);
   }

@@ -416,6 +416,7 @@ static int serve(Worker *w, yyjson_val *request) {
 int hone_worker_serve(int fd, const worker_language *language) {
   Worker w = {.channel = {.fd = fd, .descriptor = -1, .beside = -1}, .language = language};
   if (message_receive_key(&w.channel)) return 1;
+  if (send_reply(&w, new_reply())) return 1; /* it is here; of the device nothing was touched yet */
   for (;;) {
     if (message_receive(&w.channel, -1)) return 1; /* the judge is gone, or is none */
     if (w.channel.kind == MESSAGE_STOP) return 0;

@@ -96,7 +96,7 @@ definition_config:
       assert.is_nil(loaded)
       assert.truthy(why:find(case[2], 1, true), why)
       assert.falsy(why:find("\n", 1, true))
-      assert.equal("EINVAL", code)
+      assert.equal("EBADMSG", code)
     end)
   end
 

@@ -28,7 +28,7 @@ function Sandbox:write(path, text)
 end
 
 function Sandbox:options(words, env)
-  local options = { cwd = self.path, env = {}, timeout = 60 }
+  local options = { cwd = self.path, env = {}, timeout = self.timeout or 60 }
   for name, value in pairs(self.env) do
     options.env[name] = value
   end

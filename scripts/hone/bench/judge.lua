@@ -300,7 +300,10 @@ function Judge:evaluate(work, run)
   local verdict, why, code = try(self, work, run)
   if code == "REFERENCE" then return nil, why end
   if code == "VERDICT" then verdict = why end
-  if not verdict then return failed(STATUS[code] or "RUNTIME_ERROR", why, run.evaluator.log) end
+  if not verdict then
+    local log, notes = run.evaluator.log, work.contents.notes
+    return failed(STATUS[code] or "RUNTIME_ERROR", why, table.move(notes, 1, #notes, #log + 1, log))
+  end
   if verdict.status == "INCORRECT_NUMERICAL" and not run.evaluator.wrong_case then -- all calls together tell it
     run.evaluator.wrong_case = { inputs = {}, outputs = {}, expected = {}, evaluator = run.evaluator }
   end

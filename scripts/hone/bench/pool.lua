@@ -33,20 +33,40 @@ end
 ---Whether the solution of this name has its process.
 function Pool:has(name) return self.kept[name] ~= nil end
 
----Whether a worker that was started ahead has come up; true where none was.
-function Pool:is_up(kind)
+---Whether one that was started ahead needs no more than to open its device; true where none was.
+function Pool:is_here(kind)
   local spares = self.spares[kind] or {}
   for _, spare in ipairs(spares) do
-    if spare:is_up() then return true end
+    if spare:is_here() then return true end
   end
   return #spares == 0
+end
+
+local LOADING_SECONDS = 120
+
+---Bring to an end all that touches the device besides a measurement: workers that open it, solutions that are loaded.
+---Between two evaluations, so that none disturbs another's.
+function Pool:settle()
+  for _, spares in pairs(self.spares) do
+    for _, spare in ipairs(spares) do
+      if spare:is_here() and not spare.dead then spare:begin() end
+    end
+  end
+  for _, spares in pairs(self.spares) do
+    for _, spare in ipairs(spares) do
+      if spare.state == "beginning" then spare:ready() end
+    end
+  end
+  for _, kept in pairs(self.kept) do
+    kept:loaded(LOADING_SECONDS)
+  end
 end
 
 -- One that was started ahead, or a new one.
 local function take(self, kind)
   local spares = self.spares[kind] or {}
-  for i, spare in ipairs(spares) do -- one that has come up is no slower than the others
-    if spare:is_up() then
+  for i, spare in ipairs(spares) do -- the first that is as far as that
+    if spare:is_here() then
       table.remove(spares, i)
       if spare:alive() then return spare end
       spare:stop()
@@ -82,7 +102,7 @@ end
 function Pool:preload(name, artefact)
   if self.kept[name] or #self.order >= MOST_KEPT then return end
   for i, spare in ipairs(self.spares[artefact.worker] or {}) do
-    if spare:is_up() then
+    if spare.state == "up" then
       table.remove(self.spares[artefact.worker], i)
       if not spare:begin_load(artefact) then return spare:stop() end
       return keep(self, name, spare)

@@ -148,18 +148,6 @@ local function look_ahead(station, groups)
   return expected
 end
 
--- The first of the next definitions that has a solution whose build and worker are there, else the first of all.
-local function choose_group(station, groups)
-  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
-    local expected = {}
-    add_solutions(expected, groups[i])
-    for _, pair in ipairs(expected) do
-      if station:is_ready(pair.definition, pair.solution) then return i end
-    end
-  end
-  return 1
-end
-
 local function with_solutions(item, solutions)
   local copy = {}
   for name, value in pairs(item) do
@@ -169,52 +157,75 @@ local function with_solutions(item, solutions)
   return copy
 end
 
--- The item with the solutions that are ready, and with the others; nil for none.
-local function split(station, item)
+-- A group's items with the solutions that are ready, and those with the others.
+local function split(station, group)
   local ready, others = {}, {}
-  for _, solution in ipairs(item.solutions) do
-    table.insert(station:is_ready(item.definition, solution) and ready or others, solution)
+  for _, item in ipairs(group) do
+    local now, later = {}, {}
+    for _, solution in ipairs(item.solutions) do
+      table.insert(station:is_ready(item.definition, solution) and now or later, solution)
+    end
+    if #now > 0 then ready[#ready + 1] = with_solutions(item, now) end
+    if #later > 0 then others[#others + 1] = with_solutions(item, later) end
   end
-  return #ready > 0 and with_solutions(item, ready) or nil,
-    #others > 0 and with_solutions(item, others) or nil
+  return ready, others
 end
 
--- The workloads of one definition. On a GPU those solutions go first that are built and whose workers have come up.
-local function run_group(station, group, expected, report, skip)
-  local later = {}
-  for _, item in ipairs(group) do
-    station:prepare(item.definition, item.solutions)
-    station:preload(expected)
-    local now, rest = item, nil
-    if station.device ~= "cpu" then
-      now, rest = split(station, item)
+local MOST_PATIENCE, TURN = 60, 20 -- seconds to wait for anything to be ready; milliseconds
+
+-- What to do next on a GPU: of the next definitions the first one's solutions that are built and whose workers have come
+-- up. What is left of its group stays in the list. Where nothing is ready for a long time, a whole group.
+local function next_items(station, groups)
+  local until_time = clock.now() + MOST_PATIENCE
+  repeat
+    for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+      local ready, others = split(station, groups[i])
+      if #ready > 0 then
+        if #others > 0 then
+          groups[i] = others
+        else
+          table.remove(groups, i)
+        end
+        return ready
+      end
     end
-    if rest then later[#later + 1] = rest end
-    local ok, why = true, nil
-    if now then
-      ok, why = station:run(now, report, skip)
+    require("hone.core.process").step(TURN)
+  until clock.now() > until_time
+  return table.remove(groups, 1)
+end
+
+local function is_needed(groups, solution)
+  for _, group in ipairs(groups) do
+    for _, item in ipairs(group) do
+      for _, other in ipairs(item.solutions) do
+        if other.name == solution.name then return true end
+      end
     end
-    if not ok then skip(item, why) end
   end
-  for _, item in ipairs(later) do
-    local ok, why = station:run(item, report, skip)
-    if not ok then skip(item, why) end
-  end
+  return false
 end
 
 ---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
 function runner.run_items(station, items, report, skip)
   local groups = groups_of(items)
   while #groups > 0 do
-    local expected, at = {}, 1
-    if station.device ~= "cpu" then
+    local expected, now = {}
+    if station.device == "cpu" then -- where what comes up beside a call would take its time
+      now = table.remove(groups, 1)
+    else
       expected = look_ahead(station, groups)
-      at = choose_group(station, groups)
+      now = next_items(station, groups)
     end
-    local group = table.remove(groups, at)
-    run_group(station, group, expected, report, skip)
-    for _, item in ipairs(group) do
-      station:leave(item.solutions)
+    for _, item in ipairs(now) do
+      station:prepare(item.definition, item.solutions)
+      station:preload(expected)
+      local ok, why = station:run(item, report, skip)
+      if not ok then skip(item, why) end
+    end
+    for _, item in ipairs(now) do
+      for _, solution in ipairs(item.solutions) do
+        if not is_needed(groups, solution) then station:leave { solution } end
+      end
     end
   end
 end

@@ -189,11 +189,11 @@ local function read_yaml(path)
   local ok, value = pcall(lyaml.load, text)
   if not ok then
     local message = tostring(value):gsub("^[^%s:]+%.lua:%d+: ", ""):gsub("%s+", " ")
-    return nil, ("cannot read the settings %s: %s"):format(path, message), "EINVAL"
+    return nil, ("cannot read the settings %s: %s"):format(path, message), "EBADMSG"
   end
   if value == nil or value == lyaml.null then return {} end
   if type(value) ~= "table" or #value > 0 then
-    return nil, ("cannot read the settings %s: not a mapping"):format(path), "EINVAL"
+    return nil, ("cannot read the settings %s: not a mapping"):format(path), "EBADMSG"
   end
   return without_null(value, lyaml.null)
 end
@@ -212,7 +212,7 @@ function settings.load(options)
   end
   local self = { notes = {}, file = name, given_to_load = options }
   local from_file, why = take(file, FILE, name, self.notes)
-  if not from_file then return nil, why, "EINVAL" end
+  if not from_file then return nil, why, "EBADMSG" end
   local given
   given, why = take(options.overrides or {}, FILE, "command line", self.notes)
   if not given then return nil, why, "EINVAL" end

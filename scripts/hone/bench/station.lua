@@ -99,7 +99,7 @@ end
 function Station:is_ready(definition, solution)
   if missing_here(solution) then return true end
   return self.jobs[job_key(definition, solution)]:done()
-    and (self.pool:has(solution.name) or self.pool:is_up(kind_of(solution)))
+    and (self.pool:has(solution.name) or self.pool:is_here(kind_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -179,6 +179,12 @@ local function diagnose(self, of, work, solution, verdict)
   of.watch:lap "diagnosis"
 end
 
+-- What was printed, and why it failed, unless that was printed, too.
+local function log_of(printed, why)
+  if not printed or printed == "" then return { why } end
+  return { printed, not printed:find(why, 1, true) and why or nil }
+end
+
 local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
 
 -- Verdict; nil, why and "UNAVAILABLE" where this machine cannot run it; nil and why where the reference failed.
@@ -192,13 +198,9 @@ local function evaluate(self, of, work, solution)
   if not artefact then return build_failure(message, log, code) end
   local worker, why, printed
   worker, why, code, printed = self.pool:get(solution.name, artefact, deadline - clock.now())
+  if self.device ~= "cpu" then self.pool:settle() end
   of.watch:lap "workers"
-  if not worker then
-    return {
-      status = STATUS[code] or "RUNTIME_ERROR",
-      log = { printed ~= "" and printed or why, printed and why },
-    }
-  end
+  if not worker then return { status = STATUS[code] or "RUNTIME_ERROR", log = log_of(printed, why) } end
   local verdict
   verdict, why = of:evaluate(work, { worker = worker, artefact = artefact, deadline = deadline })
   if verdict then

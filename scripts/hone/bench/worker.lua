@@ -86,8 +86,8 @@ local function start_request(self, options)
   }
 end
 
----Start a process for solutions of one kind: "native", "python" or "lua". It answers the first request once it is
----ready, so that several can start at once.
+---Start a process for solutions of one kind: "native", "python" or "lua". It comes up by itself as far as that touches
+---no device ("coming", then "here"); `begin` has it open the device ("beginning", then "up").
 ---@return table? worker
 ---@return string? message
 function worker.start(options)
@@ -97,8 +97,7 @@ function worker.start(options)
   command[#command + 1] = tostring(core.descriptor)
   self.process, why = core.spawn(command, environment(options.environment))
   if not self.process then return nil, ("%s (%s)"):format(why, command[1]) end
-  self.process:send("start", start_request(self, options))
-  self.waits = true
+  self.request, self.state = start_request(self, options), "coming"
   return self
 end
 
@@ -110,7 +109,7 @@ local CODES = { LATE = "TIMEOUT", CLOSED = "CRASH", FORGED = "CRASH" }
 local function lose(self, code, seconds)
   local ended = code ~= "LATE" and self.process:wait(true) or nil
   self:kill()
-  if code == "LATE" then return nil, ("nothing came within %g s"):format(seconds), "TIMEOUT" end
+  if code == "LATE" then return nil, ("nothing came within %.3g s"):format(seconds), "TIMEOUT" end
   if code == "FORGED" then
     return nil,
       "what came from the worker's process was not written by the worker: it is not believed",
@@ -122,15 +121,7 @@ local function lose(self, code, seconds)
 end
 
 local function receive(self, seconds)
-  local text, code
-  if self.early then
-    text, self.early = self.early, nil
-    if CODES[text] then
-      text, code = nil, text
-    end
-  else
-    text, code = self.process:receive(seconds)
-  end
+  local text, code = self.process:receive(seconds)
   if not text then return lose(self, code, seconds) end
   local reply, why = json.decode(text)
   if not reply then return nil, "the worker's reply is not JSON: " .. why, "CRASH" end
@@ -139,27 +130,51 @@ local function receive(self, seconds)
   return nil, reply.why, reply.code
 end
 
----Whether it has come up by now; true of one that never will, which is then told by whoever asks it.
-function Worker:is_up()
-  if not self.waits or self.dead then return true end
+---Whether the process has come so far that it can begin; true of one that never will, which `ready` tells.
+function Worker:is_here()
+  if self.state ~= "coming" or self.dead then return true end
   local text, code = self.process:receive(0)
-  if not text and code == "LATE" then return false end
-  self.early = text or code -- taken by the next who waits for it
+  if text then
+    self.state = "here"
+  elseif code ~= "LATE" then
+    self.failure = { lose(self, code, 0) }
+  end
+  return text ~= nil or code ~= "LATE"
+end
+
+-- What it said while it failed belongs to the message.
+local function cannot_start(self, why, code)
+  local printed = self:log()
+  self:kill()
+  if printed ~= "" then why = why .. ": " .. printed:match "^%s*(.-)%s*$" end
+  return nil, "cannot start a worker: " .. why, code
+end
+
+---Have it open its device, without waiting for the end of that.
+function Worker:begin(seconds)
+  if self.state == "coming" and not self.dead then
+    local reply, why, code = receive(self, seconds or START_SECONDS)
+    if not reply then return cannot_start(self, why, code) end
+    self.state = "here"
+  end
+  if self.state == "here" then
+    self.process:send("start", self.request)
+    self.state = "beginning"
+  end
   return true
 end
 
----Wait until it is ready. Every request does so.
+---Wait until it is up. Every request does so.
 function Worker:ready(seconds)
+  if self.failure then return cannot_start(self, self.failure[2], self.failure[3]) end
   if self.dead then return nil, "the worker's process has ended", "CRASH" end
-  if not self.waits then return true end
-  local reply, why, code = receive(self, seconds or START_SECONDS)
-  if not reply then
-    local printed = self:log()
-    self:kill()
-    if printed ~= "" then why = why .. ": " .. printed:match "^%s*(.-)%s*$" end
-    return nil, "cannot start a worker: " .. why, code
-  end
-  self.waits, self.about = false, reply
+  if self.state == "up" then return true end
+  local ok, why, code = self:begin(seconds)
+  if not ok then return nil, why, code end
+  local reply
+  reply, why, code = receive(self, seconds or START_SECONDS)
+  if not reply then return cannot_start(self, why, code) end
+  self.state, self.about = "up", reply
   return true
 end
 
@@ -204,10 +219,12 @@ end
 
 ---Wait until it is loaded.
 function Worker:loaded(seconds)
-  if not self.is_loading then return true end
-  self.is_loading = false
-  local reply, why, code = receive(self, seconds)
-  if not reply then return nil, why, code end
+  if self.is_loading then
+    self.is_loading = false
+    local reply, why, code = receive(self, seconds)
+    self.load_failure = not reply and { why, code } or nil
+  end
+  if self.load_failure then return nil, table.unpack(self.load_failure) end
   return true
 end
 
@@ -305,7 +322,7 @@ function Worker:kill()
 end
 
 function Worker:stop()
-  if not self.dead and not self.waits then
+  if not self.dead and self.state == "up" then
     self.process:send("stop", "{}")
     self.process:wait(true)
   end

@@ -119,28 +119,49 @@ end
 
 -- ---- blobs -----------------------------------------------------------------------------------------
 
--- The tensor that a workload names, nil and why it is not there.
+local function blob_path(root, spec)
+  return spec.path:sub(1, 1) == "/" and spec.path or require("hone.fs").join(root or ".", spec.path)
+end
+
+-- Why a workload's file is not here: it was left out, or git has a pointer to it. Nil where it is.
+local function absence(root, spec)
+  local fs, path = require "hone.fs", blob_path(root, spec)
+  if not fs.is_file(path) then return "its file is not there" end
+  local file <close> = io.open(path, "rb")
+  return require("hone.lfs_pointer").message(path, file and file:read(200) or "")
+end
+
+-- The tensor that a workload names, nil and what is wrong with it.
 local function blob(root, spec, wanted)
-  local fs, safetensors = require "hone.fs", require "hone.safetensors"
-  local path = spec.path:sub(1, 1) == "/" and spec.path or fs.join(root or ".", spec.path)
-  if not fs.is_file(path) then return nil, "its file is not there" end
-  local file <close>, why = safetensors.open(path)
+  local file <close>, why = require("hone.safetensors").open(blob_path(root, spec))
   if not file then return nil, why end
   local t
   t, why = file:tensor(spec.tensor_key)
   if not t then return nil, why end
   local shape, expected = table.concat(t:shape(), ", "), table.concat(wanted.sizes, ", ")
   if shape ~= expected or t.dtype ~= wanted.dtype then
-    return nil, ("it is %s [%s], not %s [%s]"):format(t.dtype, shape, wanted.dtype, expected)
+    local text = "%s in %s is %s [%s], not %s [%s]"
+    return nil, text:format(spec.tensor_key, spec.path, t.dtype, shape, wanted.dtype, expected)
   end
   return t:clone()
 end
 
--- ---- all inputs ------------------------------------------------------------------------------------
-
 local function kind_of(spec)
   return spec and (spec.type or spec.path and "safetensors" or spec.value ~= nil and "scalar") or "random"
 end
+
+---The inputs of a workload whose files are not here, so that they will be made: { name, why } each.
+function inputs.absent(workload, root)
+  local list = {}
+  for _, name in ipairs(json.keys(workload.inputs)) do
+    local named = workload.inputs[name]
+    local why = kind_of(named) == "safetensors" and absence(root, named)
+    if why then list[#list + 1] = { name = name, why = why } end
+  end
+  return list
+end
+
+-- ---- all inputs ------------------------------------------------------------------------------------
 
 -- A number where the definition has no tensor.
 local function scalar(name, structure, dtype)
@@ -154,8 +175,12 @@ local function make_tensor(making, name, spec, named)
   local options, from = making.options, nil
   local sizes = sizes_of(spec, making.axes)
   if kind_of(named) == "safetensors" then
-    local value, missing = blob(options.root, named, { sizes = sizes, dtype = spec.dtype })
-    if value then return value, "blob" end
+    local missing = absence(options.root, named)
+    if not missing then
+      local value, why = blob(options.root, named, { sizes = sizes, dtype = spec.dtype })
+      if not value then error(why, 0) end
+      return value, "blob"
+    end
     from = "made: " .. missing
   end
   local structured = making.structure[name]
