@@ -1,5 +1,6 @@
 local arena = require "hone.bench.arena"
 local slots = require "hone.bench.slots"
+local tensor = require "hone.tensor"
 
 local VALUES = {
   { name = "x", dtype = "float32", shape = { 3, 5 } },
@@ -95,5 +96,14 @@ describe("hone.bench.slots", function()
   it("keeps inputs that are large at one place", function()
     local large = { { name = "x", dtype = "uint8", shape = { 257 << 20 } }, VALUES[4] }
     assert.is_true(slots.bytes(large) < 300 << 20)
+  end)
+
+  it("compares tensors by their bytes", function()
+    local nan = tensor.new { 0 / 0, 1.0 }
+    assert.is_true(slots.same_bytes(nan, nan:clone()))
+    assert.is_false(slots.same_bytes(tensor.new { 0.0 }, tensor.new { -0.0 }))
+    assert.is_true(slots.same_bytes(tensor.new { true, false }, tensor.new { true, false }))
+    assert.is_false(slots.same_bytes(tensor.new { true, false }, tensor.new { true, true }))
+    assert.is_true(slots.same_bytes(tensor.zeros { 0 }, tensor.zeros { 0 }))
   end)
 end)

@@ -23,8 +23,12 @@ function arena.new(device, bytes)
   if device == "cpu" then
     local memory, why = core.memory(bytes)
     if not memory then return nil, why end
-    self.memory = memory
-    self.whole = tensor._map_shared(memory:descriptor(), bytes)
+    local ok, whole = pcall(tensor._map_shared, memory:descriptor(), bytes)
+    if not ok then
+      memory:close()
+      return nil, whole
+    end
+    self.memory, self.whole = memory, whole
   else
     bytes = (bytes + PAGE - 1) // PAGE * PAGE
     self.bytes = bytes

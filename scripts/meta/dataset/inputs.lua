@@ -31,6 +31,13 @@ function inputs.solve(definition, axes) end
 ---@return hone.Tensor
 function inputs.random(spec, sizes, generator, device) end
 
+--- The inputs of a workload whose files are not here, so that `make` will make them by rules: nobody put the file
+--- there, or git has a pointer to it. A file that is there and holds something else is an error of `make`.
+---@param workload table
+---@param root? string # of the dataset
+---@return { name: string, why: string }[]
+function inputs.absent(workload, root) end
+
 --- All inputs in the definition's order. A seed gives the same ones on every machine and device. With
 --- `without_random`, { shape } stands for each tensor that would be drawn.
 ---@param definition table

@@ -1,0 +1,75 @@
+--- What a run is to do.
+local benchmarks = require "support.benchmarks"
+local runner = require "hone.bench.runner"
+local sandbox = require "support.sandbox"
+local traceset = require "hone.dataset.traceset"
+
+describe("a plan", function()
+  local box, set
+
+  before_each(function()
+    box = sandbox.new()
+    local for_gpu = benchmarks.cpp ""
+    for_gpu.spec.target_hardware = { "NVIDIA H200" }
+    set = benchmarks
+      .dataset(box)
+      :define("one", { benchmarks.workload("a", 1), benchmarks.workload("b", 2) }, {
+        first = benchmarks.lua "return x * 2",
+        second = benchmarks.lua "return x * 2",
+        for_gpu = for_gpu,
+      })
+      :define("two", { benchmarks.workload("c", 3) }, { third = benchmarks.lua "return x * 2" })
+  end)
+  after_each(function() box:close() end)
+
+  local function plan(options) return runner.plan({ assert(traceset.open(set.root)) }, options or {}) end
+
+  local function described(made)
+    local lines = {}
+    for i, item in ipairs(made.items) do
+      local names = {}
+      for k, solution in ipairs(item.solutions) do
+        names[k] = solution.name
+      end
+      local text = "%s %s %s: %s"
+      lines[i] = text:format(item.kind, item.definition.name, item.workload.uuid, table.concat(names, " "))
+    end
+    return lines
+  end
+
+  it("has every solution on every workload of its definition", function()
+    local made = plan { cuda = true }
+    assert.same({
+      "cuda one a: for_gpu",
+      "cuda one b: for_gpu",
+      "cpu one a: first second",
+      "cpu one b: first second",
+      "cpu two c: third",
+    }, described(made))
+    assert.equal(7, made.evaluations)
+    assert.equal(0, made.left_out)
+  end)
+  it("leaves out what needs a GPU where there is none", function()
+    local made = plan()
+    assert.equal(5, made.evaluations)
+    assert.equal(1, made.left_out)
+  end)
+  it("has what was chosen, and notes names that nobody has", function()
+    local made = plan { definitions = { "one", "none" }, solutions = { "second", "nobody" } }
+    assert.same({ "cpu one a: second", "cpu one b: second" }, described(made))
+    assert.same({ "no definition is called 'none'", "no solution is called 'nobody'" }, made.notes)
+  end)
+  it("leaves out what has a trace, whatever its status, to resume", function()
+    box:write(
+      "set/traces/spec/doubling/one.jsonl",
+      [[{"definition":"one","workload":{"axes":{"n":1},"inputs":{"x":{"type":"random"}},"uuid":"a"},]]
+        .. [["solution":"first",]]
+        .. [["evaluation":{"status":"TIMEOUT","environment":{"hardware":"x","libs":{}},"timestamp":"t","log":""}}]]
+        .. "\n"
+    )
+    local made = plan { resume = true }
+    assert.same({ "cpu one a: second", "cpu one b: first second", "cpu two c: third" }, described(made))
+    assert.equal(1, made.skipped)
+    assert.equal(5, plan().evaluations)
+  end)
+end)
