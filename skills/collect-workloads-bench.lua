@@ -37,13 +37,14 @@ model; --settings names a JSON file of the same form, whose lines win.]],
     { name = "port", type = "integer", min = 1, default = 30000, help = "port of the server" },
     { name = "timeout", type = "number", default = 1800, help = "seconds until the server must be healthy" },
     { name = "max_workloads", type = "integer", min = 1, default = 4, help = "new workloads a batch size" },
+    { name = "eval_baseline", type = "boolean", default = true, help = "run the baselines on what was kept" },
     { name = "local", type = "path", help = "the dataset; else FIB_DATASET_PATH or ./flashinfer-trace" },
     { name = "restart", type = "boolean", help = "collect for batch sizes that are done already, too" },
     { name = "dry_run", type = "boolean", help = "say what would be started, write nothing" },
   },
   outputs = {
     { name = "flags", help = "the model's server flags" },
-    { name = "batch_sizes", help = "for each: how many workloads were kept, or what went wrong" },
+    { name = "batch_sizes", help = "for each: workloads kept, how the baselines did, or what went wrong" },
   },
   examples = { "hone collect-workloads-bench --model-name llama-3.1-8b --all --batch-sizes 1,16,64" },
 }
@@ -120,6 +121,7 @@ local function collect(size, flags, args, ctx)
     timeout = args.timeout,
     max_workloads = args.max_workloads,
     ["local"] = args["local"],
+    eval_baseline = args.eval_baseline,
     submit_pr = false,
     dry_run = args.dry_run,
   })
@@ -163,6 +165,7 @@ function skill.run(args, ctx)
       local result, problem, code = collect(size, flags, args, ctx)
       if not result then return nil, ("batch size %d: %s"):format(size, problem), code, outcome end
       entry.kept = count_kept(result)
+      entry.baseline = result.baseline
       if not args.dry_run then
         manifest[key] = entry.kept
         local ok

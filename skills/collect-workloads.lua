@@ -10,6 +10,10 @@ answers /health and /generate; {port} and {model} stand for those.
 
 With --from-dumps no server is started: the dumps of a folder are read.
 
+Then the baselines (solutions of the author "baseline") are run on what was kept, as hone run does it: the traces
+are kept in the dataset, a table of them stands in the report. Baselines for the CPU are run anywhere, others where
+there is a GPU; elsewhere the command is printed that does it there.
+
 What a dump is refused for stands in the report, beside what was kept. A run that was cut short is started again: what
 is in the dataset already is found again and not written twice.
 
@@ -77,12 +81,14 @@ with --yes; without a terminal, a token or a network it is prepared, and the com
       help = "new workloads for a definition",
     },
     { name = "replace", type = "boolean", help = "instead of the workloads that are there" },
+    { name = "eval_baseline", type = "boolean", default = true, help = "run the baselines on what was kept" },
     { name = "local", type = "path", help = "the dataset; else FIB_DATASET_PATH or ./flashinfer-trace" },
     { name = "dry_run", type = "boolean", help = "say what would be started and kept, write nothing" },
   },
   outputs = {
     { name = "definitions", help = "for each: what was kept, and what was refused and why" },
     { name = "servers", help = "for each: command, environment, requests answered" },
+    { name = "baseline", help = "how the baselines did: rows of the table, paths of traces, notes" },
     { name = "report", help = "path of the report, without its ending (.json and .md)" },
     { name = "pull_request", help = "what was sent, or is ready to be" },
   },
@@ -320,6 +326,20 @@ local function show(result, ctx)
   end
 end
 
+local function eval_baseline(result, root, args, ctx)
+  if not args.eval_baseline then return end
+  local about = require("hone.workloads.baseline").run(root, result, ctx)
+  result.baseline = about
+  if not about then return end
+  if #about.rows > 0 then
+    local headers = require("hone.bench.summary").HEADERS
+    ctx.say("%s", require("hone.table").format(about.rows, { headers = headers }))
+  end
+  for _, note in ipairs(about.notes) do
+    ctx.warn("%s", note)
+  end
+end
+
 -- New files of this run, relative to the dataset.
 local function new_files(result, root)
   local fs = require "hone.fs"
@@ -336,6 +356,9 @@ local function new_files(result, root)
       )
       if fs.is_file(fs.join(root, blob)) then paths[#paths + 1] = blob end
     end
+  end
+  for _, path in ipairs(result.baseline and result.baseline.paths or {}) do
+    paths[#paths + 1] = path
   end
   return paths
 end
@@ -358,6 +381,7 @@ local function finish(folder, definitions, root, args, ctx, servers)
   result.servers = servers
   show(result, ctx)
   if args.dry_run then return result end
+  eval_baseline(result, root, args, ctx)
   result.report, why = write_report(root, result)
   if not result.report then return nil, why, nil, result end
   ctx.say("report: %s.md", result.report)

@@ -167,40 +167,6 @@ local function say_plan(plan, ctx)
   ctx.say("%d evaluations of %d workloads", plan.evaluations, #plan.items)
 end
 
--- One row for each definition and solution: how many passed, the middle latency and speed-up.
-local function table_of(traces)
-  local statistics = require "hone.bench.statistics"
-  local order, by_key = {}, {}
-  for _, t in ipairs(traces) do
-    local key = t.definition .. "\0" .. t.solution
-    local row = by_key[key]
-    if not row then
-      row = { definition = t.definition, solution = t.solution, total = 0, latencies = {}, speedups = {} }
-      by_key[key], order[#order + 1] = row, row
-    end
-    row.total = row.total + 1
-    if t.evaluation.status == "PASSED" then
-      table.insert(row.latencies, t.evaluation.performance.latency_ms)
-      table.insert(row.speedups, t.evaluation.performance.speedup_factor)
-    else
-      row.status = row.status or t.evaluation.status
-    end
-  end
-  local rows = {}
-  for i, row in ipairs(order) do
-    local latency, speedup = statistics.median(row.latencies), statistics.median(row.speedups)
-    rows[i] = {
-      row.definition,
-      row.solution,
-      ("%d/%d"):format(#row.latencies, row.total),
-      latency and microseconds(latency) or "",
-      speedup and ("%.2fx"):format(speedup) or "",
-      row.status or "",
-    }
-  end
-  return rows
-end
-
 -- An input whose file is not here is made by rules, which is another workload: nobody shall take it for the real one.
 local function warn_of_absent(plan, ctx)
   local inputs, order, by_name = require "hone.dataset.inputs", {}, {}
@@ -227,11 +193,9 @@ local function warn_of_absent(plan, ctx)
 end
 
 local function say_result(result, traces, ctx)
-  local rows = table_of(traces)
-  if #rows > 0 then
-    local headers = { "definition", "solution", "passed", "latency", "speedup", "else" }
-    ctx.say("%s", require("hone.table").format(rows, { headers = headers }))
-  end
+  local summary = require "hone.bench.summary"
+  local rows = summary.rows(traces)
+  if #rows > 0 then ctx.say("%s", require("hone.table").format(rows, { headers = summary.HEADERS })) end
   local parts = {}
   for name, seconds in pairs(result.shares) do
     parts[#parts + 1] = ("%s %.2f s"):format(name, seconds)

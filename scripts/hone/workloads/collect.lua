@@ -89,6 +89,7 @@ local function new_tally(target, options)
     reasons = 0,
     duplicates = 0,
     known = 0,
+    found_again = {},
   }
 end
 
@@ -109,6 +110,10 @@ end
 local function is_wanted(tally, candidate, uuid, options)
   if tally.existing.uuids[uuid] then
     tally.known = tally.known + 1
+    if not tally.found_again[uuid] then
+      tally.found_again[uuid] = true
+      table.insert(tally.found_again, uuid)
+    end
     return false
   end
   local key = axes_key(candidate.axes, tally.names)
@@ -289,6 +294,7 @@ local function settle(tally, options)
     { "path", workloads_path(options.root, definition) },
     { "calls", tally.calls },
     { "known", tally.known },
+    { "found_again", json.array(table.move(tally.found_again, 1, #tally.found_again, 1, {})) },
     { "duplicates", tally.duplicates },
     { "candidates", #tally.candidates },
     { "kept", kept },

@@ -55,13 +55,31 @@ local function add_list(lines, title, list)
   end
 end
 
----@param collected table # as hone.workloads.collect gives it
+local function add_baseline(lines, about)
+  if not about then return end
+  table.move({ "", "## Baselines on these workloads", "" }, 1, 3, #lines + 1, lines)
+  if #about.rows > 0 then
+    local headers = require("hone.bench.summary").HEADERS
+    lines[#lines + 1] = "| " .. table.concat(headers, " | ") .. " |"
+    lines[#lines + 1] = ("|---"):rep(#headers) .. "|"
+  end
+  for _, row in ipairs(about.rows) do
+    lines[#lines + 1] = "| " .. table.concat(row, " | ") .. " |"
+  end
+  if #about.rows > 0 and #about.notes > 0 then lines[#lines + 1] = "" end
+  for _, note in ipairs(about.notes) do
+    lines[#lines + 1] = "- " .. note
+  end
+end
+
+---@param collected table # as hone.workloads.collect gives it; `baseline` as hone.workloads.baseline does
 ---@return string
 function report.markdown(collected)
   local lines = { "# Workloads collected", "", ("%d dumps."):format(collected.dumps) }
   for _, result in ipairs(collected.definitions) do
     add_definition(lines, result)
   end
+  add_baseline(lines, collected.baseline)
   add_list(lines, "Dumps that could not be read", collected.broken)
   add_list(lines, "Definitions left out", collected.skipped)
   add_list(lines, "Warnings", collected.warnings)
