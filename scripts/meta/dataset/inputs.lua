@@ -38,6 +38,12 @@ function inputs.random(spec, sizes, generator, device) end
 ---@return { name: string, why: string }[]
 function inputs.absent(workload, root) end
 
+--- The inputs of a workload whose files are not here, so that they will be made.
+---@param workload table
+---@param root string # the dataset
+---@return { name: string, why: string }[]
+function inputs.absent(workload, root) end
+
 --- All inputs in the definition's order. A seed gives the same ones on every machine and device. With
 --- `without_random`, { shape } stands for each tensor that would be drawn.
 ---@param definition table
