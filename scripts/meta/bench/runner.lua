@@ -49,7 +49,8 @@ function runner.plan(sets, options) end
 ---@param items hone.bench.Item[]
 ---@param report fun(trace: table, solution: table, item: hone.bench.Item)
 ---@param skip fun(item: hone.bench.Item, why: string, solution: table?)
-function runner.run_items(station, items, report, skip) end
+---@param keep? boolean # workers stay, although their solutions have no more to do
+function runner.run_items(station, items, report, skip, keep) end
 
 --- Do it. Traces are appended to the datasets as they are made; the run ends where one cannot be kept.
 ---@param plan hone.bench.Plan
