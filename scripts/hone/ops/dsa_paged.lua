@@ -18,10 +18,7 @@ local sparse_attention = {
     .. "query, page size ${page_size}. For decode and for prefill.",
   flags = { "sparse:topk" },
   fi_api = "flashinfer.decode.trtllm_batch_decode_with_kv_cache_mla",
-  logged = {
-    run = { sparse_indices = "block_tables", sm_scale = "bmm1_scale" },
-    axes = { num_pages = { "kv_cache", 1 } },
-  },
+  logged = require("hone.ops.parts.logged").sparse_latent,
   parallel = { "tp" },
   axes = {
     { "num_tokens", "var", "Number of query tokens: one a sequence in decode, all of them in prefill." },

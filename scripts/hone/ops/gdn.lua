@@ -4,6 +4,8 @@
 -- Each value head keeps a state of head_size x head_size numbers, stored [V, K] ("k last"): value elements in
 -- rows, key elements in columns. Value heads that follow each other share one query and key head.
 
+local logged = require "hone.ops.parts.logged"
+
 -- ---- what the variants have in common -----------------------------------------------------------------
 
 local function num_q_heads(params) return params.num_q_heads end
@@ -143,6 +145,7 @@ local decode = {
   stage = "decode",
   flags = { "layout:k-last" },
   fi_api = "flashinfer.gdn.gated_delta_rule_decode",
+  logged = logged.delta_decode,
   parallel = { "tp" },
   axes = {
     axis.batch_size,
@@ -196,6 +199,7 @@ def run(q, k, v, state, A_log, a, dt_bias, b, scale):
 local DRAFT = { "batch_size", "seq_len" }
 
 local mtp = {
+  logged = logged.delta_draft,
   names = { { "gdn_mtp_qk${num_q_heads}_v${num_v_heads}_d${head_size}_k_last" } },
   description = "Gated Delta Net over a draft's tokens (multi-token prediction): the states lie in a pool that "
     .. "stays as it is, and the state after each token is kept aside. Stored k last.",
@@ -280,6 +284,7 @@ local prefill = {
   stage = "prefill",
   flags = { "layout:k-last" },
   fi_api = "flashinfer.gdn.chunk_gated_delta_rule",
+  logged = logged.delta_prefill,
   parallel = { "tp" },
   axes = {
     { "total_seq_len", "var", "Number of tokens of all sequences." },

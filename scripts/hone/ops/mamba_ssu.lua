@@ -3,6 +3,8 @@
 -- The definition has a decay for each element of A and a time step for each element of a head, as the kernel's
 -- interface has; Mamba2 gives one number a head, which is repeated.
 
+local logged = require "hone.ops.parts.logged"
+
 local state_shape = { "state_cache_size", "nheads", "head_dim", "dstate" }
 
 local function check(params)
@@ -17,6 +19,7 @@ local decode = {
     .. "state of ${dstate} for each element, ${ngroups} groups.",
   stage = "decode",
   fi_api = "flashinfer.mamba.selective_state_update",
+  logged = logged.state_update,
   parallel = { "tp" },
   axes = {
     { "batch_size", "var", "Number of sequences, one token each." },

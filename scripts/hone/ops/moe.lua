@@ -4,6 +4,7 @@
 --
 -- Expert parallelism divides experts over ranks. The intermediate size is that of a whole expert: like GEMMs, the
 -- dataset's experts are not divided by tensor parallelism.
+local logged = require "hone.ops.parts.logged"
 local routing = require "hone.ops.parts.expert_routing"
 
 local BLOCK = 128 -- elements that share a scale, in each direction
@@ -101,6 +102,7 @@ def dequantize(weight, scale):
   },
   fp4_block_scale = {
     names = "trtllm_fp4_block_scale_moe",
+    has_bytes = true, -- as the kernel reads them
     title = "MXFP4 weights (here as float32 values), bfloat16 activations",
     fi_api = "flashinfer.fused_moe.trtllm_fp4_block_scale_moe",
     flags = { "quantization:float4_e2m1fn_mxfp4", "gpu:sm100" },
@@ -376,6 +378,7 @@ local function kind_of(format, way, rule)
     ),
     flags = format.flags,
     fi_api = format.fi_api,
+    logged = logged.experts(rule.inputs[1][1] == "topk_ids" and "packed" or way, format.has_bytes),
     parallel = { "ep", "tp" },
     has_blocks = format.has_blocks,
     has_groups = way == "ds",

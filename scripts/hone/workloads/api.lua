@@ -13,6 +13,7 @@ local RUNS = { "run", "forward", "forward_return_lse" }
 ---@field last string # the class or the function
 ---@field is_wrapper boolean
 ---@field calls table<string, true> # names under which running it is logged
+---@field also string[]? # further functions of the same kernel
 ---@field plan string? # the name under which planning it is logged
 
 ---What the tag `fi_api` of a definition names; nil without one: such a definition cannot be collected.
@@ -33,6 +34,10 @@ function api.of(definition)
     end
   else
     found.calls[last] = true
+    found.also = api.mapping(definition).calls or {}
+    for _, name in ipairs(found.also) do
+      found.calls[name] = true
+    end
   end
   return found
 end
@@ -53,7 +58,13 @@ local function add_patterns(patterns, found, needs_plan)
     patterns[pattern] = true
     patterns[#patterns + 1] = pattern
   end
-  if not found.is_wrapper then return add(found.last) end
+  if not found.is_wrapper then
+    add(found.last)
+    for _, name in ipairs(found.also) do
+      add(name)
+    end
+    return
+  end
   for _, run in ipairs(found.last:find "Ragged" and RUNS or { "run" }) do
     add(found.last .. "." .. run)
   end

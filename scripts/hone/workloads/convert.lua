@@ -26,7 +26,9 @@ local function places(call, name)
 end
 
 -- An input's shape in the call, as far as the definition's own: a stack of tensors taken apart, heads split off.
-local function fit(call, name, spec, shape)
+local function fit(call, name, spec, shape, dtype)
+  local reshaped = call.mapping.reshaped and call.mapping.reshaped[name]
+  shape = reshaped and reshaped(shape, dtype) or shape
   local stacked = call.mapping.stacked and call.mapping.stacked[name]
   if stacked and #shape == #spec.shape + 1 and shape[2] >= stacked then
     shape = table.move(shape, 1, #shape, 1, {})
@@ -55,7 +57,7 @@ local function find_tensor(call, name, spec)
   for _, place in ipairs(places(call, name)) do
     local info = place[1]:tensor_info(place[2])
     if info then
-      local shape = as_tokens_first(call, spec, fit(call, name, spec, info.shape))
+      local shape = as_tokens_first(call, spec, fit(call, name, spec, info.shape, info.dtype))
       return { dump = place[1], info = info, shape = shape, dtype = info.dtype }
     end
   end
@@ -371,6 +373,8 @@ end
 function convert.read(target, run, plan)
   local definition = target.definition
   local call = new_call(definition, target.mapping, run, plan)
+  local other = target.mapping.refuses and target.mapping.refuses(run, definition)
+  if other then return nil, other end
   local axes, structure = read(call, definition)
   if not axes then return nil, structure end
   local scalars, why = read_scalars(call, definition, axes)

@@ -15,12 +15,57 @@ def make_inputs(case, rng):
     return [rng.normal(case["rows"], K, dtype=DTYPE), rng.normal(N, K, dtype=DTYPE)]
 ]=]
 
+local block_truth = [=[
+import torch
+
+
+def blocks(count, device):
+    """The block of 128 that each of so many elements is in."""
+    return torch.arange(count, device=device) // 128
+
+
+def truth(A, B, A_scale, B_scale):
+    rows, columns = blocks(B.shape[0], B.device), blocks(B.shape[1], B.device)
+    a = A.to(torch.float64) * A_scale.to(torch.float64)[:, columns]
+    b = B.to(torch.float64) * B_scale.to(torch.float64)[rows][:, columns]
+    return a @ b.t()
+]=]
+
+local make_block = [=[
+CASES = [{"rows": 1}, {"rows": 7}, {"rows": 64}]
+
+
+def make_inputs(case, rng):
+    scales = rng.uniform(case["rows"], NUM_K_BLOCKS) + 0.5, rng.uniform(NUM_N_BLOCKS, NUM_K_BLOCKS) + 0.5
+    return [rng.fp8(case["rows"], K), rng.fp8(N, K), *scales]
+]=]
+
+local tensor_truth = [=[
+import torch
+
+
+def truth(A, B, A_scale, B_scale):
+    return (A.to(torch.float64) * A_scale) @ (B.to(torch.float64) * B_scale).t()
+]=]
+
+local make_tensor = [=[
+CASES = [{"rows": 1}, {"rows": 7}, {"rows": 64}]
+
+
+def make_inputs(case, rng):
+    return [rng.fp8(case["rows"], K), rng.fp8(N, K), 0.75, 1.25]
+]=]
+
 -- Sums of so many products lose digits in proportion to their size: what is compared is scaled by it.
+local TOLERANCE = { atol = 0.25, rtol = 0.01 }
+
 return {
+  fp8_block_scale = { truth = block_truth, make = make_block, tolerance = TOLERANCE },
+  fp8_per_tensor_scale = { truth = tensor_truth, make = make_tensor, tolerance = TOLERANCE },
   gemm = {
     truth = truth,
     make = make,
-    tolerance = { atol = 0.25, rtol = 0.01 },
+    tolerance = TOLERANCE,
     make_parts = function() return {} end,
     constants = function(definition) return { DTYPE = "torch." .. definition.inputs.A.dtype } end,
   },

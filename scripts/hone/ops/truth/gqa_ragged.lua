@@ -7,7 +7,7 @@ import math
 import torch
 
 
-]=] .. attention.one_query .. [=[
+]=] .. attention.one_query_of_form .. [=[
 def truth(q, k, v, qo_indptr, kv_indptr, sm_scale):
     total_q, heads, _ = q.shape
     group = heads // k.shape[1]
@@ -18,9 +18,10 @@ def truth(q, k, v, qo_indptr, kv_indptr, sm_scale):
         start, stop = int(kv_indptr[b].item()), int(kv_indptr[b + 1].item())
         for i in range(first, end):
             last = stop - (end - 1 - i)
+            oldest = start + outside(last - start)
             for h in range(heads):
                 if last > start:
-                    value, total = attend(q[i, h], k[start:last, h // group], v[start:last, h // group], sm_scale)
+                    value, total = attend(q[i, h], k[oldest:last, h // group], v[oldest:last, h // group], sm_scale)
                     output[i, h] = value
                     lse[i, h] = total
     return output, lse
@@ -42,15 +43,17 @@ def flashinfer_truth(q, k, v, qo_indptr, kv_indptr, sm_scale):
 
     wrapper = BatchPrefillWithRaggedKVCacheWrapper(workspace(), "NHD")
     wrapper.plan(qo_indptr, kv_indptr, NUM_QO_HEADS, NUM_KV_HEADS, ${qk}, head_dim_vo=${vo}, causal=True,
-                 q_data_type=q.dtype, kv_data_type=k.dtype, sm_scale=sm_scale)
+                 q_data_type=q.dtype, kv_data_type=k.dtype, sm_scale=sm_scale${plan_more})
     return wrapper.run(q, k, v, return_lse=True)
 ]=]
 
 local function parts(definition)
   local is_latent = definition.axes.qk_dim ~= nil
-  return { qk = is_latent and "QK_DIM" or "HEAD_DIM", vo = is_latent and "VO_DIM" or "HEAD_DIM" }
+  local values = attention.form_parts(definition)
+  values.qk, values.vo = is_latent and "QK_DIM" or "HEAD_DIM", is_latent and "VO_DIM" or "HEAD_DIM"
+  return values
 end
 
-return {
+return attention.with_forms({
   prefill_causal = { truth = truth, make = make, flashinfer = flashinfer, parts = parts, make_parts = parts },
-}
+}, false)

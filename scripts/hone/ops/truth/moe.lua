@@ -24,8 +24,7 @@ def token(hidden_states, hidden_states_scale, t):
 
 ]=]
 
-local ds = shared
-  .. [=[
+local chosen = [=[
 def chosen(biased):
     """The experts of one token: the best of the best groups."""
     groups = biased.reshape(${groups}, -1)
@@ -38,6 +37,11 @@ def chosen(biased):
     return torch.sort(groups.reshape(-1), descending=True)[1][:${top_k}]
 
 
+]=]
+
+local ds = shared
+  .. chosen
+  .. [=[
 def truth(routing_logits, routing_bias, hidden_states, hidden_states_scale, gemm1_weights, gemm1_weights_scale,
           gemm2_weights, gemm2_weights_scale, local_expert_offset, routed_scaling_factor):
     output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
@@ -114,6 +118,26 @@ def routes(routing_logits, t):
     total = weights.sum()
     return [(int(experts[i].item()), float((weights[i] / total).item()), 1.0) for i in range(${top_k})]
 ]=],
+  default = [=[
+def routes(routing_logits, t):
+    logits, experts = torch.sort(routing_logits[t].to(torch.float64), descending=True)
+    shares = torch.exp(logits - logits[0])
+    total = shares.sum()
+    return [(int(experts[i].item()), float((shares[i] / total).item()), 1.0) for i in range(${top_k})]
+]=],
+  ds = chosen .. [=[
+def routes(routing_logits, routing_bias, local_expert_offset, count, routed_scaling_factor, t):
+    scores = 1 / (1 + torch.exp(-routing_logits[t].to(torch.float64)))
+    experts = chosen(scores + routing_bias.to(torch.float64))
+    total = scores[experts].sum() + 1e-20
+    found = []
+    for i in range(experts.shape[0]):
+        e = int(experts[i].item())
+        if 0 <= e - local_expert_offset < count:
+            weight = float((scores[e] / total).item()) * routed_scaling_factor
+            found.append((e - local_expert_offset, weight, 1.0))
+    return found
+]=],
   llama4 = [=[
 def routes(routing_logits, t):
     scores = 1 / (1 + torch.exp(-routing_logits[t].to(torch.float64)))
@@ -141,11 +165,27 @@ def truth(${arguments}):
     output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
     for t in range(hidden_states.shape[0]):
         for e, weight, factor in routes(${routing}, t):
-            both = gemm1_weights[e].to(torch.float64) @ (hidden_states[t].to(torch.float64) * factor)
+            both = gemm1_weights[e].to(torch.float64) @ (hidden_states[t].to(torch.float64) * factor)${bias1}
             half = both.shape[0] // 2
             up, gate = both[:half]${up}, both[half:]${gate}
-            made = gemm2_weights[e].to(torch.float64) @ (up * gate / (1 + torch.exp(-gate)))
-            output[t] = output[t] + made${out} * weight
+            made = gemm2_weights[e].to(torch.float64) @ (${activated})
+            output[t] = output[t] + (made${out}${bias2}) * weight
+    return output
+]=]
+
+-- The same over weights with a scale for each block.
+local BLOCKS = shared
+  .. [=[
+${routes}
+
+def truth(${arguments}):
+    output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
+    for t in range(hidden_states.shape[0]):
+        x = token(hidden_states, hidden_states_scale, t)
+        for e, weight, factor in routes(${routing}, t):
+            made = expert(x * factor, gemm1_weights[e], gemm1_weights_scale[e], gemm2_weights[e],
+                          gemm2_weights_scale[e])
+            output[t] = output[t] + made * weight
     return output
 ]=]
 
@@ -155,13 +195,17 @@ CASES = [{"rows": 1}, {"rows": 5}]
 
 def make_inputs(case, rng):
     rows = case["rows"]
-    routing_logits, routing_bias = rng.normal(rows, NUM_EXPERTS), rng.normal(NUM_EXPERTS)
+    routing_logits, routing_bias = rng.normal(rows, NUM_EXPERTS${logits_dtype}), rng.normal(NUM_EXPERTS) * 0.1
+    local_expert_offset, routed_scaling_factor = 0, 2.5
     topk_ids = rng.routes(rows, ${top_k}, NUM_EXPERTS)
     hidden_states = rng.${activations}(rows, HIDDEN_SIZE)
-    gemm1_weights = rng.${weights}(NUM_EXPERTS, 2 * INTERMEDIATE_SIZE, HIDDEN_SIZE)
-    gemm2_weights = rng.${weights}(NUM_EXPERTS, HIDDEN_SIZE, INTERMEDIATE_SIZE)
+    gemm1_weights = rng.${weights}(${experts}, 2 * INTERMEDIATE_SIZE, HIDDEN_SIZE)
+    gemm2_weights = rng.${weights}(${experts}, HIDDEN_SIZE, INTERMEDIATE_SIZE)
     output1_scales_scalar, output1_scales_gate_scalar, output2_scales_scalar = (
-        rng.uniform(NUM_EXPERTS) * 0.02 + 0.01 for _ in range(3))
+        rng.uniform(${experts}) * 0.02 + 0.01 for _ in range(3))
+    gemm1_bias, gemm2_bias = rng.uniform(${experts}, 2 * INTERMEDIATE_SIZE) - 0.5, rng.uniform(${experts}, HIDDEN_SIZE)
+    gemm1_alpha, gemm1_beta = rng.uniform(${experts}) + 1.2, rng.uniform(${experts}) + 0.5
+    gemm1_clamp_limit = rng.uniform(${experts}) + 1.0
     made = locals()
     return [made[name] for name in INPUTS]
 ]=]
@@ -171,6 +215,21 @@ local SCALED = {
   gate = " * output1_scales_gate_scalar[e].to(torch.float64)",
   out = " * output2_scales_scalar[e].to(torch.float64)",
 }
+
+local SILU = "up * gate / (1 + torch.exp(-gate))"
+
+-- Clamped, with a slope of the sigmoid and an offset of the other half, as gpt-oss has it.
+local CLAMPED = "clamped(up, gate, gemm1_clamp_limit[e], gemm1_alpha[e], gemm1_beta[e])"
+local CLAMP = [=[
+def clamped(up, gate, limit, slope, offset):
+    limit = float(limit.item())
+    gate = torch.where(gate > limit, torch.full_like(gate, limit), gate)
+    up = torch.where(up > limit, torch.full_like(up, limit), up)
+    up = torch.where(up < -limit, torch.full_like(up, -limit), up)
+    return gate / (1 + torch.exp(-slope.to(torch.float64) * gate)) * (up + offset.to(torch.float64))
+
+
+]=]
 
 local function fill(text, values)
   return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
@@ -197,27 +256,78 @@ local function variant(truth, make)
 end
 
 -- A form of weights ("fp4", "bf16" or "fp8" with factors) under a way of routing.
+local ROUTING = {
+  routed = "topk_ids",
+  ds = "routing_logits, routing_bias, local_expert_offset, gemm1_weights.shape[0], routed_scaling_factor",
+}
+
 local function direct(form, routing, routed)
   local function parts(definition)
-    local has_factors = form == "fp8"
+    local has_factors, is_clamped = form == "fp8", form == "fp4_oa"
     local values = {
       top_k = definition.name:match "_topk(%d+)",
+      groups = definition.name:match "_ng(%d+)" or "1",
+      kept = definition.name:match "_kg(%d+)" or "1",
       routed = routed,
+      experts = definition.axes.num_local_experts and "NUM_LOCAL_EXPERTS" or "NUM_EXPERTS",
+      logits_dtype = routing == "ds" and ", dtype=torch.float32" or "",
+      bias1 = is_clamped and " + gemm1_bias[e].to(torch.float64)" or "",
+      bias2 = is_clamped and " + gemm2_bias[e].to(torch.float64)" or "",
+      activated = is_clamped and CLAMPED or SILU,
       arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
-      routing = routing == "routed" and "topk_ids" or "routing_logits",
+      routing = ROUTING[routing] or "routing_logits",
       activations = has_factors and "fp8" or "normal",
-      weights = has_factors and "fp8" or form == "fp4" and "weights" or "bfloat16_weights",
+      weights = has_factors and "fp8" or form:find "^fp4" and "weights" or "bfloat16_weights",
       up = has_factors and SCALED.up or "",
       gate = has_factors and SCALED.gate or "",
       out = has_factors and SCALED.out or "",
     }
-    values.routes = fill(ROUTES[routing], values)
+    values.routes = (is_clamped and CLAMP or "") .. fill(ROUTES[routing], values)
     return values
   end
   return { truth = DIRECT, make = MAKE_DIRECT, parts = parts, tolerance = TOLERANCE }
 end
 
+-- Weights with a scale for each block, under a way of routing that looks at the logits alone.
+local MAKE_BLOCKS = [=[
+CASES = [{"rows": 1}, {"rows": 5}]
+
+
+def make_inputs(case, rng):
+    rows = case["rows"]
+]=] .. WEIGHTS .. [=[
+    return [rng.normal(rows, local_experts), *weights${bias}]
+]=]
+
+local function blocks(routing)
+  local function parts(definition)
+    local values = {
+      top_k = definition.name:match "_topk(%d+)" or "1",
+      arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
+      routing = "routing_logits",
+    }
+    values.routes = fill(ROUTES[routing], values)
+    return values
+  end
+  local function of_inputs(definition)
+    local values = make_parts(definition)
+    values.bias = definition.inputs.routing_bias and ", rng.normal(local_experts)" or ""
+    return values
+  end
+  return { truth = BLOCKS, make = MAKE_BLOCKS, parts = parts, make_parts = of_inputs, tolerance = TOLERANCE }
+end
+
 return {
+  fp8_block_scale_default = blocks "default",
+  fp8_block_scale_llama4 = blocks "llama4",
+  fp4_block_scale_default = direct("fp4", "default"),
+  fp4_block_scale_ds = direct("fp4", "ds"),
+  fp4_block_scale_oa_renorm = direct("fp4_oa", "renorm"),
+  fp4_block_scale_oa_routed = direct("fp4_oa", "routed", "weight, 1.0"),
+  fp8_per_tensor_scale_default = direct("fp8", "default"),
+  fp8_per_tensor_scale_ds = direct("fp8", "ds"),
+  bf16_default = direct("bf16", "default"),
+  bf16_ds = direct("bf16", "ds"),
   fp8_block_scale_ds = variant(ds, make_ds),
   fp8_block_scale_renorm = variant(renorm, make_renorm),
   fp4_block_scale_renorm = direct("fp4", "renorm"),
