@@ -32,7 +32,7 @@ end
 
 local function listed(found) return table.concat(diagnose.lines(found), "\n") end
 
-describe("the diagnosis of a wrong kernel", function()
+describe("the diagnosis of a wrong kernel #slow", function()
   for _, edit in ipairs(mistakes.edits) do
     it(("of %s, %s says: %s"):format(edit[1], edit[2], edit[4]), function()
       local definition = assert(ops.build(edit[1], edit[2], edit[3]))
@@ -69,7 +69,7 @@ local function by_formula(definition, edit, values, n, expected)
   return outputs
 end
 
-describe("the diagnosis of a wrong formula", function()
+describe("the diagnosis of a wrong formula #slow", function()
   for _, edit in ipairs(mistakes.formulas) do
     it(("of %s, %s says: %s"):format(edit[1], edit[2], edit[4]), function()
       local definition = assert(ops.build(edit[1], edit[2], edit[3]))
@@ -94,7 +94,7 @@ local PUBLIC = {
   { "gdn/gdn_prefill_qk4_v8_d128_k_last", 19, { num_seqs = 2, total_seq_len = 9, len_cu_seqlens = 3 } },
 }
 
-describe("the diagnosis under a reference of the public dataset", function()
+describe("the diagnosis under a reference of the public dataset #slow", function()
   local root, absent = support.trace()
   for _, case in ipairs(PUBLIC) do
     local edit = mistakes.formulas[case[2]]

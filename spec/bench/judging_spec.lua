@@ -56,7 +56,7 @@ local function workload_of(definition, axes, numbers)
   return { axes = axes, inputs = named, uuid = "one" }
 end
 
-describe("a station", function()
+describe("a station #slow", function()
   local folder
 
   setup(function() folder = assert(fs.tempdir()) end)

@@ -10,7 +10,7 @@ local function assert_says(text, part) assert.truthy(text:find(part, 1, true), t
 
 local function assert_no_orphans(box) assert.same({}, benchmarks.processes(box)) end
 
-describe("hone run", function()
+describe("hone run #slow", function()
   local box, set
 
   describe("on solutions of all kinds", function()
