@@ -100,13 +100,15 @@ function inputs.random(spec, sizes, generator, device)
     local low, high = table.unpack(RANGES[dtype])
     return tensor.randint(low, high, sizes, options):to(dtype)
   end
-  local drawn = tensor.randn(sizes, options)
-  if SMALL_FLOATS[dtype] then return drawn:clamp(-2, 2):to(dtype) end
   if dtype == "float4_e2m1" then
     sizes[#sizes] = sizes[#sizes] * 2
     return tensor.randn(sizes, options):clamp(-2, 2):pack_float4()
   end
-  return drawn:to(dtype)
+  local drawn = tensor.randn(sizes, options)
+  if drawn.dtype == dtype then return drawn end
+  local wide <close> = drawn -- of weights these are gigabytes, which do not wait for the collector
+  if SMALL_FLOATS[dtype] then wide:clamp_(-2, 2) end
+  return wide:to(dtype)
 end
 
 local function sizes_of(spec, axes)

@@ -136,9 +136,11 @@ function native.check(definition, options)
   list, why = inputs.make(definition, { axes = options.axes, seed = options.seed or 1 })
   if not list then return nil, why end
   local values, count = values_of(list)
+  collectgarbage() -- what the making left, then what the formula left: gigabytes that are small to the collector
   local truth
   truth, why = formula:call("truth", table.unpack(copies(values, count), 1, count))
   if why then return nil, why end
+  collectgarbage()
   if about.is_distribution then return check_drawn(run, values, count, truth) end
   local outputs
   outputs, why = run(table.unpack(copies(values, count), 1, count))
