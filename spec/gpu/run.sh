@@ -50,7 +50,8 @@ for example in vector_add fused_rmsnorm; do
   echo "== examples/$example.lua"
   hone "examples/$example.lua" || status=1
 done
-for bench in ${BENCHES-launch time gpu_tensor gpu_reduce gpu_sort gpu_reference}; do
+export HONE_EXPLOITS_DEVICE=cuda:0
+for bench in ${BENCHES-launch time gpu_tensor gpu_reduce gpu_sort gpu_reference exploits judging}; do
   echo
   echo "== bench/$bench.lua"
   hone bench/run.lua "$bench" || status=1
