@@ -393,6 +393,15 @@ def run(x):
       assert.equal("PASSED", set:evaluations().right.one.status)
       assert.is_nil(set:evaluations().fourth)
     end)
+    it("takes solutions of one name for what they are in each dataset", function()
+      local other = benchmarks
+        .dataset(box, "other")
+        :define("double", { workload("one", 100) }, { right = lua "return x * 5" })
+      local result = set:run("--local", "other", "--definitions", "double")
+      assert.equal(0, result.status, result.stderr)
+      assert.equal("PASSED", set:evaluations().right.one.status)
+      assert.equal("INCORRECT_NUMERICAL", other:evaluations().right.one.status)
+    end)
     it("says so where there is no dataset", function()
       local result = box:hone { "run", "--local", "nowhere", "--devices", "cpu" }
       assert.equal(1, result.status)

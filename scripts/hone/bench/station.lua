@@ -6,6 +6,7 @@ local json = require "hone.json"
 local judge = require "hone.bench.judge"
 local pool = require "hone.bench.pool"
 local settings = require "hone.bench.settings"
+local hash_of = require("hone.dataset.solution").hash
 
 local station = {}
 
@@ -45,7 +46,22 @@ end
 
 -- ---- building --------------------------------------------------------------------------------------
 
-local function job_key(definition, solution) return definition.name .. "\0" .. solution.name end
+local identities = setmetatable({}, { __mode = "k" })
+
+-- A solution by its name and what it is: two datasets may have different ones of a name.
+local function identity(solution)
+  if not identities[solution] then
+    local style = tostring(solution.spec.destination_passing_style)
+    identities[solution] = table.concat({ solution.name, style, hash_of(solution) }, "\0")
+  end
+  return identities[solution]
+end
+
+-- The definition counts, too: it says how many inputs and outputs there are.
+local function job_key(definition, solution)
+  local inputs, outputs = json.keys(definition.inputs), json.keys(definition.outputs)
+  return table.concat({ definition.name, #inputs, #outputs, identity(solution) }, "\0")
+end
 
 ---Begin to build what will be asked for, beside all else.
 function Station:prepare(definition, solutions)
@@ -70,7 +86,7 @@ function Station:expect(expected)
   local wanted = {}
   for _, pair in ipairs(expected) do
     local kind, solution = kind_of(pair.solution), pair.solution
-    if not self.pool:has(solution.name) then wanted[kind] = (wanted[kind] or 0) + 1 end
+    if not self.pool:has(identity(solution)) then wanted[kind] = (wanted[kind] or 0) + 1 end
   end
   for kind, count in pairs(wanted) do
     self.pool:prepare(kind, count)
@@ -88,9 +104,9 @@ function Station:preload(expected)
   if self.device == "cpu" or self.options.isolated then return end
   for _, pair in ipairs(expected) do
     local job = self.jobs[job_key(pair.definition, pair.solution)]
-    if job and not self.pool:has(pair.solution.name) and job:done() then
+    if job and not self.pool:has(identity(pair.solution)) and job:done() then
       local artefact = job:wait(0)
-      if artefact then self.pool:preload(pair.solution.name, artefact) end
+      if artefact then self.pool:preload(identity(pair.solution), artefact) end
     end
   end
 end
@@ -99,7 +115,7 @@ end
 function Station:is_ready(definition, solution)
   if missing_here(solution) then return true end
   return self.jobs[job_key(definition, solution)]:done()
-    and (self.pool:has(solution.name) or self.pool:is_here(kind_of(solution)))
+    and (self.pool:has(identity(solution)) or self.pool:is_here(kind_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -132,7 +148,7 @@ end
 
 -- What is said of a solution that has failed too often to be tried again.
 local function remembered(self, solution)
-  local failure = self.failures[solution.name]
+  local failure = self.failures[identity(solution)]
   if not failure or failure.count < MOST_FAILURES then return nil end
   local text = "Solution skipped after %d failures. Last error: %s"
   return { status = failure.status, log = { text:format(failure.count, failure.last) } }
@@ -140,13 +156,13 @@ end
 
 local function remember(self, solution, verdict)
   if verdict.status == "PASSED" then
-    self.failures[solution.name] = nil
+    self.failures[identity(solution)] = nil
     return
   end
-  local failure = self.failures[solution.name] or { count = 0 }
+  local failure = self.failures[identity(solution)] or { count = 0 }
   failure.count = failure.count + (WEIGHT[verdict.status] or 0)
   failure.status, failure.last = verdict.status, verdict.log[#verdict.log] or verdict.status
-  self.failures[solution.name] = failure
+  self.failures[identity(solution)] = failure
 end
 
 local function build_failure(message, log, code)
@@ -163,9 +179,9 @@ local DIAGNOSIS_SECONDS = 2
 -- Say what a wrong result looks like.
 local function diagnose(self, of, work, solution, verdict)
   local case = verdict.wrong_case
-  local done = self.diagnosed[solution.name] or 0
+  local done = self.diagnosed[identity(solution)] or 0
   if not case or done >= MOST_DIAGNOSES then return end
-  self.diagnosed[solution.name] = done + 1
+  self.diagnosed[identity(solution)] = done + 1
   local explain = require "hone.bench.diagnose"
   local found = explain.explain(work.definition, case.inputs, case.outputs, case.expected or {}, {
     settings = work.settings,
@@ -197,7 +213,7 @@ local function evaluate(self, of, work, solution)
   of.watch:lap "builds"
   if not artefact then return build_failure(message, log, code) end
   local worker, why, printed
-  worker, why, code, printed = self.pool:get(solution.name, artefact, deadline - clock.now())
+  worker, why, code, printed = self.pool:get(identity(solution), artefact, deadline - clock.now())
   if self.device ~= "cpu" then self.pool:settle() end
   of.watch:lap "workers"
   if not worker then return { status = STATUS[code] or "RUNTIME_ERROR", log = log_of(printed, why) } end
@@ -208,7 +224,7 @@ local function evaluate(self, of, work, solution)
     if printed ~= "" then table.insert(verdict.log, 1, printed) end
     diagnose(self, of, work, solution, verdict)
   end
-  self.pool:put(solution.name)
+  self.pool:put(identity(solution))
   return verdict, why
 end
 
@@ -257,7 +273,7 @@ end
 ---A definition's workloads are done: its workers may end.
 function Station:leave(solutions)
   for _, solution in ipairs(solutions) do
-    self.pool:drop(solution.name)
+    self.pool:drop(identity(solution))
   end
 end
 
