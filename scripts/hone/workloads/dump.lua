@@ -126,6 +126,8 @@ function Dump:close()
   self.file = nil
 end
 
+Dump.__close = Dump.close
+
 -- ---- arguments ---------------------------------------------------------------------------------------
 
 ---@alias hone.workloads.Parameter string|{ [1]: string, item: integer? } # a parameter, or an item of its tuple
@@ -196,7 +198,7 @@ function dump.list(folder)
   if not entries then return nil, why end
   local names = {}
   for _, entry in ipairs(entries) do
-    if dump.parse_name(entry) then names[#names + 1] = entry end
+    if dump.parse_name(entry) and utf8.len(entry) then names[#names + 1] = entry end
   end
   table.sort(names)
   return names

@@ -1,0 +1,136 @@
+--- Several processes that read the portions of a folder's dumps at once: while one waits for the disk, others go on.
+--- What they find comes in the order of the portions, so it does not matter how many there are.
+local json = require "hone.json"
+local calls = require "hone.workloads.calls"
+
+local readers = {}
+
+local PORTION = 128 -- dumps
+local AHEAD = 2 -- portions that a process is given before its first is wanted
+local MOST = 6 -- processes: about 35 MB each
+
+local CHILD = [[require("hone.workloads.readers").child()]]
+
+-- ---- a process -------------------------------------------------------------------------------------------
+
+---What such a process does: the job is the first line of its stdin, each further one a portion; a line of findings
+---comes of each.
+function readers.child()
+  local asked = json.decode(io.read "l")
+  local targets = {}
+  for i, definition in ipairs(asked.definitions) do
+    targets[i] = assert(require("hone.workloads.convert").target(definition))
+  end
+  local job = calls.job(asked.folder, targets)
+  for line in io.lines() do
+    local portion = json.decode(line)
+    io.write(json.encode(json.array(calls.read(job, portion.names, portion.copies))), "\n")
+    io.flush()
+  end
+end
+
+local function start(job)
+  local definitions = json.array {}
+  for i, target in ipairs(job.targets) do
+    definitions[i] = target.definition
+  end
+  local child = require("hone.process").start { require("hone.paths").exe, "-e", CHILD }
+  local first = { folder = require("hone.fs").absolute(job.folder), definitions = definitions }
+  if child and child:write(json.encode(first) .. "\n") then return child end
+end
+
+-- ---- all of them -------------------------------------------------------------------------------------------
+
+---How many processes are worth it: one for each processor, and one more of each that waits for the disk.
+---@param dumps integer
+---@return integer # 0: this one reads
+function readers.count(dumps)
+  if not require("hone.paths").exe then return 0 end
+  return math.min(MOST, 2 * require("hone.core.process").parallelism(), dumps // (4 * PORTION))
+end
+
+local Readers = {}
+Readers.__index = Readers
+
+local function portion_of(self, number)
+  local first = (number - 1) * PORTION + 1
+  return table.move(self.names, first, math.min(first + PORTION - 1, #self.names), 1, {})
+end
+
+local function child_of(self, number)
+  return #self.children > 0 and self.children[(number - 1) % #self.children + 1] or nil
+end
+
+-- Give the processes what they may have before a portion is wanted.
+local function send(self, wanted)
+  local last = math.min(wanted + AHEAD * #self.children - 1, self.count)
+  for number = self.sent + 1, last do
+    local child, names = child_of(self, number), portion_of(self, number)
+    local copies = self.copies(names)
+    self.held[number] = { names = names, copies = copies }
+    child:write(json.encode { names = json.array(names), copies = copies } .. "\n")
+  end
+  self.sent = math.max(self.sent, last)
+end
+
+-- What a portion's process answers; where it ended instead, the portion is read here.
+local function answer(self, number)
+  local child = child_of(self, number)
+  if not child then
+    local names = portion_of(self, number)
+    local copies = self.copies(names)
+    return names, calls.read(self.job, names, copies), copies
+  end
+  send(self, number)
+  local held = self.held[number]
+  self.held[number] = nil
+  local line = child:lines()()
+  local findings = line and json.decode(line)
+  if not findings and not self.problem then
+    local result = child:wait()
+    self.problem = ("a process that read dumps ended (%s): its part was read by another"):format(
+      result.signal or "exit status " .. result.status
+    )
+  end
+  return held.names, findings or calls.read(self.job, held.names, held.copies), held.copies
+end
+
+function Readers:__close()
+  for _, child in ipairs(self.children) do
+    child:end_soon()
+  end
+end
+
+---Read a folder's dumps: for names, findings in reading:portions() do ... end
+---@param job hone.workloads.Job
+---@param names string[] # as dump.list gives them
+---@param count integer # of processes; 0 reads here
+---@param copies fun(names: string[]): table<string, string>? # copies of tensors in PyTorch's format
+---@return table reading # to be closed; problem: a process that ended before its time
+function readers.start(job, names, count, copies)
+  local self = setmetatable({
+    job = job,
+    names = names,
+    copies = copies,
+    count = (#names + PORTION - 1) // PORTION,
+    sent = 0,
+    held = {},
+    children = {},
+  }, Readers)
+  for _ = 1, count do
+    self.children[#self.children + 1] = start(job)
+  end
+  return self
+end
+
+---Portion after portion: its names, what was found, and the copies that were made for it.
+---@return fun(): string[]?, hone.workloads.Finding[]?, table<string, string>?
+function Readers:portions()
+  local number = 0
+  return function()
+    number = number + 1
+    if number <= self.count then return answer(self, number) end
+  end
+end
+
+return readers
