@@ -237,7 +237,7 @@ describe("hone collect-workloads", function()
       local server = http_server.start()
       finally(function() server:stop() end)
       local home = { HF_HOME = dir.path, HF_TOKEN = false }
-      local env = { HF_ENDPOINT = server.url, HONE_DATASET_REPO = "org/refused" }
+      local env = { HF_ENDPOINT = server.url, HONE_DATASET_REPO = "org/preupload-403" }
       for key, value in pairs(home) do
         env[key] = value
       end
