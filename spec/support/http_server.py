@@ -338,7 +338,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             blobs[rest[1]] = self.body
             return self.reply(200)
         if name.startswith("lfs-"):
-            return self.reply(int(name[4:]), b'{"message": "no"}')
+            return self.reply(int(name[4:].removesuffix(".git")), b'{"message": "no"}')
         oid = json.loads(self.body)["objects"][0]["oid"]
         href = "http://%s/datasets/%s/x/put/%s" % (self.headers["Host"], org, oid)
         self.reply(200, json.dumps({"objects": [{"oid": oid, "actions": {"upload": {"href": href}}}]}).encode())
