@@ -88,7 +88,10 @@ describe("readers of dumps", function()
     local job = calls.job(dumps, { assert(convert.target(definition)) })
     local names = assert(dump.list(dumps))
     local function read(count, kill)
-      local reading <close> = readers.start(job, names, count, function() end)
+      local reading <close> = readers.start(job, names, count, {
+        copies = function() end,
+        needed = function() return math.huge end,
+      })
       if kill then assert(reading.children[2]:kill "SIGKILL") end
       local found = {}
       for _, findings in reading:portions() do

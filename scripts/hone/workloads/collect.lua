@@ -144,10 +144,12 @@ local function consider(tally, finding, reading, options)
   )
 end
 
--- Whether more calls are looked at for a definition.
-local function wants(tally, options)
-  return #tally.candidates < options.max_workloads * CANDIDATES_PER_WORKLOAD
+-- How many more candidates are looked at for a definition.
+local function missing(tally, options)
+  return options.max_workloads * CANDIDATES_PER_WORKLOAD - #tally.candidates
 end
+
+local function wants(tally, options) return missing(tally, options) > 0 end
 
 local function any_wants(self, targets)
   for _, target in ipairs(targets or {}) do
@@ -185,10 +187,22 @@ local function take_portion(self, names, findings)
   end
 end
 
+local function most_missing(self)
+  local most = 0
+  for _, tally in pairs(self.tallies) do
+    most = math.max(most, missing(tally, self.options))
+  end
+  return most
+end
+
 local function read_all(self, names)
   local copies, options = self.copies, self.options
-  local count = options.processes or readers.count(#names)
-  local reading <close> = readers.start(self.job, names, count, function(some) return copies:of(some) end)
+  -- a plan for each run: more dumps than that are not read in most cases
+  local count = options.processes or readers.count(math.min(#names, 2 * most_missing(self)))
+  local reading <close> = readers.start(self.job, names, count, {
+    copies = function(some) return copies:of(some) end,
+    needed = function() return most_missing(self) end,
+  })
   local done = 0
   for portion, findings, copied in reading:portions() do
     take_portion(self, portion, findings)

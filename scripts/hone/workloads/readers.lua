@@ -1,13 +1,13 @@
 --- Several processes that read the portions of a folder's dumps at once: while one waits for the disk, others go on.
 --- What they find comes in the order of the portions, so it does not matter how many there are.
 local json = require "hone.json"
-local calls = require "hone.workloads.calls"
+local calls, dump = require "hone.workloads.calls", require "hone.workloads.dump"
 
 local readers = {}
 
 local PORTION = 128 -- dumps
 local AHEAD = 2 -- portions that a process is given before its first is wanted
-local MOST = 6 -- processes: about 35 MB each
+local MOST = 8 -- processes
 
 local CHILD = [[require("hone.workloads.readers").child()]]
 
@@ -61,16 +61,32 @@ local function child_of(self, number)
   return #self.children > 0 and self.children[(number - 1) % #self.children + 1] or nil
 end
 
--- Give the processes what they may have before a portion is wanted.
+-- How many runs of a portion somebody may want.
+local function count_runs(job, names)
+  local count = 0
+  for _, name in ipairs(names) do
+    local called = dump.parse_name(name).name
+    if job.by_name[called] and not calls.is_plan(called) then count = count + 1 end
+  end
+  return count
+end
+
+local function send_next(self)
+  self.sent = self.sent + 1
+  local names = portion_of(self, self.sent)
+  local held = { names = names, copies = self.copies(names), runs = count_runs(self.job, names) }
+  self.held[self.sent] = held
+  self.runs = self.runs + held.runs
+  child_of(self, self.sent):write(json.encode { names = json.array(names), copies = held.copies } .. "\n")
+end
+
+-- Give the processes what they may have before a portion is wanted: as much as keeps them busy, and no more runs than
+-- may still be needed.
 local function send(self, wanted)
   local last = math.min(wanted + AHEAD * #self.children - 1, self.count)
-  for number = self.sent + 1, last do
-    local child, names = child_of(self, number), portion_of(self, number)
-    local copies = self.copies(names)
-    self.held[number] = { names = names, copies = copies }
-    child:write(json.encode { names = json.array(names), copies = copies } .. "\n")
+  while self.sent < wanted or self.sent < last and self.runs < self.needed() do
+    send_next(self)
   end
-  self.sent = math.max(self.sent, last)
 end
 
 -- What a portion's process answers; where it ended instead, the portion is read here.
@@ -84,6 +100,7 @@ local function answer(self, number)
   send(self, number)
   local held = self.held[number]
   self.held[number] = nil
+  self.runs = self.runs - held.runs
   local line = child:lines()()
   local findings = line and json.decode(line)
   if not findings and not self.problem then
@@ -105,13 +122,16 @@ end
 ---@param job hone.workloads.Job
 ---@param names string[] # as dump.list gives them
 ---@param count integer # of processes; 0 reads here
----@param copies fun(names: string[]): table<string, string>? # copies of tensors in PyTorch's format
+---@param needs { copies: (fun(names: string[]): table<string, string>?), needed: fun(): integer }
+--- copies of tensors in PyTorch's format; how many more runs are looked at, as far as it is known
 ---@return table reading # to be closed; problem: a process that ended before its time
-function readers.start(job, names, count, copies)
+function readers.start(job, names, count, needs)
   local self = setmetatable({
     job = job,
     names = names,
-    copies = copies,
+    copies = needs.copies,
+    needed = needs.needed,
+    runs = 0,
     count = (#names + PORTION - 1) // PORTION,
     sent = 0,
     held = {},
