@@ -41,12 +41,13 @@ end
 
 -- ---- all of them -------------------------------------------------------------------------------------------
 
----How many processes are worth it: one for each processor, and one more of each that waits for the disk.
+---How many processes are worth it: some for each processor, since most of them wait for the disk.
 ---@param dumps integer
 ---@return integer # 0: this one reads
 function readers.count(dumps)
   if not require("hone.paths").exe then return 0 end
-  return math.min(MOST, 2 * require("hone.core.process").parallelism(), dumps // (4 * PORTION))
+  local count = math.min(MOST, 4 * require("hone.core.process").parallelism(), dumps // (4 * PORTION))
+  return count > 1 and count or 0
 end
 
 local Readers = {}
