@@ -74,12 +74,12 @@ local function process_of(name) return dump.parse_name(name:match "^[^/]*").proc
 -- What a plan holds for: its own object, and its class for runs that do not tell their objects.
 local function keys_of_plan(process, opened)
   local keys = { process .. " " .. class_of(opened.name) }
-  if opened.record.self_id then keys[2] = ("%s %s"):format(process, opened.record.self_id) end
+  if opened.object then keys[2] = ("%s %s"):format(process, opened.object) end
   return keys
 end
 
 local function key_of_run(process, opened)
-  return ("%s %s"):format(process, opened.record.self_id or class_of(opened.name))
+  return ("%s %s"):format(process, opened.object or class_of(opened.name))
 end
 
 ---Note what a finding says of plans. A plan that cannot be read takes those of its process and class with it: one of

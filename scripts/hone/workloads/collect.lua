@@ -219,14 +219,20 @@ end
 
 -- ---- statistics ----------------------------------------------------------------------------------------
 
--- Mean, deviation and largest magnitude of a tensor's first elements.
+-- Mean, deviation and largest magnitude of a tensor's first elements, as far as they are finite, and how many are not.
 local function statistics(values)
-  local count = values:numel()
-  if count == 0 then return nil end
-  local x = values:contiguous():view(-1):narrow(1, 1, math.min(count, SAMPLE)):to "float64"
-  local mean = x:mean():item()
-  local deviation = ((x - mean) * (x - mean)):mean():sqrt():item()
-  return json.object { { "mean", mean }, { "std", deviation }, { "abs_max", x:abs():max():item() } }
+  local sample = math.min(values:numel(), SAMPLE)
+  local x = values:contiguous():view(-1):narrow(1, 1, sample):to "float64"
+  x = x:masked_select(x:isfinite())
+  if x:numel() == 0 then return nil end
+  local scale = math.max(x:abs():max():item(), 1) -- so that squares stay finite
+  local y = x / scale
+  local mean = y:mean():item()
+  local deviation = ((y - mean) * (y - mean)):mean():sqrt():item()
+  local about = json.object { { "mean", mean * scale }, { "std", deviation * scale } }
+  about.abs_max = x:abs():max():item()
+  if x:numel() < sample then about.not_finite = sample - x:numel() end
+  return about
 end
 
 local function describe_floats(definition, candidate)
@@ -234,8 +240,9 @@ local function describe_floats(definition, candidate)
   for _, name in ipairs(json.keys(definition.inputs)) do
     local found = candidate.floats[name]
     if found and not candidate.structure[name] then
-      local values = found.dump:tensor(found.info)
+      local values, why = found.dump:tensor(found.info)
       about[name] = values and statistics(values)
+      if not values then table.insert(candidate.notes, ("%s: %s"):format(name, why)) end
     end
   end
   return about
@@ -359,8 +366,12 @@ function Writing:replace(problem)
   if ok then
     ok, why = fs.write(self.path, table.concat(self.lines, "\n") .. "\n")
   end
-  local kept = ok and self.uuids or read_existing(self.options.root, self.definition, {}).uuids
-  remove_orphans(self.options.root, self.definition, kept)
+  local kept = ok and self.uuids
+  if not ok then
+    local before = read_existing(self.options.root, self.definition, {})
+    kept = before and before.uuids
+  end
+  if kept then remove_orphans(self.options.root, self.definition, kept) end
   return ok, why
 end
 

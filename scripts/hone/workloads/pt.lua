@@ -72,8 +72,9 @@ end
 
 local function start(self)
   if self.python or self.problem then return self.python end
-  self.temporary = assert(fs.tempdir "hone-dumps-")
   local why
+  self.temporary, why = fs.tempdir "hone-dumps-"
+  if not self.temporary then return give_up(self, why) end
   self.python, why = require("hone.process").start { "python3", "-c", SCRIPT }
   if not self.python then give_up(self, why) end
   return self.python

@@ -15,7 +15,8 @@ local function floats_text(floats)
   local parts = {}
   for _, name in ipairs(json.keys(floats)) do
     local f = floats[name]
-    parts[#parts + 1] = ("%s mean %.3g std %.3g max %.3g"):format(name, f.mean, f.std, f.abs_max)
+    local rest = f.not_finite and (" (%d not finite)"):format(f.not_finite) or ""
+    parts[#parts + 1] = ("%s mean %.3g std %.3g max %.3g%s"):format(name, f.mean, f.std, f.abs_max, rest)
   end
   return table.concat(parts, "; ")
 end
