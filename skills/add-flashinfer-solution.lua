@@ -138,16 +138,9 @@ end
 
 -- ---- 3 and 4: build, check ---------------------------------------------------------------------------
 
-local function needs_gpu(solution)
-  for _, target in ipairs(solution.spec.target_hardware) do
-    if target:lower() ~= "cpu" then return true end
-  end
-  return false
-end
-
 local function device_of(solution)
-  if not needs_gpu(solution) then return "cpu" end
-  return require("hone.cuda").available() and "cuda:0" or nil
+  if not require("hone.dataset.solution").needs_gpu(solution) then return "cpu" end
+  return require("hone.bench.device").gpus()[1]
 end
 
 local LOG_LINES = 30

@@ -17,8 +17,7 @@ function environment.hardware(device)
     if device == "cpu" then
       names[device] = processor_name()
     else
-      local devices = require("hone.cuda").devices()
-      names[device] = devices[math.tointeger(device:match "%d+") + 1].name
+      names[device] = require("hone.bench.device").properties(device).name
     end
   end
   return names[device]
