@@ -238,6 +238,10 @@ local function describe_clock(run)
   if reply.threads_after > reply.threads_before then
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
   end
+  local uncertainty = trials.uncertainty(run)
+  if uncertainty then
+    text = ("%s; the middle time is known within %.1f %%"):format(text, 100 * uncertainty)
+  end
   return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, #run.seconds)
 end
 
