@@ -1,7 +1,7 @@
 --- Validation that builds and runs: do a definition's baseline solutions build, and do they and its reference pass on
 --- its workloads? The words are flashinfer-bench's; what cannot be told here, because the machine lacks something, is
 --- no error of the dataset.
-local worker_of = require("hone.bench.build").worker_of
+local environment = require "hone.bench.environment"
 local needs_gpu = require("hone.dataset.solution").needs_gpu
 
 local check = {}
@@ -64,16 +64,17 @@ local function plan_of(root, definition, workloads, solutions)
 end
 
 -- Whether this machine can run a solution; else what it lacks.
-local function lacking(solution, on, has_torch)
+local function lacking(solution, on)
   if needs_gpu(solution) and #on == 0 then return "there is no GPU" end
-  if worker_of(solution) == "python" and not has_torch then return "Python has no torch here" end
+  local package = environment.missing_package(solution)
+  return package and ("Python has no %s here"):format(package)
 end
 
 -- What can run here of the baseline solutions and the reference, and how many of the former.
 local function runnable(definition, baselines, on, add)
-  local has_torch, solutions = require("hone.bench.environment").packages().torch ~= nil, {}
+  local has_torch, solutions = environment.packages().torch ~= nil, {}
   for _, solution in ipairs(baselines) do
-    local reason = lacking(solution, on, has_torch)
+    local reason = lacking(solution, on)
     if reason then
       add("warning", "%s not run: %s", solution.name, reason)
     else

@@ -43,6 +43,16 @@ function environment.packages()
   return python_packages
 end
 
+local IN_PACKAGE = { triton = true, tilelang = true } -- languages that are a package of Python
+
+---The package that a solution stands on and that Python lacks here; nil where there is none.
+function environment.missing_package(solution)
+  if require("hone.bench.build").worker_of(solution) ~= "python" then return nil end
+  local packages, language = environment.packages(), solution.spec.language
+  if not packages.torch then return "torch" end
+  return IN_PACKAGE[language] and not packages[language] and language or nil
+end
+
 ---What a trace's `environment` says. kind: of the worker, "native", "python" or "lua".
 function environment.of(device, kind)
   local libs = json.object()

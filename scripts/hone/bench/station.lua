@@ -88,8 +88,8 @@ end
 
 -- What this machine lacks is no fault of the solution: there is no trace of it.
 local function missing_here(solution)
-  if build.worker_of(solution) ~= "python" or environment.packages().torch then return nil end
-  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+  local package = environment.missing_package(solution)
+  return package and ("it needs Python with %s (python3 has none; HONE_PYTHON names another)"):format(package)
 end
 
 ---Load what is built and will be asked for, { definition, solution } each, into workers that have come up.
