@@ -8,7 +8,7 @@ local now = require("hone.core.process").now
 local reference = require "hone.reference"
 local tensor = require "hone.tensor"
 
-local TIMES = 4
+local TIMES = 20 -- the best of so many
 local DEVICE = "cuda:0"
 
 -- The workload in the middle, by the product of its axes.
@@ -130,10 +130,33 @@ local function compare(definition, list, ours, theirs)
   return worst, largest
 end
 
+-- What all references of an op type take together.
+local function add_time(totals, op_type, ours, theirs)
+  local total = totals[op_type]
+  if not total then
+    total = { ours = 0.0, theirs = 0.0, count = 0 }
+    totals[op_type], totals[#totals + 1] = total, op_type
+  end
+  total.ours, total.theirs, total.count = total.ours + ours, total.theirs + theirs, total.count + 1
+end
+
+local function report_totals(report, totals)
+  for _, op_type in ipairs(totals) do
+    local total = totals[op_type]
+    local text = "hone %.3f ms, torch %.3f ms, %d definitions"
+    report(
+      "all of " .. op_type,
+      total.ours / total.theirs,
+      text:format(total.ours * 1e3, total.theirs * 1e3, total.count)
+    )
+  end
+end
+
 local function run(report)
   local ok, why = cuda.available()
   local root = os.getenv "HONE_TRACE"
   if not ok or not root then return report("no GPU, or no HONE_TRACE: " .. (why or "a dataset"), nil) end
+  local totals = {}
   local counts, only = { equal = 0, drawn = 0, rounding = 0, other = 0, none = 0 }, os.getenv "HONE_ONLY"
   for _, case in ipairs(cases(root)) do
     local definition, options = table.unpack(case)
@@ -145,11 +168,12 @@ local function run(report)
       local kind, largest = "none", 0
       if outputs then
         kind, largest = compare(definition, list, results, outputs)
+        add_time(totals, definition.op_type, ours, theirs)
       end
       counts[kind] = counts[kind] + 1
-      local detail = ("hone %.2f ms, torch %s; %s, at most %.1e apart"):format(
+      local detail = ("hone %.3f ms, torch %s; %s, at most %.1e apart"):format(
         ours * 1e3,
-        outputs and ("%.2f ms"):format(theirs * 1e3) or tostring(theirs),
+        outputs and ("%.3f ms"):format(theirs * 1e3) or tostring(theirs),
         kind,
         largest
       )
@@ -158,6 +182,7 @@ local function run(report)
       collectgarbage()
     end
   end
+  report_totals(report, totals)
   local text =
     "%d bit for bit, %d within rounding, %d by what may be drawn; %d differ, %d did not run in torch"
   local summary = text:format(counts.equal, counts.rounding, counts.drawn, counts.other, counts.none)

@@ -7,7 +7,7 @@
 --   HONE_RUN_WORKLOADS     how many of each definition, spread over the sizes; 4
 --   HONE_RUN_SETTINGS      flags that both programs get: "--iterations 20 --num-trials 2"
 --   HONE_RUN_PASSES        2: the second finds what the first has built
---   HONE_RUN_OTHER         the other program, in the place of "$HONE_PYTHON -m flashinfer_bench"
+--   HONE_RUN_OTHER         another program, in the place of flashinfer-bench in HONE_PYTHON
 --   HONE_RUN_SAVE          a folder where both datasets, with their traces, and both logs are left
 local fs = require "hone.fs"
 local inputs = require "hone.dataset.inputs"
@@ -224,7 +224,7 @@ local function other_command()
   if named then return words(named) end
   local python = os.getenv "HONE_PYTHON"
   if not python then return nil, "set HONE_PYTHON to a Python that has flashinfer-bench" end
-  return { python, "-m", "flashinfer_bench" }
+  return { python, "-c", "from flashinfer_bench.cli.main import cli; cli()" }
 end
 
 local function pass(number, folder, command, report)

@@ -138,16 +138,9 @@ end
 
 -- ---- 3 and 4: build, check ---------------------------------------------------------------------------
 
-local function needs_gpu(solution)
-  for _, target in ipairs(solution.spec.target_hardware) do
-    if target:lower() ~= "cpu" then return true end
-  end
-  return false
-end
-
 local function device_of(solution)
-  if not needs_gpu(solution) then return "cpu" end
-  return require("hone.cuda").available() and "cuda:0" or nil
+  if not require("hone.dataset.solution").needs_gpu(solution) then return "cpu" end
+  return require("hone.bench.device").gpus()[1]
 end
 
 local LOG_LINES = 30
@@ -187,6 +180,28 @@ local function build(state, args, ctx)
   return true
 end
 
+local OWN, DATASET = { "definition", "solution" }, { "layout", "workload" } -- checks
+
+-- The errors that checks found.
+local function errors_of(found, checks)
+  local list = {}
+  for _, name in ipairs(checks) do
+    for _, message in ipairs(found and found[name].messages or {}) do
+      if message.level == "error" then list[#list + 1] = ("%s: %s"):format(name, message.message) end
+    end
+  end
+  return list
+end
+
+-- What is wrong with the workloads is no fault of the solution: `hone run` makes the inputs whose files are not there,
+-- and leaves out workloads that cannot be.
+local function warn_of_dataset(found, name, ctx)
+  local errors = errors_of(found, DATASET)
+  if #errors == 0 then return end
+  local text = "4 check: %d errors of the dataset itself (hone validate --definitions %s lists them): %s"
+  ctx.warn(text, #errors, name, errors[1])
+end
+
 local function check(state, _, ctx)
   local solution, fs = state.solution, require "hone.fs"
   local taken = state.set:author(solution.name)
@@ -203,19 +218,18 @@ local function check(state, _, ctx)
   state.path = path
   local report
   report, why = require("hone.dataset.validator").run(state.set.root, {
-    checks = { "layout", "definition", "workload", "solution" },
+    checks = { "definition", "solution", "layout", "workload" },
     disable_gpu = true,
     definitions = { state.definition.name },
   })
   if not report then return nil, why end
   local found = report.definitions[state.definition.name]
-  for _, name in ipairs { "layout", "definition", "workload", "solution" } do
-    for _, message in ipairs(found and found[name].messages or {}) do
-      if message.level == "error" then ctx.warn("4 check: %s: %s", name, message.message) end
-    end
+  warn_of_dataset(found, state.definition.name, ctx)
+  for _, message in ipairs(errors_of(found, OWN)) do
+    ctx.warn("4 check: %s", message)
   end
   ctx.say("4 check: %s", path)
-  if found and found.status == "error" then
+  if #errors_of(found, OWN) > 0 then
     return nil, ("%s has errors: mend them before it is run"):format(state.definition.name), "INVALID"
   end
   return true

@@ -153,22 +153,14 @@ end
 
 -- ---- serving -------------------------------------------------------------------------------------------
 
-local function words_of(text)
-  local words = {}
-  for word in text:gmatch "%S+" do
-    words[#words + 1] = word
-  end
-  return words
-end
-
 local function command_of(server, args)
   local model = args.model_path or args.model_name
   if not args.server_command then
-    local extra = words_of(args.server_args or "")
+    local extra = require("hone.text").words(args.server_args or "")
     return require("hone.workloads.plan").command(server, { model = model, port = args.port, extra = extra })
   end
   local values = { port = tostring(args.port), model = model }
-  local words = words_of(args.server_command)
+  local words = require("hone.text").words(args.server_command)
   for i, word in ipairs(words) do
     words[i] = word:gsub("{(%a+)}", values)
   end

@@ -100,24 +100,19 @@ end
 
 -- The GPUs to be used: those named, or all there are; none where "cpu" is named.
 local function find_devices(args)
-  local cuda = require "hone.cuda"
-  local present = cuda.available() and cuda.devices() or {}
+  local device = require "hone.bench.device"
+  local present = device.gpus()
+  if not args.devices then return present end
   local list = {}
-  if args.devices then
-    for _, name in ipairs(args.devices) do
-      local index = name:match "^cuda:(%d+)$"
-      if not index and name ~= "cpu" then
-        return nil, ("device '%s' is not known (cuda:0, cuda:1, …, or cpu)"):format(name), "usage"
-      end
-      if index and not present[math.tointeger(index) + 1] then
-        return nil, ("cannot run on %s: there are %d GPUs (hone doctor says more)"):format(name, #present)
-      end
-      if index then list[#list + 1] = name end
+  for _, name in ipairs(args.devices) do
+    local index = device.ordinal(name)
+    if not index and name ~= "cpu" then
+      return nil, ("device '%s' is not known (cuda:0, cuda:1, …, or cpu)"):format(name), "usage"
     end
-    return list
-  end
-  for i in ipairs(present) do
-    list[i] = ("cuda:%d"):format(i - 1)
+    if index and not present[index + 1] then
+      return nil, ("cannot run on %s: there are %d GPUs (hone doctor says more)"):format(name, #present)
+    end
+    if index then list[#list + 1] = name end
   end
   return list
 end
@@ -233,6 +228,10 @@ local function run_plan(plan, args, ctx, chosen, devices)
     isolated = chosen.use_isolated_runner,
     reference = args.reference,
     save = args.save_results,
+    wait = args.wait,
+    on_wait = function(device, holder)
+      ctx.warn("%s is used by another benchmark (%s): waiting for it", device, holder)
+    end,
     on_trace = function(t, item)
       traces[#traces + 1] = t
       bar:update(#traces, t.solution)
@@ -251,16 +250,6 @@ local function run_plan(plan, args, ctx, chosen, devices)
   result.traces = as_written(traces)
   if not quiet then say_result(result, traces, ctx) end
   return result
-end
-
-local function lock_devices(devices, args, ctx)
-  if #devices == 0 then return setmetatable({}, { __close = function() end }) end
-  return require("hone.bench.lock").devices(devices, {
-    wait = args.wait,
-    on_wait = function(device, holder)
-      ctx.warn("%s is used by another benchmark (%s): waiting for it", device, holder)
-    end,
-  })
 end
 
 function skill.run(args, ctx)
@@ -298,8 +287,6 @@ function skill.run(args, ctx)
     say_plan(plan, ctx)
     return { evaluations = plan.evaluations, workloads = #plan.items, skipped = plan.skipped }
   end
-  local held <close>, busy = lock_devices(devices, args, ctx) -- luacheck: ignore held
-  if not held then return nil, busy end
   return run_plan(plan, args, ctx, chosen, devices)
 end
 

@@ -304,12 +304,17 @@ describe("cuda.time", function()
     for _, microseconds in ipairs { 2, 10, 100 } do
       local launch = spin:bind { grid = 1, block = 1, microseconds * 1000, took }
       for _, cold in ipairs { true, false } do
-        local r = assert(cuda.time(launch, { cold = cold, body = true }))
-        local own = string.unpack("<i8", took:read()) * 1e-9
-        assert.is_true(r.blocked and r.outside == 0 and r.resolved ~= false, r.outside)
-        local error, share = math.abs(r.median - own), microseconds == 2 and 0.03 or 0.01
-        assert.is_true(error < share * own + 32e-9, ("%g against %g"):format(r.median, own))
-        assert.is_true(r.median_low <= r.median and r.median <= r.median_high)
+        local errors, own = {}, nil -- its own clock tells of the last run alone, which may be an odd one
+        for i = 1, 3 do
+          local r = assert(cuda.time(launch, { cold = cold, body = true }))
+          own = string.unpack("<i8", took:read()) * 1e-9
+          assert.is_true(r.blocked and r.outside == 0 and r.resolved ~= false, r.outside)
+          assert.is_true(r.median_low <= r.median and r.median <= r.median_high)
+          errors[i] = math.abs(r.median - own)
+        end
+        table.sort(errors)
+        local share = microseconds == 2 and 0.03 or 0.01
+        assert.is_true(errors[2] < share * own + 32e-9, ("%g of %g"):format(errors[2], own))
       end
     end
   end)

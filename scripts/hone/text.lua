@@ -127,6 +127,15 @@ function text.nearest(word, candidates, most)
   return best
 end
 
+--- What stands between blanks, as a list.
+function text.words(s)
+  local list = {}
+  for word in s:gmatch "%S+" do
+    list[#list + 1] = word
+  end
+  return list
+end
+
 --- The text with every byte that is no UTF-8 replaced by U+FFFD.
 function text.to_utf8(s)
   local bad = select(2, utf8.len(s))

@@ -58,6 +58,11 @@ function text.bytes(count) end
 ---@return string? # nil when none is near
 function text.nearest(word, candidates, most) end
 
+--- What stands between blanks, as a list.
+---@param s string
+---@return string[]
+function text.words(s) end
+
 --- The text with every byte that is no UTF-8 replaced by U+FFFD.
 ---@param s string
 ---@return string

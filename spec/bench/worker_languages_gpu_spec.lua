@@ -45,6 +45,23 @@ def run(x, s, y):
     scale_kernel[(1,)](x, s, y, x.numel(), BLOCK=8)
 ]]
 
+local TILELANG = [[
+import tilelang
+import tilelang.language as T
+
+@tilelang.jit
+def scale(n, s):
+    @T.prim_func
+    def main(x: T.Tensor((n,), "float32"), y: T.Tensor((n,), "float32")):
+        with T.Kernel(1, threads=32):
+            for i in T.Parallel(n):
+                y[i] = x[i] * s
+    return main
+
+def run(x, s, y):
+    scale(x.shape[0], s)(x, y)
+]]
+
 -- Does the Python that solutions run in have torch for this GPU, and what else a case needs?
 local function python_has(code)
   local interpreter = os.getenv "HONE_PYTHON" or "python3"
@@ -74,7 +91,7 @@ describe("a worker on a GPU", function()
       if needs == "tvm-ffi" and not require("hone.bench.build.toolchain").tvm_ffi() then
         return pending "no apache-tvm-ffi"
       elseif needs ~= "tvm-ffi" and not python_has(needs) then
-        return pending "no torch for this GPU"
+        return pending("no torch for this GPU, or it fails: " .. needs)
       end
       f()
     end)
@@ -149,6 +166,11 @@ describe("a worker on a GPU", function()
     "runs a kernel of Triton",
     "import triton",
     function() assert_scaled(FLOAT, python("triton", TRITON, true)) end
+  )
+  on_gpu(
+    "runs a kernel of TileLang",
+    "import tilelang",
+    function() assert_scaled(FLOAT, python("tilelang", TILELANG, true)) end
   )
   on_gpu("runs an extension of torch's in CUDA", "", function()
     local solution = support.solution(

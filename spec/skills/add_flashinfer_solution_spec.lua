@@ -37,6 +37,15 @@ describe("hone add-flashinfer-solution", function()
     assert.matches("^<!doctype html>", fs.read(box:at(NORM .. "_cpp.html")))
   end)
 
+  it("goes on where files of workloads are missing, as a run does, and says so once", function()
+    assert(fs.remove(box:at "d/blob"))
+    local done = add("gqa_paged_decode_h32_kv4_d128_ps1", "--template", "cpp", "--until", "check")
+    assert.equal(0, done.status, done.stderr)
+    local _, times = done.stderr:gsub("blob missing", "")
+    assert.equal(1, times)
+    assert.matches("errors of the dataset itself %(hone validate %-%-definitions gqa_paged", done.stderr)
+  end)
+
   it("takes a folder as it is, and shows what the compiler says to an edit", function()
     assert.equal(0, add(NORM, "--template", "cpp", "--folder", "work", "--until", "start").status)
     local path = box:at "work/kernel.cpp"

@@ -23,6 +23,18 @@ local LANGUAGES = {
   lua = { module = "python_package", part = "sources", worker = "lua", prefix = "hone_lua_" },
 }
 
+local function language_of(plan)
+  local is_compiled = plan.language == "cuda" or plan.language == "cpp"
+  local kind = is_compiled and plan.binding or plan.language
+  return LANGUAGES[kind], kind
+end
+
+---Which kind of worker runs a solution: "native", "python" or "lua"; nil for a language that is not known.
+function build.worker_of(solution)
+  local language = language_of(solutions.build_of(solution))
+  return language and language.worker
+end
+
 local function builder_of(language)
   local module = require("hone.bench.build." .. language.module)
   return language.part and module[language.part] or module
@@ -69,8 +81,7 @@ end
 -- All that is needed to build a solution, found: a plan, or nil, message, code.
 local function make_plan(definition, solution, options)
   local plan = solutions.build_of(solution)
-  local kind = (plan.language == "cuda" or plan.language == "cpp") and plan.binding or plan.language
-  local language = LANGUAGES[kind]
+  local language, kind = language_of(plan)
   if not language then return nil, ("language '%s' is not known"):format(kind), "COMPILE_ERROR" end
   local ok, why, code = refuse_paths(solution.sources, plan.binding ~= nil)
   if not ok then return nil, why, code end

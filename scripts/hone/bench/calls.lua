@@ -4,6 +4,7 @@
 -- evaluated ({ worker, artefact, dps, deadline, evaluator, … }), `work` its workload.
 local clock = require "hone.bench.clock"
 local core = require "hone.core.worker"
+local device = require "hone.bench.device"
 local ops = require "hone.ops"
 local slots = require "hone.bench.slots"
 local tensor = require "hone.tensor"
@@ -12,11 +13,6 @@ local calls = {}
 
 ---A secret number, for a generator.
 function calls.secret() return string.unpack("<i8", core.random(8)) & math.maxinteger end
-
----Wait until the device is idle.
-function calls.synchronize(of)
-  if of.device ~= "cpu" then require("hone.cuda").synchronize(math.tointeger(of.device:match "%d+")) end
-end
 
 -- What stands in the way of a call's outputs being looked at; nil when all is well. Fills `outputs`.
 local function read_outputs(work, made, case, facts, outputs)
@@ -88,7 +84,7 @@ local function look(of, work, made, case, facts, evaluator)
 end
 
 ---Make `n` calls of which `audited[i]` is a content whose outputs are known. Returns the reply and the cases that are to
--- be looked at; or nil, why, code.
+---be looked at; or nil, why, code.
 function calls.make(of, made, run, n, audited, warmup)
   local memory = of.arena
   if run.worker.arena ~= memory then
@@ -104,7 +100,7 @@ function calls.make(of, made, run, n, audited, warmup)
       cases[#cases + 1] = { i = i, slot = slot, content = content, dps = run.dps, list = values }
     end
   end
-  calls.synchronize(of)
+  device.synchronize(of.device)
   of.watch:lap "inputs"
   local sent = clock.now()
   local left = run.deadline - sent

@@ -1,18 +1,14 @@
 --- Validation that builds and runs: do a definition's baseline solutions build, and do they and its reference pass on
 --- its workloads? The words are flashinfer-bench's; what cannot be told here, because the machine lacks something, is
 --- no error of the dataset.
+local environment = require "hone.bench.environment"
+local needs_gpu = require("hone.dataset.solution").needs_gpu
+
 local check = {}
 
 local SETTINGS = { warmup_runs = 2, iterations = 5, num_trials = 1 }
 
-local function devices() return require("hone.cuda").available() and { "cuda:0" } or {} end
-
-local function needs_gpu(solution)
-  for _, target in ipairs(solution.spec.target_hardware) do
-    if target:lower() ~= "cpu" then return true end
-  end
-  return false
-end
+local function devices() return { require("hone.bench.device").gpus()[1] } end
 
 -- The reference as if it were a solution, which FlashInfer-Bench checks against itself.
 local function reference_of(definition, on_gpu)
@@ -67,23 +63,18 @@ local function plan_of(root, definition, workloads, solutions)
   return plan
 end
 
-local IN_PYTHON = { python = true, triton = true, tilelang = true }
-
 -- Whether this machine can run a solution; else what it lacks.
-local function lacking(solution, on, has_torch)
+local function lacking(solution, on)
   if needs_gpu(solution) and #on == 0 then return "there is no GPU" end
-  local spec = solution.spec
-  if (IN_PYTHON[spec.language] or spec.binding == "torch") and not has_torch then
-    return "Python has no torch here"
-  end
+  local package = environment.missing_package(solution)
+  return package and ("Python has no %s here"):format(package)
 end
 
 -- What can run here of the baseline solutions and the reference, and how many of the former.
 local function runnable(definition, baselines, on, add)
-  local libs = require("hone.bench.environment").of(on[1] or "cpu", "python").libs
-  local has_torch, solutions = libs.torch ~= nil, {}
+  local has_torch, solutions = environment.packages().torch ~= nil, {}
   for _, solution in ipairs(baselines) do
-    local reason = lacking(solution, on, has_torch)
+    local reason = lacking(solution, on)
     if reason then
       add("warning", "%s not run: %s", solution.name, reason)
     else

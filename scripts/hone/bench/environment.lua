@@ -17,8 +17,7 @@ function environment.hardware(device)
     if device == "cpu" then
       names[device] = processor_name()
     else
-      local devices = require("hone.cuda").devices()
-      names[device] = devices[math.tointeger(device:match "%d+") + 1].name
+      names[device] = require("hone.bench.device").properties(device).name
     end
   end
   return names[device]
@@ -42,6 +41,16 @@ function environment.packages()
     python_packages[name] = version
   end
   return python_packages
+end
+
+local IN_PACKAGE = { triton = true, tilelang = true } -- languages that are a package of Python
+
+---The package that a solution stands on and that Python lacks here; nil where there is none.
+function environment.missing_package(solution)
+  if require("hone.bench.build").worker_of(solution) ~= "python" then return nil end
+  local packages, language = environment.packages(), solution.spec.language
+  if not packages.torch then return "torch" end
+  return IN_PACKAGE[language] and not packages[language] and language or nil
 end
 
 ---What a trace's `environment` says. kind: of the worker, "native", "python" or "lua".

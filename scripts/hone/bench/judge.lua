@@ -8,6 +8,7 @@ local calls = require "hone.bench.calls"
 local ceilings = require "hone.bench.ceilings"
 local clock = require "hone.bench.clock"
 local contents = require "hone.bench.contents"
+local device = require "hone.bench.device"
 local doubt = require "hone.bench.doubt"
 local evaluate = require "hone.bench.evaluate"
 local integrity = require "hone.bench.integrity"
@@ -46,7 +47,7 @@ end
 
 local function memory_limit(self)
   if self.device == "cpu" then return MOST_MEMORY.cpu end
-  local free = require("hone.cuda").memory(math.tointeger(self.device:match "%d+")).free
+  local free = require("hone.cuda").memory(device.ordinal(self.device)).free
   return math.min(MOST_MEMORY.cuda, math.floor(free * SHARE_OF_FREE))
 end
 
@@ -78,11 +79,11 @@ end
 -- The outputs that are expected for a seed; nil and why the reference gave none.
 local function run_reference(self, work, seed)
   local list = work.contents:make(seed)
-  calls.synchronize(self)
+  device.synchronize(self.device)
   local started = clock.now()
   local outputs, why, seconds = work.reference(table.unpack(list, 1, #work.contents.inputs))
   if not outputs then return nil, why end
-  calls.synchronize(self)
+  device.synchronize(self.device)
   return outputs, nil, seconds or clock.now() - started
 end
 
@@ -222,13 +223,10 @@ end
 
 -- ---- a solution on a workload ----------------------------------------------------------------------
 
-local STATUS = {
-  COMPILE_ERROR = "COMPILE_ERROR",
-  TIMEOUT = "TIMEOUT",
-  RUNTIME_ERROR = "RUNTIME_ERROR",
-  OUT_OF_MEMORY = "RUNTIME_ERROR",
-  CRASH = "RUNTIME_ERROR",
-}
+local STATUS = { COMPILE_ERROR = "COMPILE_ERROR", TIMEOUT = "TIMEOUT" }
+
+---The status of an evaluation that a worker's code ended.
+function judge.status_of(code) return STATUS[code] or "RUNTIME_ERROR" end
 
 -- How the times were taken, in a line.
 local function describe_clock(run)
@@ -239,6 +237,10 @@ local function describe_clock(run)
   text = ("%s; a call returned after %.3g us"):format(text, host * 1e6)
   if reply.threads_after > reply.threads_before then
     text = ("%s; it started %d threads"):format(text, reply.threads_after - reply.threads_before)
+  end
+  local uncertainty = trials.uncertainty(run)
+  if uncertainty then
+    text = ("%s; the middle time is known within %.1f %%"):format(text, 100 * uncertainty)
   end
   return ("%s; %d of the %d timed calls were looked at"):format(text, run.audits, #run.seconds)
 end
@@ -302,7 +304,7 @@ function Judge:evaluate(work, run)
   if code == "VERDICT" then verdict = why end
   if not verdict then
     local log, notes = run.evaluator.log, work.contents.notes
-    return failed(STATUS[code] or "RUNTIME_ERROR", why, table.move(notes, 1, #notes, #log + 1, log))
+    return failed(judge.status_of(code), why, table.move(notes, 1, #notes, #log + 1, log))
   end
   if verdict.status == "INCORRECT_NUMERICAL" and not run.evaluator.wrong_case then -- all calls together tell it
     run.evaluator.wrong_case = { inputs = {}, outputs = {}, expected = {}, evaluator = run.evaluator }
@@ -314,7 +316,7 @@ function Judge:evaluate(work, run)
   local suspect = suspicion(self, work, run)
   if not suspect then
     suspect, why, code = doubt.of(self, work, run)
-    if code then return failed(STATUS[code] or "RUNTIME_ERROR", why, verdict.log) end
+    if code then return failed(judge.status_of(code), why, verdict.log) end
   end
   if suspect then return failed("RUNTIME_ERROR", "refused: " .. suspect, verdict.log) end
   verdict.performance = performance_of(self, work, run)

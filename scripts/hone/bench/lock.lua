@@ -1,6 +1,7 @@
 --- One benchmark on a GPU at a time: a file for each GPU, named after its UUID, that is locked by flock(2). Other tools
 --- can take part: `flock /tmp/gpu-GPU-….lock COMMAND`.
 local fs = require "hone.fs"
+local properties = require("hone.bench.device").properties
 
 local lock = {}
 
@@ -25,9 +26,8 @@ function lock.devices(devices, options)
       end
     end,
   })
-  local present = require("hone.cuda").devices()
   for _, device in ipairs(devices) do
-    local uuid = present[math.tointeger(device:match "%d+") + 1].uuid or device:gsub(":", "")
+    local uuid = properties(device).uuid or device:gsub(":", "")
     local one, why, code = fs.lock(lock.path(uuid), {
       wait = options.wait,
       note = ("process %d"):format(require("hone.core.process").pid()),

@@ -25,20 +25,12 @@ local function evaluated(set, name)
   return done
 end
 
--- Whether a solution runs on the CPU alone.
-local function is_for_cpu(solution)
-  for _, target in ipairs(solution.spec.target_hardware) do
-    if target:lower() ~= "cpu" then return false end
-  end
-  return true
-end
-
 -- The chosen solutions of a definition, by the kind of device that they run on.
 local function solutions_of(set, name, chosen)
   local on = { cpu = {}, cuda = {} }
   for _, solution in ipairs(set:solutions(name)) do
     if not chosen or chosen[solution.name] then
-      table.insert(is_for_cpu(solution) and on.cpu or on.cuda, solution)
+      table.insert(require("hone.dataset.solution").needs_gpu(solution) and on.cuda or on.cpu, solution)
     end
   end
   return on
@@ -157,13 +149,15 @@ local function with_solutions(item, solutions)
   return copy
 end
 
--- A group's items with the solutions that are ready, and those with the others.
+-- A group's items with the solutions that are ready, and those with the others. A solution is on one side for all of
+-- the group's workloads.
 local function split(station, group)
-  local ready, others = {}, {}
+  local ready, others, is_ready = {}, {}, {}
   for _, item in ipairs(group) do
     local now, later = {}, {}
     for _, solution in ipairs(item.solutions) do
-      table.insert(station:is_ready(item.definition, solution) and now or later, solution)
+      if is_ready[solution] == nil then is_ready[solution] = station:is_ready(item.definition, solution) end
+      table.insert(is_ready[solution] and now or later, solution)
     end
     if #now > 0 then ready[#ready + 1] = with_solutions(item, now) end
     if #later > 0 then others[#others + 1] = with_solutions(item, later) end
@@ -194,19 +188,8 @@ local function next_items(station, groups)
   return table.remove(groups, 1)
 end
 
-local function is_needed(groups, solution)
-  for _, group in ipairs(groups) do
-    for _, item in ipairs(group) do
-      for _, other in ipairs(item.solutions) do
-        if other.name == solution.name then return true end
-      end
-    end
-  end
-  return false
-end
-
 ---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
----Workers whose solutions have no more to do are let go, unless they are to be kept.
+---Workers are let go once their solutions have been on all workloads of the definition, unless they are to be kept.
 function runner.run_items(station, items, report, skip, keep)
   local groups = groups_of(items)
   while #groups > 0 do
@@ -223,10 +206,8 @@ function runner.run_items(station, items, report, skip, keep)
       local ok, why = station:run(item, report, skip)
       if not ok then skip(item, why) end
     end
-    for _, item in ipairs(now) do
-      for _, solution in ipairs(item.solutions) do
-        if not keep and not is_needed(groups, solution) then station:leave { solution } end
-      end
+    for _, item in ipairs(keep and {} or now) do
+      station:leave(item.solutions)
     end
   end
 end
@@ -262,10 +243,23 @@ local function add_shares(result, shares)
   end
 end
 
+local MOST_WAIT = 600 -- seconds for a GPU that another benchmark uses
+
+-- The GPUs' locks, where the plan needs any.
+local function lock_devices(on_gpus, options)
+  if #on_gpus == 0 then return setmetatable({}, { __close = function() end }) end
+  local wait, on_wait = options.wait or MOST_WAIT, options.on_wait
+  return require("hone.bench.lock").devices(options.devices, { wait = wait, on_wait = on_wait })
+end
+
 ---Run a plan. `options`: settings, devices (GPUs; none: the CPU alone), isolated, reference, save (traces are appended
----to the dataset), cache; `on_trace(trace, item)` and `on_skip(item, why, solution?)` are told of what comes of it. Returns
----what the run was: { counts by status, evaluations, left_out, seconds, shares }; nil and why a trace cannot be kept.
+---to the dataset), cache, wait (seconds for GPUs that another benchmark uses); `on_trace(trace, item)`, `on_skip(item,
+---why, solution?)` and `on_wait(device, holder)` are told of what comes of it. Returns what the run was: { counts by
+---status, evaluations, left_out, seconds, shares }; nil and why a trace cannot be kept or a GPU not be had.
 function runner.run(plan, options)
+  local on_gpus, on_cpu = of_kind(plan.items, "cuda"), of_kind(plan.items, "cpu")
+  local held <close>, busy = lock_devices(on_gpus, options) -- luacheck: ignore held
+  if not held then return nil, busy end
   local result = { counts = {}, evaluations = 0, left_out = {}, shares = {} }
   local started = clock.now()
   local function report(t, solution, item)
@@ -297,7 +291,6 @@ function runner.run(plan, options)
     add_shares(result, station:shares())
   end
   local ok, why = pcall(function()
-    local on_gpus, on_cpu = of_kind(plan.items, "cuda"), of_kind(plan.items, "cpu")
     if #on_gpus > 0 and #options.devices > 1 then
       local plain = {
         settings = options.settings.given_to_load,

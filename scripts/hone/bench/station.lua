@@ -13,18 +13,11 @@ local station = {}
 local Station = {}
 Station.__index = Station
 
-local KINDS = { python = "python", triton = "python", tilelang = "python", lua = "lua" }
 local MOST_LOG = 5 << 20
 
 -- Failures that end it at once, and those that may be the workload's; a wrong number counts for nothing.
 local WEIGHT = { COMPILE_ERROR = 3, TIMEOUT = 3, RUNTIME_ERROR = 1, INCORRECT_SHAPE = 1, INCORRECT_DTYPE = 1 }
 local MOST_FAILURES = 3
-
-local function kind_of(solution)
-  local spec = solution.spec
-  if spec.binding == "torch" then return "python" end
-  return KINDS[spec.language] or "native"
-end
 
 ---@param options { device: string, settings: table, isolated: boolean?, reference: string?, cache: string? }
 function station.new(options)
@@ -85,7 +78,7 @@ end
 function Station:expect(expected)
   local wanted = {}
   for _, pair in ipairs(expected) do
-    local kind, solution = kind_of(pair.solution), pair.solution
+    local kind, solution = build.worker_of(pair.solution), pair.solution
     if not self.pool:has(identity(solution)) then wanted[kind] = (wanted[kind] or 0) + 1 end
   end
   for kind, count in pairs(wanted) do
@@ -95,8 +88,8 @@ end
 
 -- What this machine lacks is no fault of the solution: there is no trace of it.
 local function missing_here(solution)
-  if kind_of(solution) ~= "python" or environment.packages().torch then return nil end
-  return "it needs Python with torch (python3 has none; HONE_PYTHON names another)"
+  local package = environment.missing_package(solution)
+  return package and ("it needs Python with %s (python3 has none; HONE_PYTHON names another)"):format(package)
 end
 
 ---Load what is built and will be asked for, { definition, solution } each, into workers that have come up.
@@ -115,7 +108,7 @@ end
 function Station:is_ready(definition, solution)
   if missing_here(solution) then return true end
   return self.jobs[job_key(definition, solution)]:done()
-    and (self.pool:has(identity(solution)) or self.pool:is_here(kind_of(solution)))
+    and (self.pool:has(identity(solution)) or self.pool:is_here(build.worker_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -129,7 +122,7 @@ end
 local function evaluation_of(self, verdict, solution)
   return json.object {
     { "status", verdict.status },
-    { "environment", environment.of(self.device, kind_of(solution)) },
+    { "environment", environment.of(self.device, build.worker_of(solution)) },
     { "timestamp", environment.timestamp() },
     { "log", join(verdict.log) },
     { "correctness", verdict.correctness or json.null },
@@ -201,8 +194,6 @@ local function log_of(printed, why)
   return { printed, not printed:find(why, 1, true) and why or nil }
 end
 
-local STATUS = { TIMEOUT = "TIMEOUT", COMPILE_ERROR = "COMPILE_ERROR" }
-
 -- Verdict; nil, why and "UNAVAILABLE" where this machine cannot run it; nil and why where the reference failed.
 local function evaluate(self, of, work, solution)
   local missing = missing_here(solution)
@@ -216,7 +207,7 @@ local function evaluate(self, of, work, solution)
   worker, why, code, printed = self.pool:get(identity(solution), artefact, deadline - clock.now())
   if self.device ~= "cpu" then self.pool:settle() end
   of.watch:lap "workers"
-  if not worker then return { status = STATUS[code] or "RUNTIME_ERROR", log = log_of(printed, why) } end
+  if not worker then return { status = judge.status_of(code), log = log_of(printed, why) } end
   local verdict
   verdict, why = of:evaluate(work, { worker = worker, artefact = artefact, deadline = deadline })
   if verdict then
@@ -231,15 +222,14 @@ end
 -- ---- a workload ------------------------------------------------------------------------------------
 
 local function judge_of(self, root)
-  local key = root
-  if not self.judges[key] then
-    self.judges[key] = judge.new {
+  if not self.judges[root] then
+    self.judges[root] = judge.new {
       device = self.device,
       root = root,
       reference = require("hone.bench.references").maker(self.options.reference, self.device),
     }
   end
-  return self.judges[key]
+  return self.judges[root]
 end
 
 ---Evaluate the solutions of an item, { root, definition, workload, solutions }: `report(trace, solution, item)` is called

@@ -13,9 +13,11 @@ local CHEAP_SECONDS = 5e-3 -- what a reference may take for so many; one, where 
 local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it one, too
 local MOST_LOOKED_AT = 8 -- calls of a request
 
-local FIRST = 10 -- timed calls of a trial to begin with
+local FIRST = 5 -- timed calls of a trial to begin with
 local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
-local MOST_SECONDS = 0.25 -- of calls, beyond the first ones of each trial
+local MOST_SECONDS = 0.05 -- of calls, beyond the first ones of each trial
+local TELLING = 50 -- calls from which on their scatter tells how many would be needed
+local WARM_SECONDS, LEAST_WARM_UPS = 20e-3, 2 -- of warm-up calls in a process that has made such calls
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 local function audits_for(of, work)
@@ -71,14 +73,22 @@ local function medians_of(seconds, count)
   return medians
 end
 
--- Whether more calls would tell nothing new of the middle time: its interval is narrow, or three trials and more agree.
-local function is_known(seconds, count)
-  local middle = statistics.median(seconds)
+-- How wide the interval of the middle time is (nil for few calls), and how wide it may be.
+local function interval_of(seconds)
   local low, high = statistics.median_interval(seconds, CONFIDENCE)
-  local allowed = math.max(2 * PRECISION * middle, TICK)
-  if low and high - low <= allowed then return true end
+  return low and high - low, math.max(2 * PRECISION * statistics.median(seconds), TICK)
+end
+
+-- Whether more calls, `most` in all, would not make the middle time known: it is, since its interval is narrow or three
+-- trials and more agree; or it scatters so much that it would not be with all of them, for the interval shrinks with
+-- the root of their number.
+local function is_settled(seconds, count, most)
+  local width, allowed = interval_of(seconds)
+  if width and width <= allowed then return true end
   local medians = medians_of(seconds, count)
-  return #medians >= 3 and math.max(table.unpack(medians)) - math.min(table.unpack(medians)) <= allowed / 2
+  local spread = math.max(table.unpack(medians)) - math.min(table.unpack(medians))
+  if #medians >= 3 and spread <= allowed / 2 then return true end
+  return width and #seconds >= TELLING and width * math.sqrt(#seconds / most) > allowed
 end
 
 -- Whether the calls have taken so long that more of them are not worth it.
@@ -126,6 +136,13 @@ local function time_more(of, work, run, wanted, warmup)
   return true
 end
 
+-- Warm-up calls: as many as the settings say, but fewer long ones of a process that is warm from other workloads.
+local function warm_ups_for(run, settings)
+  local wanted, seconds = settings.warmup_runs, run.worker.call_seconds
+  if seconds then wanted = math.min(wanted, math.max(LEAST_WARM_UPS, math.floor(WARM_SECONDS / seconds))) end
+  return math.max(1, wanted)
+end
+
 ---Time the calls of a workload: run.seconds has their times. Nil, and a verdict or why, and a code ("VERDICT",
 ---"REFERENCE", or a worker's) where that came to an end.
 function trials.time(of, work, run)
@@ -136,13 +153,24 @@ function trials.time(of, work, run)
   run.drawn = #run.new
   local settings = work.settings
   local most = settings.iterations * settings.num_trials
-  local wanted, warmup = math.min(FIRST * settings.num_trials, most), math.max(1, settings.warmup_runs)
+  local wanted, warmup = math.min(FIRST * settings.num_trials, most), warm_ups_for(run, settings)
   repeat
     ok, why, code = time_more(of, work, run, math.max(wanted, #run.new), warmup)
     if not ok then return nil, why, code end
     wanted, warmup = math.min(#run.seconds, most - #run.seconds), 1
-  until wanted <= 0 or run.evaluator.failed or is_known(run.seconds, settings.num_trials) or is_enough(run)
+  until wanted <= 0
+    or run.evaluator.failed
+    or is_settled(run.seconds, settings.num_trials, most)
+    or is_enough(run)
+  run.worker.call_seconds = statistics.median(run.seconds)
   return true
+end
+
+---How well the middle time is known, as a share of it: half the interval at 95 %; nil where there were too few calls.
+function trials.uncertainty(run)
+  local width = interval_of(run.seconds)
+  local middle = statistics.median(run.seconds)
+  return width and middle > 0 and width / 2 / middle or nil
 end
 
 ---The mean of the trials' medians, in seconds.

@@ -53,12 +53,6 @@ local commands = {
   lua = function() return { paths.exe or "hone", script_file "lua_worker.lua" } end,
 }
 
--- "cuda:1" as 1, "cpu" as -1.
-local function ordinal_of(device)
-  if device == "cpu" then return -1 end
-  return math.tointeger(tonumber(device:match "^cuda:(%d+)$" or "0"))
-end
-
 local function cupti_folders(device)
   return device == "cpu" and json.array {} or json.array(require("hone.cuda.toolkit").library_folders())
 end
@@ -78,7 +72,7 @@ end
 
 local function start_request(self, options)
   return json.encode {
-    device = ordinal_of(self.device),
+    device = require("hone.bench.device").ordinal(self.device) or -1,
     memory = options.memory_limit or 0,
     file = options.file_limit or MOST_FILE[self.kind],
     may_start = self.kind == "python",

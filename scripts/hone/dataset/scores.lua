@@ -149,16 +149,15 @@ local function scope_of(set, options)
   return names
 end
 
--- Every author's best score of one definition: { author = { score, solution } }.
+-- Every author's best score of one definition: { author = { score, solution } }. Why there is none is noted, once.
 local function best_of_definition(set, name, baseline_author, notes)
   local best, solutions = {}, set:authors(name)
   if #solutions == 0 then return best end
-  local found = latencies(set, name)
+  local found, last = latencies(set, name), nil
   for _, solution in ipairs(solutions) do
     local score, why = score_in(set, solution, found, baseline_author)
-    if why and not notes[why] then
-      notes[why] = true
-      notes[#notes + 1] = why
+    if why and why ~= last then
+      notes[#notes + 1], last = why, why
     end
     local known = best[solution.author]
     if score and (not known or score.avg_speedup > known.score.avg_speedup) then

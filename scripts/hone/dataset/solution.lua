@@ -96,6 +96,14 @@ function solution.build_of(t)
   }
 end
 
+---Whether a solution runs on a GPU: some of its targets is none of the CPU.
+function solution.needs_gpu(t)
+  for _, target in ipairs(t.spec.target_hardware) do
+    if target:lower() ~= "cpu" then return true end
+  end
+  return false
+end
+
 ---SHA-1, in hex, over what makes the solution behave as it does: not its name, author, description, hardware or style.
 function solution.hash(t)
   local spec = t.spec

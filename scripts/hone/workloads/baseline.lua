@@ -53,19 +53,6 @@ local function narrow(plan, uuids)
   plan.items, plan.evaluations = items, evaluations
 end
 
-local function devices()
-  local cuda = require "hone.cuda"
-  return cuda.available() and { "cuda:0" } or {}
-end
-
-local function lock(list, ctx)
-  if #list == 0 then return setmetatable({}, { __close = function() end }) end
-  return require("hone.bench.lock").devices(list, {
-    wait = 600,
-    on_wait = function(device, holder) ctx.warn("%s is used by another benchmark (%s)", device, holder) end,
-  })
-end
-
 local function command(root, definitions, names)
   return ("hone run --local %s --definitions %s --solutions %s --resume"):format(
     root,
@@ -75,14 +62,13 @@ local function command(root, definitions, names)
 end
 
 local function run(plan, list, about, ctx)
-  local held <close>, busy = lock(list, ctx) -- luacheck: ignore held
-  if not held then return nil, busy end
   local bar = ctx.progress { label = "baselines", total = plan.evaluations }
   local traces, paths = {}, {}
   local result, why = require("hone.bench.runner").run(plan, {
     settings = assert(require("hone.bench.settings").load { overrides = OVERRIDES }),
     devices = list,
     save = true,
+    on_wait = function(device, holder) ctx.warn("%s is used by another benchmark (%s)", device, holder) end,
     on_trace = function(t, item)
       traces[#traces + 1] = t
       local path = require("hone.dataset.trace").path(item.root, { author = AUTHOR }, item.definition)
@@ -129,7 +115,7 @@ function baseline.run(root, report, ctx)
     table.insert(about.notes, ("no baseline is there for %s"):format(table.concat(without, ", ")))
   end
   if #names == 0 then return about end
-  local list = devices()
+  local list = { require("hone.bench.device").gpus()[1] }
   local options = { definitions = definitions, solutions = names, resume = true, cuda = #list > 0 }
   local plan = require("hone.bench.runner").plan({ set }, options)
   narrow(plan, uuids)

@@ -40,6 +40,11 @@ local build = {}
 ---@field download? boolean # false: do not fetch apache-tvm-ffi where it is not installed
 ---@field jobs? integer # sources compiled at once
 
+--- Which kind of worker runs a solution; nil for a language that is not known.
+---@param solution table
+---@return "native"|"python"|"lua"|nil kind
+function build.worker_of(solution) end
+
 --- Build one solution, or find it built.
 ---@param definition table
 ---@param solution table # checked, see hone.dataset.solution

@@ -22,6 +22,11 @@ local judge = {}
 ---@field watch table # what the time was spent on, see hone.bench.clock
 local Judge = {}
 
+--- The status of an evaluation that a worker's code ended.
+---@param code string
+---@return "COMPILE_ERROR"|"TIMEOUT"|"RUNTIME_ERROR" status
+function judge.status_of(code) end
+
 --- Get ready for judging solutions of a definition on a workload; nil and why that cannot be done: its data is not
 --- what it says, or the reference fails.
 ---@param definition table

@@ -52,9 +52,10 @@ function runner.plan(sets, options) end
 ---@param keep? boolean # workers stay, although their solutions have no more to do
 function runner.run_items(station, items, report, skip, keep) end
 
---- Do it. Traces are appended to the datasets as they are made; the run ends where one cannot be kept.
+--- Do it. The GPUs are locked against other benchmarks meanwhile. Traces are appended to the datasets as they are made;
+--- the run ends where one cannot be kept.
 ---@param plan hone.bench.Plan
----@param options { settings: hone.bench.Settings, devices: string[], isolated: boolean?, reference: string?, save: boolean?, cache: string?, on_trace: function, on_skip: function }
+---@param options { settings: hone.bench.Settings, devices: string[], isolated: boolean?, reference: string?, save: boolean?, cache: string?, wait: number?, on_trace: function, on_skip: function, on_wait: function? } # wait: seconds for a GPU that another benchmark uses, by default 600
 ---@return hone.bench.RunResult? result
 ---@return string? message
 function runner.run(plan, options) end

@@ -22,6 +22,11 @@ function solution.check(t, options) end
 ---@return { language: string, binding?: string, dps: boolean, entry: string, symbol: string, dependencies: string[] }
 function solution.build_of(t) end
 
+--- Whether a solution runs on a GPU: some of its targets is none of the CPU.
+---@param t table # checked
+---@return boolean
+function solution.needs_gpu(t) end
+
 --- SHA-1 over definition, language, entry point, binding, dependencies and sources. The name is not in it, as in
 --- flashinfer-bench's sources; its release 0.1.2 still hashes the name too.
 ---@param t table # checked

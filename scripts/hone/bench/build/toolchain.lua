@@ -30,17 +30,9 @@ function toolchain.import(found)
   end
 end
 
-local function words_of(text)
-  local words = {}
-  for word in text:gmatch "%S+" do
-    words[#words + 1] = word
-  end
-  return words
-end
-
 -- A compiler by its variable, as make reads it ("ccache g++"), or the first of some names.
 local function find_compiler(variable, names, language, package)
-  local told = words_of(os.getenv(variable) or "")
+  local told = require("hone.text").words(os.getenv(variable) or "")
   if #told > 0 then names = { told[1] } end
   for _, name in ipairs(names) do
     local path = process.which(name)
@@ -155,7 +147,7 @@ local function parse(architecture)
 end
 
 local function ask_device(device)
-  local index = tonumber((device or "cuda:0"):match "^cuda:(%d+)$") or 0
+  local index = require("hone.bench.device").ordinal(device or "cuda:0") or 0
   local devices, why = require("hone.cuda").devices()
   local found = devices and devices[index + 1]
   if found then return specific(found.capability) end

@@ -7,6 +7,7 @@
 local tensor = require "hone.tensor"
 local runtime = require "hone.python.concrete.runtime"
 local values = require "hone.python.concrete.values"
+local words = require("hone.text").words
 
 local fail, type_name = runtime.fail, values.type_name
 local None = values.None
@@ -19,14 +20,6 @@ local members, functional, methods = {}, {}, runtime.tensor_methods
 local PLACES = { t = members, f = functional, m = methods }
 
 -- ---- arguments -------------------------------------------------------------------------------------
-
-local function split_words(text)
-  local list = {}
-  for word in text:gmatch "%S+" do
-    list[#list + 1] = word
-  end
-  return list
-end
 
 local function bind_keywords(name, at, list, keywords)
   for key, value in pairs(keywords) do
@@ -47,7 +40,7 @@ local MOST_PARAMETERS = 6
 -- { words, at = { [name] = place }, required, count, is_tensors }. A word that ends in "?" may be left out; the first
 -- is a tensor if it is called `input`.
 local function read_parameters(text)
-  local p = { words = split_words(text), at = {}, required = 0 }
+  local p = { words = words(text), at = {}, required = 0 }
   for i, word in ipairs(p.words) do
     local plain = word:gsub("[?_]$", "")
     p.at[plain] = i
