@@ -251,6 +251,21 @@ describe("hone collect-workloads", function()
 
     local function git(...) return assert(process.run { "git", "-C", root, check = true, ... }).stdout end
 
+    -- On a terminal where somebody answers the question.
+    local function on_terminal(answer)
+      local command =
+        { fs.absolute(BIN), "collect-workloads", "--model-name", "llama-3.1-8b", "--local", root }
+      table.move({ "--all", "--from-dumps", dumps }, 1, 3, #command + 1, command)
+      local request = {
+        command = json.array(command),
+        env = json.object { { "TERM", "dumb" } },
+        cwd = dir.path,
+        steps = json.array { json.array { "see", "Send it? [y/N]" }, json.array { "type", answer } },
+      }
+      local script = { "python3", "spec/support/on_terminal.py", input = json.encode(request), timeout = 60 }
+      return json.decode(assert(process.run(script)).stdout)
+    end
+
     it("prepares a branch, leaves the checkout as it is, and pushes after a yes", function()
       git("init", "--quiet", "--initial-branch=main")
       git("config", "user.email", "a@example.org")
@@ -410,23 +425,26 @@ describe("hone collect-workloads", function()
       assert.matches("not sent: HTTP 403", result.stderr)
     end)
 
+    it("sends after a yes on a terminal", function()
+      git("init", "--quiet", "--initial-branch=main")
+      git("config", "user.email", "a@example.org")
+      git("config", "user.name", "A")
+      git("add", "--all")
+      git("commit", "--quiet", "--message=start")
+      local remote = fs.join(dir.path, "remote.git")
+      assert(process.run { "git", "clone", "--quiet", "--bare", root, remote, check = true })
+      git("remote", "add", "upstream", "file://" .. remote)
+      local session = on_terminal("y\n")
+      assert.equal(0, session.status, session.seen)
+      local shown = session.seen:find("workloads/gqa_paged/" .. NAME, 1, true)
+      assert.is_true(shown < session.seen:find("Send it", 1, true))
+      assert.matches("sent: file://", session.seen, 1, true)
+      local branches = process.run { "git", "-C", remote, "branch" }.stdout
+      assert.matches("workloads-llama-3.1-8b", branches, 1, true)
+    end)
+
     it("asks on a terminal", function()
-      local command =
-        { fs.absolute(BIN), "collect-workloads", "--model-name", "llama-3.1-8b", "--local", root }
-      table.move({ "--all", "--from-dumps", dumps }, 1, 3, #command + 1, command)
-      local request = {
-        command = json.array(command),
-        env = json.object { { "TERM", "dumb" } },
-        cwd = dir.path,
-        steps = json.array { json.array { "see", "Send it? [y/N]" }, json.array { "type", "n\n" } },
-      }
-      local ran = assert(process.run {
-        "python3",
-        "spec/support/on_terminal.py",
-        input = json.encode(request),
-        timeout = 60,
-      })
-      local session = json.decode(ran.stdout)
+      local session = on_terminal("n\n")
       assert.equal(0, session.status, session.seen)
       assert.matches("not sent; to send it: hf upload", session.seen, 1, true)
     end)

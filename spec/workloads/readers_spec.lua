@@ -106,6 +106,32 @@ describe("readers of dumps", function()
     assert.equal("a process that read dumps ended (SIGKILL): its part was read by another", problem)
   end)
 
+  it("find the same in PyTorch's format, which one Python copies for all of them", function()
+    if process.run({ "python3", "-c", "import safetensors, torch" }).status ~= 0 then
+      return pending "no Python with torch and safetensors"
+    end
+    local alone, written = outcome(0, 20)
+    assert(process.run {
+      "python3",
+      "-c",
+      [[
+import os, sys, torch
+from safetensors.torch import load_file
+for name in os.listdir(sys.argv[1]):
+    path = os.path.join(sys.argv[1], name, "inputs")
+    torch.save(load_file(path + ".safetensors"), path + ".pt")
+    os.remove(path + ".safetensors")
+]],
+      dumps,
+      check = true,
+    })
+    for _, processes in ipairs { 0, 3 } do
+      local found, lines = outcome(processes, 20)
+      assert.equal(alone, found)
+      assert.equal(written, lines)
+    end
+  end)
+
   it("are none where a folder is soon read", function()
     assert.equal(0, readers.count(100))
     assert.is_true(readers.count(100000) >= 1)
