@@ -2,6 +2,7 @@
 local fs = require "hone.fs"
 local http_server = require "support.http_server"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 
@@ -243,13 +244,26 @@ describe("hone collect-workloads", function()
   end)
 
   describe("with dumps at hand", function()
-    before_each(function()
-      local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-        .. ("log = Log(%q)\nlog.decode([3, 5])\nlog.decode([9])\n"):format(dumps)
-      assert(process.run { "python3", "-c", source, check = true })
-    end)
+    before_each(function() log_dumps(dumps, "log.decode([3, 5])\nlog.decode([9])\n") end)
 
     local function git(...) return assert(process.run { "git", "-C", root, check = true, ... }).stdout end
+
+    local function make_checkout()
+      git("init", "--quiet", "--initial-branch=main")
+      git("config", "user.email", "a@example.org")
+      git("config", "user.name", "A")
+    end
+
+    -- Make the dataset a checkout of a remote one of that name.
+    local function checkout_of(name)
+      make_checkout()
+      git("add", "--all")
+      git("commit", "--quiet", "--message=start")
+      local remote = fs.join(dir.path, "remote.git")
+      assert(process.run { "git", "clone", "--quiet", "--bare", root, remote, check = true })
+      git("remote", "add", name, "file://" .. remote)
+      return remote
+    end
 
     -- On a terminal where somebody answers the question.
     local function on_terminal(answer)
@@ -267,14 +281,7 @@ describe("hone collect-workloads", function()
     end
 
     it("prepares a branch, leaves the checkout as it is, and pushes after a yes", function()
-      git("init", "--quiet", "--initial-branch=main")
-      git("config", "user.email", "a@example.org")
-      git("config", "user.name", "A")
-      git("add", "--all")
-      git("commit", "--quiet", "--message=start")
-      local remote = fs.join(dir.path, "remote.git")
-      assert(process.run { "git", "clone", "--quiet", "--bare", root, remote, check = true })
-      git("remote", "add", "origin", "file://" .. remote)
+      local remote = checkout_of("origin")
       local result = collect { "--all", "--from-dumps", dumps, "--json" }
       assert.equal(0, result.status, result.stderr)
       local request = json.decode(result.stdout).pull_request
@@ -315,9 +322,7 @@ describe("hone collect-workloads", function()
     end)
 
     it("notes what a branch was not made of, and finds the branch again that was not sent", function()
-      git("init", "--quiet", "--initial-branch=main")
-      git("config", "user.email", "a@example.org")
-      git("config", "user.name", "A")
+      make_checkout()
       local result = collect { "--all", "--from-dumps", dumps, "--json" }
       assert.equal(1, result.status) -- a checkout without a commit
       assert.matches("cannot prepare a branch in [^\n]*running this again goes on", result.stderr)
@@ -426,14 +431,7 @@ describe("hone collect-workloads", function()
     end)
 
     it("sends after a yes on a terminal", function()
-      git("init", "--quiet", "--initial-branch=main")
-      git("config", "user.email", "a@example.org")
-      git("config", "user.name", "A")
-      git("add", "--all")
-      git("commit", "--quiet", "--message=start")
-      local remote = fs.join(dir.path, "remote.git")
-      assert(process.run { "git", "clone", "--quiet", "--bare", root, remote, check = true })
-      git("remote", "add", "upstream", "file://" .. remote)
+      local remote = checkout_of("upstream")
       local session = on_terminal("y\n")
       assert.equal(0, session.status, session.seen)
       local shown = session.seen:find("workloads/gqa_paged/" .. NAME, 1, true)

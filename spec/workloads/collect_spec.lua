@@ -2,6 +2,7 @@
 local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local safetensors = require "hone.safetensors"
@@ -28,12 +29,7 @@ describe("workloads from dumps", function()
   after_each(function() dir:remove() end)
 
   -- Dumps written by lines of Python over the log of one process.
-  local function log(lines)
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\n"):format(dumps)
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
-  end
+  local function log(lines) log_dumps(dumps, lines) end
 
   local function run(list, options)
     local settings = { root = root, max_workloads = 20, max_per_axes = 2 }

@@ -1,8 +1,8 @@
 --- A disk that is full, a real one: what is written is whole, what happened is said, and more room lets it go on.
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
-local process = require "hone.process"
 local safetensors = require "hone.safetensors"
 local small_disk = require "support.small_disk"
 
@@ -33,12 +33,7 @@ describe("collecting onto a full disk", function()
   end)
   after_each(function() dir:remove() end)
 
-  local function log(lines)
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\n"):format(fs.join(dir.path, "dumps"))
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
-  end
+  local function log(lines) log_dumps(fs.join(dir.path, "dumps"), lines) end
 
   local COLLECT = [["$BIN" collect-workloads --model-name llama-3.1-8b --all --no-submit-pr ]]
 

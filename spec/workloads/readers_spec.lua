@@ -4,6 +4,7 @@ local collect = require "hone.workloads.collect"
 local dump = require "hone.workloads.dump"
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local readers = require "hone.workloads.readers"
@@ -43,8 +44,7 @@ describe("readers of dumps", function()
   setup(function()
     dir = assert(fs.tempdir())
     dumps = fs.join(dir.path, "dumps")
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n" .. LOG
-    assert(process.run { "python3", "-c", source, dumps, check = true })
+    log_dumps(dumps, LOG)
     local sizes = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = 1 }
     definition = assert(ops.build("gqa_paged", "decode", sizes, { models = { "m" } }))
   end)

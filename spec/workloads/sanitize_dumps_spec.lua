@@ -3,6 +3,7 @@
 local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local structures = require "support.structures"
@@ -50,10 +51,7 @@ describe("workloads from dumps and those of sanitize_dumps.py", function()
 
   -- What both make of the dumps that lines of Python write, for a definition.
   local function both(op_type, variant, sizes, lines)
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\n"):format(dumps)
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
+    log_dumps(dumps, lines)
     local definition = assert(ops.build(op_type, variant, sizes, { models = { "m" } }))
     local theirs, ours = fs.join(dir.path, "theirs"), fs.join(dir.path, "ours")
     assert(fs.mkdir(fs.join(theirs, "definitions", op_type)))

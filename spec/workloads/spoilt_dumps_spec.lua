@@ -2,6 +2,7 @@
 local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local structures = require "support.structures"
@@ -36,12 +37,7 @@ describe("dumps that are at fault", function()
   end)
   after_each(function() dir:remove() end)
 
-  local function log(lines)
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\n"):format(dumps)
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
-  end
+  local function log(lines) log_dumps(dumps, lines) end
 
   local function definition(kind) return assert(ops.build(kind[1], kind[2], kind[3], { models = { "m" } })) end
 
