@@ -246,42 +246,53 @@ local function in_order(env)
   return object
 end
 
--- Run one server and have its calls dumped; what went wrong is told, and what was dumped is kept.
-local function serve(server, args, folder, list, ctx)
-  local fs, json = require "hone.fs", require "hone.json"
-  local command = command_of(server, args)
+-- What is told of a server; its command and environment are what it is started with.
+local function describe(server, command, env)
+  local json = require "hone.json"
   local about = json.object { { "command", table.concat(command, " ") }, { "definitions", json.array {} } }
   for _, definition in ipairs(server.definitions) do
     table.insert(about.definitions, definition.name)
   end
-  local room = require "hone.workloads.room"
-  local share, why = args.max_dump_gb, nil
-  if not args.dry_run then
-    share, why = room.share(folder, server.tp, args.max_dump_gb)
-  end
-  if not share then return about, why end
-  local env = require("hone.workloads.plan").environment(server.definitions, folder, share)
   about.environment = in_order(env)
-  if args.dry_run then return about end
-  local logs = room.logs(folder)
-  local running <close>, refused = require("hone.workloads.server").start(command, {
+  return about
+end
+
+-- Start it, ask it, stop it; what was answered, and why not all was.
+local function run_server(command, env, rounds, folder, args, ctx)
+  local running <close>, why = require("hone.workloads.server").start(command, {
     url = ("http://127.0.0.1:%d"):format(args.port),
-    log = fs.join(folder, "server.log"),
+    log = require("hone.fs").join(folder, "server.log"),
     env = env,
     timeout = args.timeout,
   })
-  if not running then return about, refused end
+  if not running then return {}, why end
   local bar = ctx.progress { label = "server" }
   local ok
   ok, why = running:wait_until_healthy(function(seconds) bar:update(math.floor(seconds), "starting") end)
   bar:done(ok and "healthy" or "failed")
-  if not ok then return about, why end
-  local outcome = ask_all(running, rounds_of(server, args, list), folder, ctx)
+  if not ok then return {}, why end
+  local outcome = ask_all(running, rounds, folder, ctx)
+  return outcome, outcome.problem
+end
+
+-- Run one server and have its calls dumped; what went wrong is told, and what was dumped is kept.
+local function serve(server, args, folder, list, ctx)
+  local room = require "hone.workloads.room"
+  local share, full = args.max_dump_gb, nil
+  if not args.dry_run then
+    share, full = room.share(folder, server.tp, args.max_dump_gb)
+  end
+  local env = require("hone.workloads.plan").environment(server.definitions, folder, share or 0)
+  local command = command_of(server, args)
+  local about = describe(server, command, env)
+  if args.dry_run or full then return about, full end
+  local logs = room.logs(folder)
+  local outcome, why = run_server(command, env, rounds_of(server, args, list), folder, args, ctx)
   about.answered, about.failed = outcome.answered, outcome.failed
   local said = room.said(folder, logs)
   about.limit = said.limit
   if said.limit then ctx.warn("not every call was dumped: %s", said.limit) end
-  return about, outcome.problem or said.failure
+  return about, why or said.failure
 end
 
 -- ---- dumps to workloads --------------------------------------------------------------------------------
@@ -302,9 +313,20 @@ local function convert(folder, definitions, root, args, ctx)
   return report, why
 end
 
+-- Runs that end within a second have reports of their own.
+local function free_name(base)
+  local fs = require "hone.fs"
+  local name, number = base, 1
+  while fs.exists(name .. ".json") do
+    number = number + 1
+    name = ("%s-%d"):format(base, number)
+  end
+  return name
+end
+
 local function write_report(root, result)
   local fs, json = require "hone.fs", require "hone.json"
-  local base = fs.join(root, "reports", "collect-workloads-" .. os.date "%Y%m%d-%H%M%S")
+  local base = free_name(fs.join(root, "reports", "collect-workloads-" .. os.date "%Y%m%d-%H%M%S"))
   local ok, why = fs.mkdir(fs.dirname(base))
   if ok then
     ok, why = json.write(base .. ".json", result, { indent = 2 })
