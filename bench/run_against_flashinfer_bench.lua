@@ -17,6 +17,7 @@ local paths = require "hone.paths"
 local process = require "hone.process"
 local safetensors = require "hone.safetensors"
 local statistics = require "hone.bench.statistics"
+local axes_text = require("hone.dataset.workload").axes_text
 
 local SOLUTIONS = "examples/solutions"
 local PACK = "examples/pack_solution.lua"
@@ -164,21 +165,13 @@ end
 
 -- ---- comparing -------------------------------------------------------------------------------------
 
-local function axes_text(workload)
-  local parts = {}
-  for name, size in pairs(workload.axes) do
-    parts[#parts + 1] = ("%s=%d"):format(name, size)
-  end
-  return table.concat(parts, " ")
-end
-
 local function latency(trace)
   local performance = trace.evaluation.performance
   return performance and performance ~= json.null and performance.latency_ms or nil
 end
 
 local function compare_one(ours, theirs, report, sums)
-  local label = ("  %s %s"):format(ours.solution, axes_text(ours.workload))
+  local label = ("  %s %s"):format(ours.solution, axes_text(ours.workload.axes))
   if not theirs then
     sums.missing = sums.missing + 1
     return report(label, nil, ours.evaluation.status .. ", and no trace of the other's")

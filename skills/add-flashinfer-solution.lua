@@ -277,16 +277,8 @@ local function newest(state)
   return list
 end
 
-local function axes_text(axes)
-  local parts = {}
-  for name, size in pairs(axes) do
-    parts[#parts + 1] = ("%s=%d"):format(name, size)
-  end
-  return table.concat(parts, " ")
-end
-
 local function inspect(state, _, ctx)
-  local json = require "hone.json"
+  local json, axes_text = require "hone.json", require("hone.dataset.workload").axes_text
   local rows, logs, failed = {}, {}, 0
   state.traces = newest(state)
   for _, t in ipairs(state.traces) do

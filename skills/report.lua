@@ -68,18 +68,6 @@ Lines and files that cannot be read are named, and the rest counts.]],
   },
 }
 
-local function open_all(args)
-  local traceset = require "hone.dataset.traceset"
-  local roots, sets = args["local"], {}
-  if not roots or #roots == 0 then roots = { traceset.locate() } end
-  for i, root in ipairs(roots) do
-    local set, why = traceset.open(root)
-    if not set then return nil, why end
-    sets[i] = set
-  end
-  return sets
-end
-
 local function warn_of_problems(set, ctx)
   local json = require "hone.json"
   local messages = json.array {}
@@ -143,7 +131,7 @@ local function plain_summary(set, summary, problems)
 end
 
 local function summarise(args, ctx)
-  local sets, why = open_all(args)
+  local sets, why = require("hone.dataset.traceset").open_all(args["local"])
   if not sets then return nil, why end
   local names = args.definitions or {}
   if #names > 1 then return nil, "report summary takes one definition, or none", "usage" end
@@ -208,7 +196,7 @@ local function best(args, ctx)
   local axes, why, code = parse_axes(args.axes)
   if not axes then return nil, why, code end
   local sets
-  sets, why = open_all(args)
+  sets, why = require("hone.dataset.traceset").open_all(args["local"])
   if not sets then return nil, why end
   local results = require("hone.json").array {}
   for i, set in ipairs(sets) do
@@ -281,7 +269,7 @@ local function compare(args, ctx)
   if #(args["local"] or {}) ~= 2 then
     return nil, "report compare needs --local twice: before and after", "usage"
   end
-  local sets, why = open_all(args)
+  local sets, why = require("hone.dataset.traceset").open_all(args["local"])
   if not sets then return nil, why end
   local result = require("hone.dataset.compare").sets(sets[1], sets[2], args.threshold)
   for _, set in ipairs(sets) do
@@ -312,7 +300,7 @@ local function visualize(args, ctx)
   if #(args["local"] or {}) > 1 then
     return nil, "report visualize takes one dataset: merge several with report merge", "usage"
   end
-  local sets, why = open_all(args)
+  local sets, why = require("hone.dataset.traceset").open_all(args["local"])
   if not sets then return nil, why end
   local set = sets[1]
   local data, code

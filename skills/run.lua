@@ -86,18 +86,6 @@ local function load_settings(args)
   return require("hone.bench.settings").load { config = args.config, overrides = overrides }
 end
 
-local function open_sets(args)
-  local traceset = require "hone.dataset.traceset"
-  local roots, sets = args["local"], {}
-  if not roots or #roots == 0 then roots = { traceset.locate() } end
-  for i, root in ipairs(roots) do
-    local set, why = traceset.open(root)
-    if not set then return nil, why end
-    sets[i] = set
-  end
-  return sets
-end
-
 -- The GPUs to be used: those named, or all there are; none where "cpu" is named.
 local function find_devices(args)
   local device = require "hone.bench.device"
@@ -137,15 +125,8 @@ local function outcome(t)
   )
 end
 
-local function axes_text(workload)
-  local parts = {}
-  for name, size in pairs(workload.axes) do
-    parts[#parts + 1] = ("%s=%d"):format(name, size)
-  end
-  return table.concat(parts, " ")
-end
-
 local function say_plan(plan, ctx)
+  local axes_text = require("hone.dataset.workload").axes_text
   for _, item in ipairs(plan.items) do
     local names = {}
     for i, solution in ipairs(item.solutions) do
@@ -155,7 +136,7 @@ local function say_plan(plan, ctx)
       "%s %s (%s): %s",
       item.definition.name,
       item.workload.uuid,
-      axes_text(item.workload),
+      axes_text(item.workload.axes),
       table.concat(names, ", ")
     )
   end
@@ -236,7 +217,8 @@ local function run_plan(plan, args, ctx, chosen, devices)
       traces[#traces + 1] = t
       bar:update(#traces, t.solution)
       if quiet then return end
-      local where = ("%s %s (%s)"):format(item.definition.name, t.solution, axes_text(item.workload))
+      local axes = require("hone.dataset.workload").axes_text(item.workload.axes)
+      local where = ("%s %s (%s)"):format(item.definition.name, t.solution, axes)
       ctx.say("%s: %s", where, outcome(t))
     end,
     on_skip = function(item, reason, solution)
@@ -262,7 +244,7 @@ function skill.run(args, ctx)
   devices, why, code = find_devices(args)
   if not devices then return nil, why, code end
   local sets
-  sets, why = open_sets(args)
+  sets, why = require("hone.dataset.traceset").open_all(args["local"])
   if not sets then return nil, why end
   local runner = require "hone.bench.runner"
   local plan = runner.plan(sets, {

@@ -50,7 +50,7 @@ needed() {
 }
 
 # Libraries that are opened at run time, on first use.
-opened() { ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }'; }
+opened() { ldconfig -p | awk -v name="$1" '$1 == name && !found { print $NF; found = 1 }'; }
 
 {
   find "$root" -name '*.so' | while read -r file; do needed "$file"; done

@@ -170,11 +170,11 @@ function Group:bar(options)
 end
 
 function Group:above(print_lines)
-  if self.drawn == 0 then return print_lines() end
+  local was_drawn = self.drawn > 0
   clear(self)
   print_lines()
-  io.stdout:flush() -- before the live lines come back, which go to another stream
-  draw(self)
+  io.stdout:flush() -- before the bars' own lines, which go to another stream
+  if was_drawn then draw(self) end
 end
 
 function Group:close()

@@ -2,6 +2,7 @@
 --- it are views; the worker is told offsets only. See scripts/meta/bench/arena.lua.
 local core = require "hone.core.worker"
 local tensor = require "hone.tensor"
+local BYTES = require("hone.dataset.definition").BYTES
 
 local arena = {}
 
@@ -52,19 +53,9 @@ end
 
 Arena.__close = Arena.close
 
-local SIZES = {
-  float64 = 8,
-  int64 = 8,
-  float32 = 4,
-  int32 = 4,
-  float16 = 2,
-  bfloat16 = 2,
-  int16 = 2,
-}
-
 ---Bytes of a tensor; float4_e2m1 counts pairs.
 function arena.bytes_of(dtype, sizes)
-  local bytes = SIZES[dtype] or 1
+  local bytes = BYTES[dtype]
   for _, size in ipairs(sizes) do
     bytes = bytes * size
   end

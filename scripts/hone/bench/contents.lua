@@ -8,6 +8,7 @@
 local inputs = require "hone.dataset.inputs"
 local json = require "hone.json"
 local tensor = require "hone.tensor"
+local BYTES = require("hone.dataset.definition").BYTES
 
 local contents = {}
 
@@ -21,9 +22,8 @@ local FEW = 1024 -- elements: fewer are parameters, which belong to the structur
 
 local STEP = 256 -- bytes from one place of a pool to the next
 local PLACES, FEW_PLACES = 1 << 16, 1 << 13 -- that an input can begin at, at the most and at the least
-local SIZE = { int64 = 8, float32 = 4, int32 = 4, float16 = 2, bfloat16 = 2, int16 = 2 }
 
-local function step_of(spec) return STEP // (SIZE[spec.dtype] or 1) end
+local function step_of(spec) return STEP // BYTES[spec.dtype] end
 
 -- Elements beyond an input's own: as many again, and for a small one so many that its values hardly come twice.
 local function slack_of(spec, count)

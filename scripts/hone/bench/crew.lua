@@ -6,6 +6,7 @@ local json = require "hone.json"
 local paths = require "hone.paths"
 local process = require "hone.process"
 local trace = require "hone.dataset.trace"
+local with_solutions = require("hone.bench.runner").with_solutions
 
 local crew = {}
 
@@ -61,15 +62,11 @@ local function key_of(uuid, name) return uuid .. "\0" .. name end
 local function rest_of(group, done)
   local rest = { tries = (group.tries or 1) + 1 }
   for _, item in ipairs(group) do
-    local copy, left = {}, {}
-    for name, value in pairs(item) do
-      copy[name] = value
-    end
+    local left = {}
     for _, solution in ipairs(item.solutions) do
       if not done[key_of(item.workload.uuid, solution.name)] then left[#left + 1] = solution end
     end
-    copy.solutions = left
-    if #left > 0 then rest[#rest + 1] = copy end
+    if #left > 0 then rest[#rest + 1] = with_solutions(item, left) end
   end
   return rest
 end

@@ -140,7 +140,8 @@ local function look_ahead(station, groups)
   return expected
 end
 
-local function with_solutions(item, solutions)
+---An item as another one is, with other solutions.
+function runner.with_solutions(item, solutions)
   local copy = {}
   for name, value in pairs(item) do
     copy[name] = value
@@ -159,8 +160,8 @@ local function split(station, group)
       if is_ready[solution] == nil then is_ready[solution] = station:is_ready(item.definition, solution) end
       table.insert(is_ready[solution] and now or later, solution)
     end
-    if #now > 0 then ready[#ready + 1] = with_solutions(item, now) end
-    if #later > 0 then others[#others + 1] = with_solutions(item, later) end
+    if #now > 0 then ready[#ready + 1] = runner.with_solutions(item, now) end
+    if #later > 0 then others[#others + 1] = runner.with_solutions(item, later) end
   end
   return ready, others
 end

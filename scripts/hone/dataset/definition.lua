@@ -3,14 +3,20 @@ local json = require "hone.json"
 
 local definition = {}
 
-local DTYPES = {}
-for dtype in
-  ("float32 float16 bfloat16 float8_e4m3fn float8_e5m2 float4_e2m1 " .. "int64 int32 int16 int8 bool"):gmatch(
-    "%S+"
-  )
-do
-  DTYPES[dtype] = true
-end
+---Bytes of an element, by dtype; these are the dtypes that there are.
+definition.BYTES = {
+  float32 = 4,
+  float16 = 2,
+  bfloat16 = 2,
+  float8_e4m3fn = 1,
+  float8_e5m2 = 1,
+  float4_e2m1 = 1, -- an axis counts pairs
+  int64 = 8,
+  int32 = 4,
+  int16 = 2,
+  int8 = 1,
+  bool = 1,
+}
 
 -- ---- kinds of values ------------------------------------------------------------------------------
 
@@ -81,7 +87,9 @@ end
 local function check_tensor(report, field, tensor, axes)
   if not is_object(tensor) then return report(field, "must be an object, got %s", show(tensor)) end
   if tensor.shape ~= json.null then check_shape(report, field .. ".shape", tensor.shape, axes) end
-  if not DTYPES[tensor.dtype] then report(field .. ".dtype", "is no known dtype: %s", show(tensor.dtype)) end
+  if not definition.BYTES[tensor.dtype] then
+    report(field .. ".dtype", "is no known dtype: %s", show(tensor.dtype))
+  end
   check_description(report, field .. ".description", tensor.description)
 end
 

@@ -212,16 +212,6 @@ local function merge_all(state, sets)
   return write_lines(state)
 end
 
-local function open_all(roots)
-  local sets = {}
-  for i, root in ipairs(roots) do
-    local set, why = traceset.open(root)
-    if not set then return nil, why end
-    sets[i] = set
-  end
-  return sets
-end
-
 ---Merge the datasets at `roots` into a new one at `output`, which appears when it is complete:
 ---{ counts = {definitions, solutions, workloads, traces, blobs}, conflicts = lines }.
 function merge.into(output, roots)
@@ -230,7 +220,7 @@ function merge.into(output, roots)
       ("cannot merge into %s: it exists already; name a folder that does not"):format(output),
       "EEXIST"
   end
-  local sets, why = open_all(roots)
+  local sets, why = traceset.open_all(roots)
   if not sets then return nil, why end
   local folder = output:gsub("/+$", "") .. ".partial"
   if fs.exists(folder) then

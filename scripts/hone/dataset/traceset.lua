@@ -63,6 +63,18 @@ function traceset.locate(chosen)
   return fs.expand(root)
 end
 
+---Open several datasets, or, where none is named, the one that `locate` finds: a list; nil and why.
+function traceset.open_all(roots)
+  if not roots or #roots == 0 then roots = { traceset.locate() } end
+  local sets = {}
+  for i, root in ipairs(roots) do
+    local set, why = traceset.open(root)
+    if not set then return nil, why end
+    sets[i] = set
+  end
+  return sets
+end
+
 ---Open the dataset at `root`. Nothing is read yet. A folder that is not there is refused, unless
 ---options.create: then it is an empty dataset, made when something is written.
 function traceset.open(root, options)

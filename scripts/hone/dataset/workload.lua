@@ -15,6 +15,15 @@ local KINDS = {
 -- What an input without a type may be: what says most about it comes first.
 local UNTYPED = { { "safetensors", SAFETENSORS }, { "scalar", SCALAR }, { "random", RANDOM } }
 
+---The sizes of variable axes in words: "batch_size=7 num_pages=18".
+function workload.axes_text(axes)
+  local parts = {}
+  for name, size in pairs(axes) do
+    parts[#parts + 1] = ("%s=%s"):format(name, size)
+  end
+  return table.concat(parts, " ")
+end
+
 local function typed(kind, fields)
   local input = json.object { { "type", kind } }
   for key, value in pairs(fields) do

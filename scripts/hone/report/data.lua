@@ -2,6 +2,7 @@
 --- much each workload has to do.
 local fs, json = require "hone.fs", require "hone.json"
 local ops = require "hone.ops"
+local axes_text = require("hone.dataset.workload").axes_text
 local axis_value = require("hone.dataset.definition").axis_value
 
 local M = {}
@@ -60,14 +61,6 @@ local function new_index()
 end
 
 -- ---- workloads ---------------------------------------------------------------------------------------
-
-local function axes_text(axes)
-  local parts = {}
-  for name, size in pairs(axes) do
-    parts[#parts + 1] = ("%s=%s"):format(name, size)
-  end
-  return table.concat(parts, " ")
-end
 
 -- The workloads of a definition by uuid; those that are only in traces too.
 local function workloads_of(set, name, uuids)

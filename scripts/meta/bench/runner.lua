@@ -44,6 +44,12 @@ local runner = {}
 ---@return hone.bench.Plan
 function runner.plan(sets, options) end
 
+--- An item as another one is, with other solutions.
+---@param item hone.bench.Item
+---@param solutions table[]
+---@return hone.bench.Item
+function runner.with_solutions(item, solutions) end
+
 --- Evaluate items on a station, a definition after the other.
 ---@param station table # see hone.bench.station
 ---@param items hone.bench.Item[]

@@ -3,6 +3,10 @@
 --- The rules that a definition keeps, as flashinfer-bench has them.
 local definition = {}
 
+--- Bytes of an element, by dtype; float4_e2m1 counts pairs. These are the dtypes that there are.
+---@type table<string, integer>
+definition.BYTES = {}
+
 --- Check a definition. What flashinfer-bench reads is accepted here: `"value": "3"` is an integer, an axis
 --- with a value and no type is constant, unknown keys are ignored.
 ---

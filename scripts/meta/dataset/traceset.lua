@@ -43,6 +43,12 @@ function traceset.locate(chosen) end
 ---@return string? message
 function traceset.open(root, options) end
 
+--- Open several datasets, or, where none is named, the one that `locate` finds.
+---@param roots? string[]
+---@return hone.dataset.TraceSet[]? sets
+---@return string? message
+function traceset.open_all(roots) end
+
 --- All definitions that can be read, in the order of their paths.
 ---@param set hone.dataset.TraceSet
 ---@return { path: string, definition: table }[]

@@ -10,4 +10,9 @@ local workload = {}
 ---@return string? message
 function workload.check(value, field) end
 
+--- The sizes of variable axes in words: "batch_size=7 num_pages=18".
+---@param axes table<string, integer>
+---@return string
+function workload.axes_text(axes) end
+
 return workload

@@ -1,22 +1,9 @@
 --- How much a call of a kernel has to do, whatever its implementation: bytes that must be moved, operations that
 --- must be done. An op type's `work(axes, definition, structure)` adds them up with what is here.
 local json = require "hone.json"
+local BYTES = require("hone.dataset.definition").BYTES
 
 local M = {}
-
-local BYTES = {
-  float32 = 4,
-  float16 = 2,
-  bfloat16 = 2,
-  float8_e4m3fn = 1,
-  float8_e5m2 = 1,
-  float4_e2m1 = 1, -- an axis counts pairs
-  int64 = 8,
-  int32 = 4,
-  int16 = 2,
-  int8 = 1,
-  bool = 1,
-}
 
 ---Bytes of the part of a tensor that lies behind its first `skip` dimensions; 0 for a scalar, and for none at all.
 ---@param spec table? # an input or output of a definition
