@@ -80,6 +80,12 @@ with --yes; without a terminal, a token or a network it is prepared, and the com
       default = 20,
       help = "new workloads for a definition",
     },
+    {
+      name = "max_dump_gb",
+      type = "number",
+      default = 30,
+      help = "GiB of dumps by each process of a server; less where the disk has less",
+    },
     { name = "replace", type = "boolean", help = "instead of the workloads that are there" },
     { name = "eval_baseline", type = "boolean", default = true, help = "run the baselines on what was kept" },
     { name = "local", type = "path", help = "the dataset; else FIB_DATASET_PATH or ./flashinfer-trace" },
@@ -240,32 +246,53 @@ local function in_order(env)
   return object
 end
 
--- Run one server and have its calls dumped; what went wrong is told, and what was dumped is kept.
-local function serve(server, args, folder, list, ctx)
-  local fs, json = require "hone.fs", require "hone.json"
-  local command = command_of(server, args)
+-- What is told of a server; its command and environment are what it is started with.
+local function describe(server, command, env)
+  local json = require "hone.json"
   local about = json.object { { "command", table.concat(command, " ") }, { "definitions", json.array {} } }
   for _, definition in ipairs(server.definitions) do
     table.insert(about.definitions, definition.name)
   end
-  local env = require("hone.workloads.plan").environment(server.definitions, folder)
   about.environment = in_order(env)
-  if args.dry_run then return about end
+  return about
+end
+
+-- Start it, ask it, stop it; what was answered, and why not all was.
+local function run_server(command, env, rounds, folder, args, ctx)
   local running <close>, why = require("hone.workloads.server").start(command, {
     url = ("http://127.0.0.1:%d"):format(args.port),
-    log = fs.join(folder, "server.log"),
+    log = require("hone.fs").join(folder, "server.log"),
     env = env,
     timeout = args.timeout,
   })
-  if not running then return about, why end
+  if not running then return {}, why end
   local bar = ctx.progress { label = "server" }
   local ok
   ok, why = running:wait_until_healthy(function(seconds) bar:update(math.floor(seconds), "starting") end)
   bar:done(ok and "healthy" or "failed")
-  if not ok then return about, why end
-  local outcome = ask_all(running, rounds_of(server, args, list), folder, ctx)
+  if not ok then return {}, why end
+  local outcome = ask_all(running, rounds, folder, ctx)
+  return outcome, outcome.problem
+end
+
+-- Run one server and have its calls dumped; what went wrong is told, and what was dumped is kept.
+local function serve(server, args, folder, list, ctx)
+  local room = require "hone.workloads.room"
+  local share, full = args.max_dump_gb, nil
+  if not args.dry_run then
+    share, full = room.share(folder, server.tp, args.max_dump_gb)
+  end
+  local env = require("hone.workloads.plan").environment(server.definitions, folder, share or 0)
+  local command = command_of(server, args)
+  local about = describe(server, command, env)
+  if args.dry_run or full then return about, full end
+  local logs = room.logs(folder)
+  local outcome, why = run_server(command, env, rounds_of(server, args, list), folder, args, ctx)
   about.answered, about.failed = outcome.answered, outcome.failed
-  return about, outcome.problem
+  local said = room.said(folder, logs)
+  about.limit = said.limit
+  if said.limit then ctx.warn("not every call was dumped: %s", said.limit) end
+  return about, why or said.failure
 end
 
 -- ---- dumps to workloads --------------------------------------------------------------------------------
@@ -286,9 +313,20 @@ local function convert(folder, definitions, root, args, ctx)
   return report, why
 end
 
+-- Runs that end within a second have reports of their own.
+local function free_name(base)
+  local fs = require "hone.fs"
+  local name, number = base, 1
+  while fs.exists(name .. ".json") do
+    number = number + 1
+    name = ("%s-%d"):format(base, number)
+  end
+  return name
+end
+
 local function write_report(root, result)
   local fs, json = require "hone.fs", require "hone.json"
-  local base = fs.join(root, "reports", "collect-workloads-" .. os.date "%Y%m%d-%H%M%S")
+  local base = free_name(fs.join(root, "reports", "collect-workloads-" .. os.date "%Y%m%d-%H%M%S"))
   local ok, why = fs.mkdir(fs.dirname(base))
   if ok then
     ok, why = json.write(base .. ".json", result, { indent = 2 })
@@ -314,6 +352,11 @@ local function show(result, ctx)
   for _, list in ipairs { result.broken, result.skipped, result.warnings } do
     for _, line in ipairs(list) do
       ctx.warn("%s", line)
+    end
+  end
+  for _, one in ipairs(result.definitions) do
+    if #one.bad_lines > 0 then
+      ctx.warn("%s has %d lines that hold no workload: left as they are", one.path, #one.bad_lines)
     end
   end
 end
@@ -355,15 +398,27 @@ local function new_files(result, root)
   return paths
 end
 
+-- What is new goes with what was left of earlier runs, and is noted until it is sent.
 local function submit(result, root, args, ctx)
-  local paths = new_files(result, root)
-  if not args.submit_pr or args.dry_run or #paths == 0 then return nil end
-  return require("hone.workloads.publish").submit(root, paths, {
+  if not args.submit_pr then return nil end
+  local unsent = require "hone.workloads.unsent"
+  local paths = unsent.with(root, new_files(result, root))
+  if #paths == 0 then return nil end
+  local ok, why = unsent.write(root, paths)
+  if not ok then return nil, why end
+  if result.problem then return nil end
+  local outcome
+  outcome, why = require("hone.workloads.publish").submit(root, paths, {
     title = ("Add workloads of %s"):format(args.model_name),
     branch = ("workloads-%s-%s"):format(args.model_name:gsub("[^%w._-]", "-"), os.date "%Y%m%d-%H%M%S"),
     yes = args.yes,
     ctx = ctx,
   })
+  if outcome and (outcome.sent or outcome.nothing_new) then
+    ok, why = unsent.write(root, {})
+    if not ok then return nil, why end
+  end
+  return outcome, why
 end
 
 local function finish(folder, definitions, root, args, ctx, servers)
@@ -373,14 +428,18 @@ local function finish(folder, definitions, root, args, ctx, servers)
   result.servers = servers
   show(result, ctx)
   if args.dry_run then return result end
-  eval_baseline(result, root, args, ctx)
+  if not result.problem then eval_baseline(result, root, args, ctx) end
   result.report, why = write_report(root, result)
-  if not result.report then return nil, why, nil, result end
-  ctx.say("report: %s.md", result.report)
-  result.pull_request, why = submit(result, root, args, ctx)
-  if why then return nil, why, nil, result end
-  result.pull_request = result.pull_request or json.null
-  return result
+  if result.report then ctx.say("report: %s.md", result.report) end
+  local problem = result.problem or why
+  local request, refused = submit(result, root, args, ctx)
+  result.pull_request = request or json.null
+  problem = problem or refused
+  if not problem then return result end
+  if #result.definitions > 0 then
+    problem = ("%s; what the dataset has by now is whole, and running this again goes on"):format(problem)
+  end
+  return nil, problem, nil, result
 end
 
 local function collect_served(definitions, root, args, ctx)

@@ -420,6 +420,16 @@ describe("process.run_all", function()
     process.run_all(list, { max = 3 })
     assert.equal(3, most)
   end)
+  it("reads what others say meanwhile, so that they need not wait", function()
+    local said = 0
+    local function count(chunk) said = said + #chunk end
+    local talker <close> =
+      assert(process.start { "sh", "-c", "head -c 5000000 /dev/zero; echo said >&2", stdout = count })
+    local reader = sh "sleep 1"
+    process.run_all({ reader }, { alongside = { talker } })
+    assert.equal(5000000, said)
+    assert.equal("said\n", talker:wait(5).stderr)
+  end)
   it("goes on past what cannot be started, times out or fails its check", function()
     local results = process.run_all {
       { "gti" },

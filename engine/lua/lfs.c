@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "lua/interrupted.h"
@@ -319,6 +320,17 @@ static int fs_try_lock(lua_State *L) {
   return 2;
 }
 
+/* ---- space ---------------------------------------------------------------------------------- */
+
+/* fs.free_space(path) -> bytes that we may still write there | nil, message, code */
+static int fs_free_space(lua_State *L) {
+  const char *path = check_path(L, 1);
+  struct statvfs info;
+  if (statvfs(path, &info) != 0) return push_refusal(L, "ask for the space of", path, errno);
+  lua_pushinteger(L, (lua_Integer)info.f_bavail * (lua_Integer)info.f_frsize);
+  return 1;
+}
+
 /* ---- hashes ---------------------------------------------------------------------------------- */
 
 /* OpenSSL is opened by the first hash: mapping it takes longer than starting the whole engine. */
@@ -562,6 +574,7 @@ static int fs_errno(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"append_line", fs_append_line},
     {"errno", fs_errno},
+    {"free_space", fs_free_space},
     {"home", fs_home},
     {"list", fs_list},
     {"mkdtemp", fs_mkdtemp},

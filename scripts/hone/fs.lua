@@ -185,6 +185,11 @@ function fs.mtime(path)
   return attribute(path, "modification")
 end
 
+function fs.free_space(path)
+  check_path(path, 1, "free_space")
+  return core.free_space(path)
+end
+
 -- ---- contents -------------------------------------------------------------------------------------
 
 function fs.read(path)

@@ -479,13 +479,16 @@ local function start_one(i, command, running, results, on_done)
   end
 end
 
--- One turn for all of them; those that are over leave the list.
-local function advance_all(running, results, on_done)
+-- One turn for all of them; those that are over leave the list. Others are only read, so that they need not wait.
+local function advance_all(running, results, on_done, others)
   local longest = math.huge
   for _, each in ipairs(running) do
     longest = math.min(longest, time_left(each))
   end
   core.step(longest * 1000)
+  for _, other in ipairs(others) do
+    deliver(other)
+  end
   for _, each in ipairs(running) do
     deliver(each)
     if each.child:is_over() then
@@ -510,7 +513,7 @@ function process.run_all(commands, options)
       start_one(next_index, commands[next_index], running, results, on_done)
       next_index = next_index + 1
     end
-    if #running > 0 then advance_all(running, results, on_done) end
+    if #running > 0 then advance_all(running, results, on_done, options.alongside or {}) end
   end
   return results
 end

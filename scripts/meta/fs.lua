@@ -115,6 +115,13 @@ function fs.is_link(path) end
 ---@return string? code
 function fs.size(path) end
 
+--- How many bytes we may still write on the file system of a path, as far as it can be foreseen.
+---@param path string
+---@return integer? bytes
+---@return string? message
+---@return string? code
+function fs.free_space(path) end
+
 --- When a file was last changed, in seconds since 1970 (UTC), as `os.time` counts.
 ---@param path string
 ---@return integer? seconds

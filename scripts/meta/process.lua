@@ -115,9 +115,11 @@ function Process:lines(stream) end
 
 --- Run several programs, a number of them at once. A command that cannot be started, or that `check`
 --- refuses, says so in its result's `error`; the others go on. When a callback raises, all are ended and
---- the error goes on. `max` is the number of processors by default. `on_done` may add commands to the list.
+--- the error goes on. `max` is the number of processors by default. `on_done` may add commands to the list. Started
+--- processes that stand in `alongside` have their functions called with their output meanwhile, so that what they
+--- say does not hold them up.
 ---@param commands hone.process.Command[]
----@param options? {max: integer?, on_done: fun(i: integer, result: hone.process.Result)?}
+---@param options? {max: integer?, on_done: fun(i: integer, result: hone.process.Result)?, alongside: hone.process.Process[]?}
 ---@return hone.process.Result[] results # in the order of the commands
 function process.run_all(commands, options) end
 

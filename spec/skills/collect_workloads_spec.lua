@@ -2,6 +2,7 @@
 local fs = require "hone.fs"
 local http_server = require "support.http_server"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 
@@ -91,6 +92,23 @@ describe("hone collect-workloads", function()
     assert.same({ [2] = true, [3] = true }, lengths)
   end)
 
+  it("reads prompts from an array, and says what is wrong with one that is cut short", function()
+    local path = fs.join(dir.path, "sharegpt.json")
+    assert(fs.write(path, ' [{"prompt": "one two"},\n 7,\n {"prompt": "one two three four"}]'))
+    local result = serve(nil, { "--dataset", path, "--concurrency", "1", "--no-submit-pr" })
+    assert.equal(0, result.status, result.stderr)
+    assert.matches("1 entries hold no prompt, the first is entry 2", result.stderr, 1, true)
+    assert(fs.write(path, '[\n {"prompt": "one two"},\n {"prompt": "thr'))
+    result = serve(nil, { "--dataset", path })
+    assert.equal(1, result.status)
+    assert.matches("sharegpt.json holds no prompts %([^\n]*sharegpt.json[^\n]*%)", result.stderr)
+    result = serve(nil, { "--dataset", dir.path })
+    assert.equal(1, result.status)
+    assert.matches("it is a folder", result.stderr)
+    result = serve(nil, { "--dataset", fs.join(dir.path, "nowhere") })
+    assert.matches("nowhere: No such file", result.stderr)
+  end)
+
   it("gives up on a server that is never healthy, and stops it", function()
     local port = http_server.free_port()
     local result = collect {
@@ -131,6 +149,55 @@ describe("hone collect-workloads", function()
     local result = serve("floods", { "--concurrency", "2", "--no-submit-pr" })
     assert.equal(0, result.status, result.stderr)
     assert.is_true(fs.size(fs.join(dumps, "server.log")) > 13e6)
+  end)
+
+  it("bears a server that says much while it answers", function()
+    local result = serve("babbles", { "--concurrency", "2", "--no-submit-pr", "--timeout", "60" })
+    assert.equal(0, result.status, result.stderr)
+    assert.is_true(fs.size(fs.join(dumps, "server.log")) > 12 * 3e6)
+  end)
+
+  it("goes on past a request that is never answered", function()
+    local result = serve("hangs", { "--concurrency", "2", "--no-submit-pr", "--timeout", "2", "--json" })
+    assert.equal(1, result.status)
+    assert.matches("1 of 12 requests failed; the first: [^\n]*time", result.stderr)
+    local answer = json.decode(result.stdout)
+    assert.equal(11, answer.servers[1].answered)
+    assert.is_true(#workloads() > 0 and #workloads() == #answer.definitions[1].kept)
+    assert.matches("1 of 12 requests failed", fs.read(answer.report .. ".md"), 1, true)
+  end)
+
+  it("does not ask another's server that answers at its port", function()
+    local port = http_server.free_port()
+    local env = {
+      FLASHINFER_DUMP_DIR = dir.path,
+      FLASHINFER_LOGLEVEL = 10,
+      FLASHINFER_DUMP_SAFETENSORS = 1,
+      FLASHINFER_DUMP_MAX_SIZE_GB = 1,
+    }
+    local other <close> =
+      assert(process.start { "python3", "spec/support/sglang_server.py", "--port", port, env = env })
+    for _ = 1, 100 do
+      if require("hone.http").get("http://127.0.0.1:" .. port .. "/health", { retries = 0 }) then break end
+      other:wait(0.05)
+    end
+    local result = collect {
+      "--all",
+      "--server-command",
+      "python3 spec/support/sglang_server.py --port {port}",
+      "--port",
+      tostring(port),
+      "--dump-dir",
+      dumps,
+    }
+    assert.equal(1, result.status)
+    assert.matches(
+      "another server answers at http://127.0.0.1:" .. port .. " already",
+      result.stderr,
+      1,
+      true
+    )
+    assert.is_true(other:running())
   end)
 
   it("stops the server on Ctrl-C", function()
@@ -177,23 +244,44 @@ describe("hone collect-workloads", function()
   end)
 
   describe("with dumps at hand", function()
-    before_each(function()
-      local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-        .. ("log = Log(%q)\nlog.decode([3, 5])\nlog.decode([9])\n"):format(dumps)
-      assert(process.run { "python3", "-c", source, check = true })
-    end)
+    before_each(function() log_dumps(dumps, "log.decode([3, 5])\nlog.decode([9])\n") end)
 
     local function git(...) return assert(process.run { "git", "-C", root, check = true, ... }).stdout end
 
-    it("prepares a branch, leaves the checkout as it is, and pushes after a yes", function()
+    local function make_checkout()
       git("init", "--quiet", "--initial-branch=main")
       git("config", "user.email", "a@example.org")
       git("config", "user.name", "A")
+    end
+
+    -- Make the dataset a checkout of a remote one of that name.
+    local function checkout_of(name)
+      make_checkout()
       git("add", "--all")
       git("commit", "--quiet", "--message=start")
       local remote = fs.join(dir.path, "remote.git")
       assert(process.run { "git", "clone", "--quiet", "--bare", root, remote, check = true })
-      git("remote", "add", "origin", "file://" .. remote)
+      git("remote", "add", name, "file://" .. remote)
+      return remote
+    end
+
+    -- On a terminal where somebody answers the question.
+    local function on_terminal(answer)
+      local command =
+        { fs.absolute(BIN), "collect-workloads", "--model-name", "llama-3.1-8b", "--local", root }
+      table.move({ "--all", "--from-dumps", dumps }, 1, 3, #command + 1, command)
+      local request = {
+        command = json.array(command),
+        env = json.object { { "TERM", "dumb" } },
+        cwd = dir.path,
+        steps = json.array { json.array { "see", "Send it? [y/N]" }, json.array { "type", answer } },
+      }
+      local script = { "python3", "spec/support/on_terminal.py", input = json.encode(request), timeout = 60 }
+      return json.decode(assert(process.run(script)).stdout)
+    end
+
+    it("prepares a branch, leaves the checkout as it is, and pushes after a yes", function()
+      local remote = checkout_of("origin")
       local result = collect { "--all", "--from-dumps", dumps, "--json" }
       assert.equal(0, result.status, result.stderr)
       local request = json.decode(result.stdout).pull_request
@@ -233,11 +321,100 @@ describe("hone collect-workloads", function()
       assert.same({ "header", "file", "lfsFile", "lfsFile" }, kinds)
     end)
 
+    it("notes what a branch was not made of, and finds the branch again that was not sent", function()
+      make_checkout()
+      local result = collect { "--all", "--from-dumps", dumps, "--json" }
+      assert.equal(1, result.status) -- a checkout without a commit
+      assert.matches("cannot prepare a branch in [^\n]*running this again goes on", result.stderr)
+      git("add", "definitions")
+      git("commit", "--quiet", "--message=start")
+      local first = json.decode(collect({ "--all", "--from-dumps", dumps, "--json" }).stdout).pull_request
+      assert.equal(3, #first.files)
+      git("remote", "add", "origin", fs.join(dir.path, "nowhere.git"))
+      result = collect { "--all", "--from-dumps", dumps, "--json", "--yes" }
+      assert.equal(0, result.status, result.stderr)
+      local second = json.decode(result.stdout).pull_request
+      assert.is_false(second.sent)
+      assert.matches("not sent: git push: ", result.stderr, 1, true)
+      assert.same({ first.branch, first.commit }, { second.branch, second.commit })
+      git("update-ref", "refs/heads/main", first.commit) -- merged
+      local function request_again()
+        return json.decode(collect({ "--all", "--from-dumps", dumps, "--json" }).stdout).pull_request
+      end
+      assert.is_true(request_again().nothing_new)
+      assert.equal(json.null, request_again())
+      assert.is_false(fs.exists(fs.join(root, "reports/unsent-workloads.json")))
+    end)
+
+    it("sends the next time what a hub did not take, however it refused", function()
+      local server = http_server.start()
+      finally(function() server:stop() end)
+      local env = { HF_ENDPOINT = server.url, HF_TOKEN = "hf_secret" }
+      local refusals = {
+        ["preupload-401"] = "HTTP 401",
+        ["preupload-html"] = "answered with what is no JSON object",
+        ["lfs-403"] = "HTTP 403",
+        ["lfs-500"] = "HTTP 500",
+        ["commit-409"] = "HTTP 409",
+        ["commit-500"] = "HTTP 500",
+        ["commit-html"] = "answered with what is no JSON object",
+      }
+      for name, said in pairs(refusals) do
+        env.HONE_DATASET_REPO = "org/" .. name
+        local result = collect({ "--all", "--from-dumps", dumps, "--json", "--yes" }, { env = env })
+        assert.equal(0, result.status, result.stderr)
+        assert.matches("not sent: [^\n]*" .. said .. "[^\n]*; to send it later: hf upload", result.stderr)
+        local request = json.decode(result.stdout).pull_request
+        assert.same({ false, 3 }, { request.sent, #request.files })
+      end
+      assert.equal(2, #workloads())
+      env.HONE_DATASET_REPO = "org/trace"
+      local result = collect({ "--all", "--from-dumps", dumps, "--json", "--yes" }, { env = env })
+      local request = json.decode(result.stdout).pull_request
+      assert.same({ true, 3 }, { request.sent, #request.files })
+      result = collect({ "--all", "--from-dumps", dumps, "--json", "--yes" }, { env = env })
+      assert.equal(json.null, json.decode(result.stdout).pull_request)
+    end)
+
+    it("shows every file before it asks, and asks nobody where there is no terminal", function()
+      local result = collect { "--all", "--from-dumps", dumps }
+      assert.equal(0, result.status)
+      local shown = result.stdout .. result.stderr
+      assert.matches("pull request: Add workloads of llama%-3.1%-8b", shown)
+      assert.matches("workloads/gqa_paged/" .. NAME .. "%.jsonl %(%d+ bytes%)", shown)
+      assert.equal(2, select(2, shown:gsub("blob/workloads/[^\n]*%.safetensors %(%d+ bytes%)", "")))
+      assert.matches("not sent; to send it: hf upload [^\n]*%-%-include 'workloads/%*'", shown)
+    end)
+
+    it("leaves lines of the dataset that hold no workload, and says so", function()
+      local path = fs.join(root, "workloads/gqa_paged", NAME .. ".jsonl")
+      local torn = '{"definition": "x"}\n{ not json\n{"definition": "' .. NAME .. '", "workl'
+      assert(fs.write(path, torn))
+      local result = collect { "--all", "--from-dumps", dumps, "--no-submit-pr", "--json" }
+      assert.equal(0, result.status, result.stderr)
+      assert.matches("has 3 lines that hold no workload: left as they are", result.stderr, 1, true)
+      local text = fs.read(path)
+      assert.equal(torn .. "\n", text:sub(1, #torn + 1))
+      local kept = 0
+      for line in text:sub(#torn + 2):gmatch "[^\n]+" do
+        kept = kept + (assert(json.decode(line)).workload and 1 or 0)
+      end
+      assert.equal(2, kept)
+      assert.matches(
+        "Lines of the dataset that hold no workload",
+        fs.read(json.decode(result.stdout).report .. ".md")
+      )
+      assert.same(
+        {},
+        json.decode(collect({ "--all", "--from-dumps", dumps, "--json" }).stdout).definitions[1].kept
+      )
+    end)
+
     it("prepares everything where the hub refuses or there is no token", function()
       local server = http_server.start()
       finally(function() server:stop() end)
       local home = { HF_HOME = dir.path, HF_TOKEN = false }
-      local env = { HF_ENDPOINT = server.url, HONE_DATASET_REPO = "org/refused" }
+      local env = { HF_ENDPOINT = server.url, HONE_DATASET_REPO = "org/preupload-403" }
       for key, value in pairs(home) do
         env[key] = value
       end
@@ -253,23 +430,19 @@ describe("hone collect-workloads", function()
       assert.matches("not sent: HTTP 403", result.stderr)
     end)
 
+    it("sends after a yes on a terminal", function()
+      local remote = checkout_of("upstream")
+      local session = on_terminal("y\n")
+      assert.equal(0, session.status, session.seen)
+      local shown = session.seen:find("workloads/gqa_paged/" .. NAME, 1, true)
+      assert.is_true(shown < session.seen:find("Send it", 1, true))
+      assert.matches("sent: file://", session.seen, 1, true)
+      local branches = process.run { "git", "-C", remote, "branch" }.stdout
+      assert.matches("workloads-llama-3.1-8b", branches, 1, true)
+    end)
+
     it("asks on a terminal", function()
-      local command =
-        { fs.absolute(BIN), "collect-workloads", "--model-name", "llama-3.1-8b", "--local", root }
-      table.move({ "--all", "--from-dumps", dumps }, 1, 3, #command + 1, command)
-      local request = {
-        command = json.array(command),
-        env = json.object { { "TERM", "dumb" } },
-        cwd = dir.path,
-        steps = json.array { json.array { "see", "Send it? [y/N]" }, json.array { "type", "n\n" } },
-      }
-      local ran = assert(process.run {
-        "python3",
-        "spec/support/on_terminal.py",
-        input = json.encode(request),
-        timeout = 60,
-      })
-      local session = json.decode(ran.stdout)
+      local session = on_terminal("n\n")
       assert.equal(0, session.status, session.seen)
       assert.matches("not sent; to send it: hf upload", session.seen, 1, true)
     end)

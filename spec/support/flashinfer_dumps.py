@@ -146,7 +146,7 @@ class Log:
         indices = (order + [0] * extra)[: starts[-1] + extra]
         last = [(n - 1) % page_size + 1 for n in lengths]
         if plan:
-            self.call(DECODE + ".plan", ints(starts), ints(indices), ints(last), qo, kv, dim, page_size, self_id=self_id, sm_scale=sm_scale)
+            folder = self.call(DECODE + ".plan", ints(starts), ints(indices), ints(last), qo, kv, dim, page_size, self_id=self_id, sm_scale=sm_scale)
         shape = [pool, page_size, kv, dim] if layout == "NHD" else [pool, kv, page_size, dim]
         cache = Tensor(dtype, shape[:1] + [2] + shape[1:]) if stacked else (Tensor(dtype, shape), Tensor(dtype, shape))
         for _ in range(runs):

@@ -311,9 +311,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # -- the hub's API for writing -------------------------------------------------------------------
 
     def api(self, kind, org, name, verb, *_):
-        """Preupload and commit of a dataset; the one called "refused" may not be written to."""
-        if name == "refused":
-            return self.reply(403, b'{"error": "no rights"}')
+        """Preupload and commit of a dataset; one called VERB-STATUS refuses that, with "html" it answers a page."""
+        refused, _, how = name.partition("-")
+        if refused == verb:
+            return self.reply(200, b"<html>log in</html>") if how == "html" else self.reply(int(how), b'{"error": "no"}')
         if verb == "preupload":
             files = json.loads(self.body)["files"]
             modes = [{"path": f["path"], "uploadMode": "lfs" if f["path"].endswith(".safetensors") else "regular"}
@@ -336,6 +337,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.reply(400)
             blobs[rest[1]] = self.body
             return self.reply(200)
+        if name.startswith("lfs-"):
+            return self.reply(int(name[4:].removesuffix(".git")), b'{"message": "no"}')
         oid = json.loads(self.body)["objects"][0]["oid"]
         href = "http://%s/datasets/%s/x/put/%s" % (self.headers["Host"], org, oid)
         self.reply(200, json.dumps({"objects": [{"oid": oid, "actions": {"upload": {"href": href}}}]}).encode())

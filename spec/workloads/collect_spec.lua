@@ -2,6 +2,7 @@
 local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local safetensors = require "hone.safetensors"
@@ -28,12 +29,7 @@ describe("workloads from dumps", function()
   after_each(function() dir:remove() end)
 
   -- Dumps written by lines of Python over the log of one process.
-  local function log(lines)
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\n"):format(dumps)
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
-  end
+  local function log(lines) log_dumps(dumps, lines) end
 
   local function run(list, options)
     local settings = { root = root, max_workloads = 20, max_per_axes = 2 }
@@ -125,6 +121,23 @@ log.call(DECODE + ".run", q, (cache, cache), self_id=1)
     log "log.decode([3], page_size=16)"
     assert.equal("page_size is 16 in plan(), not 1", only_reason(run(list).definitions[1]))
     assert.is_false(fs.exists(fs.join(root, "workloads")))
+  end)
+
+  it("does not take an older plan for one that cannot be read, whoever's it was", function()
+    log [[
+log.decode([1, 2], self_id=1)
+log.decode([3, 4], self_id=2)
+torn = log.decode([5, 6], self_id=1, runs=0)
+open(torn + "/metadata.jsonl", "w").write("{")
+q, cache = Tensor("bfloat16", [2, 32, 128]), Tensor("bfloat16", [20, 1, 8, 128])
+log.call(DECODE + ".run", q, (cache, cache), self_id=1)
+log.call(DECODE + ".run", q, (cache, cache), self_id=2)
+log.decode([7, 8], self_id=2)
+]]
+    local result = run(definitions { "gqa_paged", "decode", DECODE }).definitions[1]
+    assert.equal(3, #result.kept)
+    assert.equal("no plan() that can be read comes before it in its process", only_reason(result))
+    assert.equal(2, result.refused[only_reason(result)].count)
   end)
 
   it("reads caches with heads first and caches in one tensor, and the lengths of last pages", function()
@@ -322,6 +335,8 @@ for name in os.listdir(sys.argv[1]):
     local report = run(list, { replace = true })
     assert.is_false(fs.exists(fs.join(dumps, "ran")))
     assert.matches("inputs.pt cannot be read", report.warnings[1])
+    local kept = fs.list(fs.join(root, "blob/workloads/gqa_paged", list[1].name))
+    assert.equal(1, #kept) -- nothing came in its place
   end)
 
   it("says which definitions are never logged", function()

@@ -1,8 +1,8 @@
 --- Calls of FlashInfer's functions (no wrappers) as workloads: linear attention, states, experts, sparse attention.
 local collect = require "hone.workloads.collect"
 local fs, json = require "hone.fs", require "hone.json"
+local log_dumps = require "support.log_dumps"
 local ops = require "hone.ops"
-local process = require "hone.process"
 local safetensors = require "hone.safetensors"
 
 describe("calls of functions", function()
@@ -17,10 +17,7 @@ describe("calls of functions", function()
   -- The report on a definition of lines of Python over the log of one process.
   local function collected(lines, op_type, variant, params)
     local definition = assert(ops.build(op_type, variant, params, { models = { "m" } }))
-    local source = "import sys\nsys.path.insert(0, 'spec/support')\nfrom flashinfer_dumps import *\n"
-      .. ("log = Log(%q)\nT = Tensor\n"):format(dumps)
-      .. lines
-    assert(process.run { "python3", "-c", source, check = true })
+    log_dumps(dumps, "T = Tensor\n" .. lines)
     local report =
       assert(collect.from_dumps(dumps, { definition }, { root = root, max_workloads = 20, max_per_axes = 2 }))
     local list = {}

@@ -35,7 +35,7 @@ local function fit(call, name, spec, shape, dtype)
     table.remove(shape, 2)
   end
   local last = call.constants[spec.shape[#spec.shape]]
-  if #shape == #spec.shape - 1 and last and last > 0 and shape[#shape] % last == 0 then
+  if #shape > 0 and #shape == #spec.shape - 1 and last and last > 0 and shape[#shape] % last == 0 then
     shape = table.move(shape, 1, #shape, 1, {})
     shape[#shape] = shape[#shape] // last
     shape[#shape + 1] = last
@@ -257,6 +257,8 @@ local function variable_axes(definition, axes)
   return list
 end
 
+local function is_finite(value) return value == value and math.abs(value) ~= math.huge end
+
 local function read_scalars(call, definition, axes)
   local scalars = {}
   for _, name in ipairs(json.keys(definition.inputs)) do
@@ -267,6 +269,9 @@ local function read_scalars(call, definition, axes)
       if value == nil and default then value = default(axes) end
       if type(value) ~= "number" and type(value) ~= "boolean" then
         return nil, ("the call has no %s, and its default is not known"):format(name)
+      end
+      if type(value) == "number" and not is_finite(value) then
+        return nil, ("its %s is %s"):format(name, value)
       end
       if spec.dtype:find "^float" and math.type(value) == "integer" then value = value + 0.0 end
       scalars[name] = value

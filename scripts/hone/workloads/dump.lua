@@ -58,6 +58,21 @@ local function last_record(text)
   end
 end
 
+local function is_size(value) return math.type(value) == "integer" and value >= 0 end
+
+-- What is wrong with what the metadata says of tensors, or nil: files are torn, and who writes them has mistakes.
+local function details_fault(details)
+  for key, about in pairs(details) do
+    local shape = type(about) == "table" and about.shape
+    if type(shape) ~= "table" or not json.is_array(shape) or type(about.dtype) ~= "string" then
+      return ("its metadata does not say what %s looks like"):format(key)
+    end
+    for i = 1, #shape do
+      if not is_size(shape[i]) then return ("a size of %s in its metadata is no number"):format(key) end
+    end
+  end
+end
+
 local DONE = { completed = true, inputs_saved = true }
 
 ---Read the metadata of a dump.
@@ -77,7 +92,11 @@ function dump.open(path)
   local self = setmetatable({ path = path, record = record }, Dump)
   self.name = record.function_name
   self.arguments = type(record.input_metadata) == "table" and record.input_metadata or {}
-  self.details = type(record.tensor_details) == "table" and record.tensor_details or {}
+  self.details = json.is_object(record.tensor_details) and record.tensor_details or {}
+  local fault = details_fault(self.details)
+  if fault then return nil, fault end
+  local object = record.self_id
+  self.object = (type(object) == "number" or type(object) == "string") and tostring(object) or nil
   self.places = places_of[type(record.function_signature) == "string" and record.function_signature or ""]
   return self
 end
@@ -96,7 +115,9 @@ local function open_file(self)
   end
   local why
   self.file, why = safetensors.open(path)
-  return self.file, why
+  if self.file then return self.file end
+  local at = why:find(path, 1, true) -- the dump's name is said elsewhere; so equal refusals are counted as one
+  return nil, at and why:sub(1, at - 1) .. "its inputs.safetensors" .. why:sub(at + #path) or why
 end
 
 -- Shape and dtype under a key: from the metadata, or from the file where that leaves them out, as for CUDA graphs.
@@ -109,7 +130,7 @@ local function describe(self, key)
 end
 
 ---A tensor argument's values, from the dump's file.
----@param info { key: string }
+---@param info { key: string, shape: integer[] } # as tensor_info gives it
 ---@return hone.Tensor? tensor
 ---@return string? why
 function Dump:tensor(info)
@@ -117,14 +138,19 @@ function Dump:tensor(info)
   if not file then return nil, why end
   local t
   t, why = file:tensor(info.key)
-  if t then return t end
-  return nil, why or ("its file has no tensor %s"):format(info.key)
+  if not t then return nil, why end
+  local shape = t:shape()
+  if table.concat(shape, ", ") == table.concat(info.shape, ", ") then return t end
+  local text = "its file has %s as [%s], its metadata says [%s]"
+  return nil, text:format(info.key, table.concat(shape, ", "), table.concat(info.shape, ", "))
 end
 
 function Dump:close()
   if self.file then self.file:close() end
   self.file = nil
 end
+
+Dump.__close = Dump.close
 
 -- ---- arguments ---------------------------------------------------------------------------------------
 
@@ -159,11 +185,8 @@ function Dump:tensor_info(parameter)
   if not about then
     about, key = tensor_under(self, by_place, item)
   end
-  if not about or type(about.shape) ~= "table" then return nil end
-  local sizes = {}
-  for i, size in ipairs(about.shape) do
-    sizes[i] = math.tointeger(size)
-  end
+  if not about then return nil end
+  local sizes = table.move(about.shape, 1, #about.shape, 1, {})
   return { shape = sizes, dtype = (tostring(about.dtype):gsub("^torch%.", "")), key = key }
 end
 
@@ -196,7 +219,7 @@ function dump.list(folder)
   if not entries then return nil, why end
   local names = {}
   for _, entry in ipairs(entries) do
-    if dump.parse_name(entry) then names[#names + 1] = entry end
+    if dump.parse_name(entry) and utf8.len(entry) then names[#names + 1] = entry end
   end
   table.sort(names)
   return names

@@ -5,13 +5,14 @@ local api = require "hone.workloads.api"
 
 local plan = {}
 
-local MAX_COUNT, MAX_GIB = 50000, 30 -- of dumps by one process
+local MAX_COUNT = 50000 -- of dumps by one process
 
 ---FlashInfer's variables for dumping the calls of definitions.
 ---@param definitions table[]
 ---@param folder string # absolute
+---@param max_gib number # of dumps by one process
 ---@return table<string, string> environment
-function plan.environment(definitions, folder)
+function plan.environment(definitions, folder, max_gib)
   return {
     FLASHINFER_LOGLEVEL = "10",
     FLASHINFER_DUMP_DIR = folder,
@@ -19,7 +20,7 @@ function plan.environment(definitions, folder)
     FLASHINFER_DUMP_INCLUDE = api.include(definitions),
     FLASHINFER_DUMP_EXCLUDE = "*.__init__",
     FLASHINFER_DUMP_MAX_COUNT = tostring(MAX_COUNT),
-    FLASHINFER_DUMP_MAX_SIZE_GB = tostring(MAX_GIB),
+    FLASHINFER_DUMP_MAX_SIZE_GB = ("%.6g"):format(max_gib),
     FLASHINFER_LOGDEST = folder .. "/flashinfer_%i.log",
     -- what SGLang would otherwise replace, or refuse to start with
     FLASHINFER_USE_CUDA_NORM = "1",

@@ -29,31 +29,47 @@ local function add(list, bad, entry, where)
   end
 end
 
----Read prompts from a file: one JSON object a line, or one JSON array of them.
+-- A file that begins as a JSON array is read as one; nil and why where it is none.
+local function read_array(path, most)
+  local entries, why = json.read(path)
+  if not entries then return nil, nil, why end
+  local list, bad = {}, {}
+  for i, entry in ipairs(entries) do
+    if #list >= most then break end
+    add(list, bad, entry, ("entry %d"):format(i))
+  end
+  return list, bad
+end
+
+local function read_lines(file, most)
+  local list, bad, number = {}, {}, 0
+  for line in file:lines() do
+    if #list >= most then break end
+    number = number + 1
+    if line:find "%S" then add(list, bad, json.decode(line), ("line %d"):format(number)) end
+  end
+  return list, bad
+end
+
+---Read prompts from a file: one JSON object a line, or one JSON array of them. No more is read than is needed.
 ---@param path string
 ---@param most integer
 ---@return string[]? prompts
 ---@return string|string[] bad # why there are none; or the lines that hold no prompt
 function prompts.read(path, most)
-  local text, why = fs.read(path)
-  if not text then return nil, why end
-  local list, bad = {}, {}
-  local whole = text:find "^%s*%[" and json.decode(text)
-  if whole then
-    for i, entry in ipairs(whole) do
-      if #list < most then add(list, bad, entry, ("entry %d"):format(i)) end
-    end
-  else
-    local number = 0
-    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-      number = number + 1
-      if #list < most and line:find "%S" then
-        add(list, bad, json.decode(line), ("line %d"):format(number))
-      end
-    end
+  if fs.is_dir(path) then return nil, ("cannot read the prompts %s: it is a folder"):format(path) end
+  local file <close>, why = io.open(path, "rb")
+  if not file then return nil, ("cannot read the prompts %s"):format(why) end
+  local list, bad, fault
+  if (file:read(64) or ""):find "^%s*%[" then
+    list, bad, fault = read_array(path, most)
+  end
+  if not list then
+    file:seek("set", 0)
+    list, bad = read_lines(file, most)
   end
   if #list > 0 then return list, bad end
-  return nil, ("%s holds no prompts (ShareGPT conversations, one a line)"):format(path)
+  return nil, ("%s holds no prompts (%s)"):format(path, fault or "ShareGPT conversations, one a line")
 end
 
 local TEXT =

@@ -1,8 +1,11 @@
 --- Dumps in PyTorch's own format: where Python with torch is installed, copies of their small tensors as safetensors.
+--- One Python makes them as they are asked for, and they are removed when they have been read.
 local fs, json = require "hone.fs", require "hone.json"
 local dump = require "hone.workloads.dump"
 
 local pt = {}
+
+local MOST_WARNINGS = 40
 
 local SCRIPT = [=[
 import json, struct, sys
@@ -42,79 +45,116 @@ for line in sys.stdin:
         print(json.dumps([target, str(error).split("\n")[0]]), flush=True)
 ]=]
 
-local function wanted_names(targets)
-  local wanted = {}
-  for _, target in ipairs(targets) do
-    for name in pairs(target.api.calls) do
-      wanted[name], wanted[name:match "[^.]*$"] = true, true
-    end
-    if target.api.plan then wanted[target.api.plan] = true end
+local Copies = {}
+Copies.__index = Copies
+
+-- Whether a dump's tensors are only there in PyTorch's format. A process writes one format, so the first of its dumps
+-- tells.
+local function is_ours(self, name)
+  local process = dump.parse_name(name:match "^[^/]*").process
+  if self.formats[process] == "safetensors" then return false end
+  local path = fs.join(self.job.folder, name)
+  if fs.is_file(fs.join(path, "inputs.safetensors")) then
+    self.formats[process] = "safetensors"
+    return false
   end
-  return wanted
+  return fs.is_file(fs.join(path, "inputs.pt"))
 end
 
--- The folders whose tensors are only there in PyTorch's format, of calls that somebody wants. A process writes one
--- format, so the first of its dumps tells.
-local function find(folder, names, targets)
-  local wanted, found, formats = wanted_names(targets), {}, {}
-  for _, name in ipairs(names) do
-    local about = dump.parse_name(name)
-    if wanted[about.name] and formats[about.process] ~= "safetensors" then
-      for _, replay in ipairs(dump.replays(folder, name)) do
-        local path = fs.join(folder, replay)
-        if fs.is_file(fs.join(path, "inputs.safetensors")) then
-          formats[about.process] = "safetensors"
-        elseif fs.is_file(fs.join(path, "inputs.pt")) then
-          found[#found + 1] = replay
-        end
-      end
-    end
-  end
-  return found
+-- Python cannot do it: said once, with the last that it said.
+local function give_up(self, why)
+  self.problem = why
+  self.warnings[#self.warnings + 1] = (
+    "dumps are in PyTorch's format, and Python cannot read them here (%s): set "
+    .. "FLASHINFER_DUMP_SAFETENSORS=1 when dumping, or install torch"
+  ):format(why)
 end
 
----@class hone.workloads.Copies # removed when closed
----@field paths table<string, string> # the copy of each dump, by its folder's name
+local function start(self)
+  if self.python or self.problem then return self.python end
+  local why
+  self.temporary, why = fs.tempdir "hone-dumps-"
+  if not self.temporary then return give_up(self, why) end
+  self.python, why = require("hone.process").start { "python3", "-c", SCRIPT }
+  if not self.python then give_up(self, why) end
+  return self.python
+end
+
+local function answer(self)
+  local line = self.python:lines()()
+  local said = line and json.decode(line)
+  if said then return said end
+  local result = self.python:wait()
+  give_up(self, result.stderr:match "([^\n]+)%s*$" or "it ended without a word")
+  self.python = nil
+end
+
+local function convert(self, name)
+  self.made = self.made + 1
+  local copy = fs.join(self.temporary.path, self.made .. ".safetensors")
+  local asked = json.array { fs.absolute(fs.join(self.job.folder, name, "inputs.pt")), copy }
+  self.python:write(json.encode(asked) .. "\n")
+  local said = answer(self)
+  if not said then return nil end
+  if said[2] == json.null then return copy end
+  if #self.warnings < MOST_WARNINGS then
+    self.warnings[#self.warnings + 1] = ("a dump's inputs.pt cannot be read: %s"):format(said[2])
+  end
+end
+
+---@class hone.workloads.Copies # to be closed
 ---@field warnings string[]
 
----Copy what the targets' calls need.
----@param folder string
----@param all string[] # its dumps
----@param targets hone.workloads.Target[]
----@return hone.workloads.Copies copies
-function pt.convert(folder, all, targets)
-  local copies = { paths = {}, warnings = {} }
-  setmetatable(copies, {
-    __close = function()
-      if copies.folder then copies.folder:remove() end
-    end,
-  })
-  local names = find(folder, all, targets)
-  if #names == 0 then return copies end
-  copies.folder = assert(fs.tempdir "hone-dumps-")
-  local lines = {}
-  for i, name in ipairs(names) do
-    local copy = fs.join(copies.folder.path, i .. ".safetensors")
-    copies.paths[name] = copy
-    lines[i] = json.encode(json.array { fs.absolute(fs.join(folder, name, "inputs.pt")), copy })
+---@param job hone.workloads.Job
+---@return hone.workloads.Copies
+function pt.copies(job) return setmetatable({ job = job, formats = {}, made = 0, warnings = {} }, Copies) end
+
+local function copy_all(self, names)
+  local paths = {}
+  for _, name in ipairs(names) do
+    if is_ours(self, name) and start(self) then paths[name] = convert(self, name) end
   end
-  local result, why =
-    require("hone.process").run { "python3", "-c", SCRIPT, input = table.concat(lines, "\n") .. "\n" }
-  if not result or result.status ~= 0 then
-    local said = result and result.stderr:match "([^\n]+)%s*$" or why
-    copies.warnings[1] = (
-      "%d dumps are in PyTorch's format, and Python cannot read them here (%s): set "
-      .. "FLASHINFER_DUMP_SAFETENSORS=1 when dumping, or install torch"
-    ):format(#names, said)
-    return copies
-  end
-  for line in result.stdout:gmatch "[^\n]+" do
-    local answer = json.decode(line)
-    if answer and answer[2] ~= json.null then
-      copies.warnings[#copies.warnings + 1] = ("a dump's inputs.pt cannot be read: %s"):format(answer[2])
+  return next(paths) and paths or nil
+end
+
+---Copy what the wanted ones among dumps need, their replays too.
+---@param names string[]
+---@return table<string, string>? paths # of the copies, by dump; nil where there are none
+function Copies:of(names)
+  local wanted = {}
+  for _, name in ipairs(names) do
+    local about = dump.parse_name(name)
+    if self.job.by_name[about.name] and self.formats[about.process] ~= "safetensors" then
+      local replays = dump.replays(self.job.folder, name)
+      table.move(replays, 1, #replays, #wanted + 1, wanted)
     end
   end
-  return copies
+  return copy_all(self, wanted)
+end
+
+---Copies of single dumps as they are looked up by name.
+---@return table<string, string>
+function Copies:lazy()
+  return setmetatable({}, {
+    __index = function(paths, name)
+      local made = copy_all(self, { name })
+      paths[name] = made and made[name]
+      return made and made[name]
+    end,
+  })
+end
+
+---Remove copies that have been read.
+---@param paths table<string, string>?
+function pt.drop(paths)
+  for _, path in pairs(paths or {}) do
+    fs.remove(path)
+  end
+end
+
+function Copies:__close()
+  if self.python then self.python:stop() end
+  if self.temporary then self.temporary:remove() end
 end
 
 return pt

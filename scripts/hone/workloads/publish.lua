@@ -28,12 +28,26 @@ local function free_branch(root, wanted)
   return name
 end
 
--- A commit on top of HEAD with the files in it, on a branch of its own. The checkout, its index and its branch stay as
--- they are: the index that the commit is made of is a temporary one.
+-- The branch that was made of the same files before, if they are still to be sent.
+local function branch_of(root, tree, wanted)
+  local listed =
+    git(root, { "for-each-ref", "--format=%(tree) %(objectname) %(refname:short)", "refs/heads" })
+  for line in (listed or ""):gmatch "[^\n]+" do
+    local its_tree, commit, name = line:match "^(%S+) (%S+) (.+)$"
+    if its_tree == tree and name:match "^(.-)[%d-]*$" == wanted:match "^(.-)[%d-]*$" then
+      return commit, name
+    end
+  end
+end
+
+-- A commit on top of HEAD with the files in it, on a branch of its own; no branch where HEAD has them all. The checkout,
+-- its index and its branch stay as they are: the index that the commit is made of is a temporary one.
 local function make_branch(root, paths, options)
-  local folder <close> = assert(fs.tempdir "hone-index-")
+  local folder <close>, why = fs.tempdir "hone-index-"
+  if not folder then return nil, why end
   local env = { GIT_INDEX_FILE = fs.join(folder.path, "index") }
-  local head, why = git(root, { "rev-parse", "HEAD" })
+  local head
+  head, why = git(root, { "rev-parse", "HEAD" })
   if not head then return nil, why end
   local ok
   ok, why = git(root, { "read-tree", head }, env)
@@ -43,7 +57,9 @@ local function make_branch(root, paths, options)
   local tree
   tree, why = git(root, { "write-tree" }, env)
   if not tree then return nil, why end
-  local commit
+  if tree == git(root, { "rev-parse", "HEAD^{tree}" }) then return head, nil end
+  local commit, made = branch_of(root, tree, options.branch)
+  if commit then return commit, made end
   commit, why = git(root, { "commit-tree", tree, "-p", head, "-m", options.title })
   if not commit then return nil, why end
   local branch = free_branch(root, options.branch)
@@ -54,9 +70,12 @@ end
 
 local function is_checkout(root) return git(root, { "rev-parse", "--is-inside-work-tree" }) == "true" end
 
-local function push(root, branch)
-  local remote = git(root, { "remote" })
-  remote = remote and remote:match "^[^\n]+"
+local function remote_of(root)
+  local remotes = git(root, { "remote" })
+  return remotes and remotes:match "^[^\n]+"
+end
+
+local function push(root, remote, branch)
   if not remote then return nil, "the checkout has no remote to push to" end
   local ok, why = git(root, { "push", "--quiet", remote, branch })
   if not ok then return nil, why end
@@ -66,12 +85,14 @@ end
 local function by_git(root, paths, options)
   local commit, branch = make_branch(root, paths, options)
   if not commit then return nil, ("cannot prepare a branch in %s: %s"):format(root, branch) end
+  if not branch then return { nothing_new = true } end
+  local remote = remote_of(root)
   return {
     way = "git",
     branch = branch,
     commit = commit,
-    command = ("git -C %s push origin %s"):format(root, branch),
-    send = function() return push(root, branch) end,
+    command = ("git -C %s push %s %s"):format(root, remote or "REMOTE", branch),
+    send = function() return push(root, remote, branch) end,
   }
 end
 
@@ -93,8 +114,9 @@ local function base64(data)
   return table.concat(out)
 end
 
-local function post(url, token, value, headers)
-  local options = { token = token, retries = 2, headers = headers }
+-- The hub's answer to a request; one that makes something is not repeated, lest it be made twice.
+local function ask(url, token, value, headers, once)
+  local options = { token = token, retries = once and 0 or 2, headers = headers }
   local http = require "hone.http"
   local body
   if type(value) == "string" then
@@ -107,7 +129,17 @@ local function post(url, token, value, headers)
   if not answer.ok then
     return nil, ("HTTP %d from %s: %s"):format(answer.status, url, answer.body:sub(1, 200))
   end
-  return require("hone.json").decode(answer.body)
+  return answer
+end
+
+-- What it answers, an object.
+local function post(url, token, value, headers, once)
+  local answer, why = ask(url, token, value, headers, once)
+  if not answer then return nil, why end
+  local json = require "hone.json"
+  local object = json.decode(answer.body)
+  if json.is_object(object) then return object end
+  return nil, ("%s answered with what is no JSON object: %s"):format(url, answer.body:sub(1, 200))
 end
 
 -- Which of the files go into the commit itself, and which to the storage of large files: the hub decides.
@@ -120,8 +152,8 @@ local function upload_modes(base, token, files)
   local answer, why = post(base .. "/preupload/main", token, { files = list })
   if not answer then return nil, why end
   local modes = {}
-  for _, entry in ipairs(answer.files or {}) do
-    modes[entry.path] = entry.uploadMode
+  for _, entry in ipairs(type(answer.files) == "table" and answer.files or {}) do
+    if type(entry) == "table" and entry.path then modes[entry.path] = entry.uploadMode end
   end
   return modes
 end
@@ -145,13 +177,16 @@ local function upload_large(endpoint, repo, token, file)
   if object.error then return nil, ("%s: %s"):format(file.path, object.error.message) end
   local upload = object.actions and object.actions.upload
   if not upload then return true end
+  if type(upload.href) ~= "string" then
+    return nil, ("the hub does not say where %s goes"):format(file.path)
+  end
   local sent
   sent, why = http.request { url = upload.href, method = "PUT", body = file.data, headers = upload.header }
   if not sent then return nil, why end
   if not sent.ok then return nil, ("HTTP %d when %s was uploaded"):format(sent.status, file.path) end
   local verify = object.actions.verify
   if not verify then return true end
-  return post(verify.href, nil, { oid = file.oid, size = #file.data }, verify.header)
+  return ask(verify.href, nil, { oid = file.oid, size = #file.data }, verify.header)
 end
 
 local function send_commit(base, token, files, modes, options)
@@ -168,8 +203,8 @@ local function send_commit(base, token, files, modes, options)
     lines[#lines + 1] = json.encode { key = key, value = value }
   end
   local url = base .. "/commit/main?create_pr=1"
-  local answer, why =
-    post(url, token, table.concat(lines, "\n") .. "\n", { ["Content-Type"] = "application/x-ndjson" })
+  local body, headers = table.concat(lines, "\n") .. "\n", { ["Content-Type"] = "application/x-ndjson" }
+  local answer, why = post(url, token, body, headers, true)
   if not answer then return nil, why end
   return answer.pullRequestUrl or answer.commitUrl or base
 end
@@ -196,15 +231,23 @@ local function send_to_hub(root, paths, options, repo)
   return send_commit(base, token, files, modes, options)
 end
 
+-- The folders of the dataset that the files are in, as options of `hf upload`.
+local function includes(paths)
+  local seen, text = {}, ""
+  for _, path in ipairs(paths) do
+    local top = path:match "^[^/]+"
+    if not seen[top] then text = ("%s --include '%s/*'"):format(text, top) end
+    seen[top] = true
+  end
+  return text
+end
+
 local function by_hub(root, paths, options)
   local repo = os.getenv "HONE_DATASET_REPO" or REPO
   return {
     way = "hub",
     repo = repo,
-    command = ("hf upload %s %s . --repo-type dataset --create-pr --include 'workloads/*' --include 'blob/*'"):format(
-      repo,
-      root
-    ),
+    command = ("hf upload %s %s . --repo-type dataset --create-pr%s"):format(repo, root, includes(paths)),
     send = function() return send_to_hub(root, paths, options, repo) end,
   }
 end
@@ -219,6 +262,15 @@ local function is_agreed(options)
   return answer ~= nil and answer:lower():find "^y" ~= nil
 end
 
+local MOST_SHOWN = 20
+
+local function show_files(root, paths, ctx)
+  for i = 1, math.min(#paths, MOST_SHOWN) do
+    ctx.say("  %s (%d bytes)", paths[i], fs.size(fs.join(root, paths[i])) or 0)
+  end
+  if #paths > MOST_SHOWN then ctx.say("  and %d files more", #paths - MOST_SHOWN) end
+end
+
 ---@class hone.workloads.Submission
 ---@field title string
 ---@field branch string
@@ -229,18 +281,16 @@ end
 ---@param root string # the dataset
 ---@param paths string[] # relative to it
 ---@param options hone.workloads.Submission
----@return table? outcome # { way, sent, url?, branch?, command, files }
+---@return table? outcome # { way, sent, url?, branch?, command, files }; { nothing_new } where the checkout has it all
 ---@return string? why # nothing could be prepared
 function publish.submit(root, paths, options)
   local prepared, why = (is_checkout(root) and by_git or by_hub)(root, paths, options)
   if not prepared then return nil, why end
   local ctx = options.ctx
+  if prepared.nothing_new then return prepared end
   ctx.say("pull request: %s", options.title)
-  ctx.say(
-    "  %d files, %s",
-    #paths,
-    prepared.branch and "branch " .. prepared.branch or "to " .. prepared.repo
-  )
+  ctx.say("  %s", prepared.branch and "branch " .. prepared.branch or "to " .. prepared.repo)
+  show_files(root, paths, ctx)
   local outcome = {
     way = prepared.way,
     branch = prepared.branch,

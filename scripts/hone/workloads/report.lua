@@ -15,7 +15,8 @@ local function floats_text(floats)
   local parts = {}
   for _, name in ipairs(json.keys(floats)) do
     local f = floats[name]
-    parts[#parts + 1] = ("%s mean %.3g std %.3g max %.3g"):format(name, f.mean, f.std, f.abs_max)
+    local rest = f.not_finite and (" (%d not finite)"):format(f.not_finite) or ""
+    parts[#parts + 1] = ("%s mean %.3g std %.3g max %.3g%s"):format(name, f.mean, f.std, f.abs_max, rest)
   end
   return table.concat(parts, "; ")
 end
@@ -72,6 +73,29 @@ local function add_baseline(lines, about)
   end
 end
 
+-- What servers were asked, and what went wrong.
+local function server_lines(servers)
+  local lines = {}
+  for _, server in ipairs(servers or {}) do
+    local answered = server.answered
+      and ("%d requests answered, %d failed"):format(server.answered, server.failed)
+    lines[#lines + 1] = ("`%s`: %s"):format(server.command, answered or "no requests")
+    lines[#lines + 1] = server.problem
+    lines[#lines + 1] = server.limit and "not every call was dumped: " .. server.limit
+  end
+  return lines
+end
+
+local function bad_lines(definitions)
+  local lines = {}
+  for _, one in ipairs(definitions) do
+    for _, start in ipairs(one.bad_lines) do
+      lines[#lines + 1] = ("%s: `%s`"):format(one.definition, start)
+    end
+  end
+  return lines
+end
+
 ---@param collected table # as hone.workloads.collect gives it; `baseline` as hone.workloads.baseline does
 ---@return string
 function report.markdown(collected)
@@ -80,6 +104,9 @@ function report.markdown(collected)
     add_definition(lines, result)
   end
   add_baseline(lines, collected.baseline)
+  add_list(lines, "Not all was written", { collected.problem })
+  add_list(lines, "Servers", server_lines(collected.servers))
+  add_list(lines, "Lines of the dataset that hold no workload", bad_lines(collected.definitions))
   add_list(lines, "Dumps that could not be read", collected.broken)
   add_list(lines, "Definitions left out", collected.skipped)
   add_list(lines, "Warnings", collected.warnings)

@@ -14,7 +14,8 @@ Server.__index = Server
 
 -- What the server says goes into a file, up to a bound: one that floods its output does no harm.
 local function logger(path)
-  local written, file = 0, assert(io.open(path, "wb"))
+  local written, file, why = 0, io.open(path, "wb")
+  if not file then return nil, ("cannot write the server's log: %s"):format(why) end
   file:setvbuf "line"
   return function(chunk)
     if written >= MOST_LOG then return end
@@ -45,7 +46,11 @@ end
 ---@return table? server
 ---@return string? why
 function server.start(command, options)
-  local write = logger(options.log)
+  local write, refused = logger(options.log)
+  if not write then return nil, refused end
+  if http.get(options.url .. "/health", { timeout = 2, connect_timeout = 1, retries = 0, proxy = "" }) then
+    return nil, ("another server answers at %s already: stop it, or give another --port"):format(options.url)
+  end
   local words = { stdout = write, stderr = "stdout", env = options.env, grace = 10 }
   for i, word in ipairs(command) do
     words[i] = word
@@ -152,6 +157,7 @@ function Server:ask(round, on_done)
   end
   process.run_all(commands, {
     max = round.concurrency,
+    alongside = { self.child },
     on_done = function(_, result)
       local answer = result.stdout and json.decode(result.stdout)
       if type(answer) == "table" and answer.ok then
