@@ -83,6 +83,21 @@ local function solution_of(item, name)
   end
 end
 
+local COMING = 2 -- definitions that a process is told of ahead, to have workers come up for them
+
+-- The next groups of other definitions.
+local function coming_after(self, group)
+  local list, seen = json.array {}, { [group[1].definition.name] = true }
+  for _, other in ipairs(self.groups) do
+    local name = other[1].definition.name
+    if not seen[name] and #list < COMING then
+      seen[name] = true
+      list[#list + 1] = describe(other)
+    end
+  end
+  return list
+end
+
 local function give(self, member, group)
   member.group, member.done = group, {}
   function member.on_message(message)
@@ -112,7 +127,9 @@ local function give(self, member, group)
       end
     end
   end
-  member.child:write(json.encode(describe(group)) .. "\n")
+  local message = describe(group)
+  message.coming = coming_after(self, group)
+  member.child:write(json.encode(message) .. "\n")
 end
 
 -- A process has ended: what it had not done is given to another, or left out.

@@ -49,6 +49,15 @@ local function group_of(message)
   return group
 end
 
+-- The groups that a message tells of ahead.
+local function coming_of(message)
+  local groups = {}
+  for i, one in ipairs(message.coming) do
+    groups[i] = group_of(one)
+  end
+  return groups
+end
+
 local function report(t) say { trace = assert(trace.line(t)) } end
 
 local function skip(item, why, solution)
@@ -58,13 +67,17 @@ end
 -- Pieces of one definition follow one another: its workers are kept until another comes.
 local last
 for line in io.lines() do
-  local group = group_of(assert(json.decode(line)))
+  local message = assert(json.decode(line))
+  local group = group_of(message)
   if last and last[1].definition ~= group[1].definition then
     for _, item in ipairs(last) do
       station:leave(item.solutions)
     end
   end
   last = group
-  require("hone.bench.runner").run_items(station, group, report, skip, true)
+  require("hone.bench.runner").run_items(station, group, report, skip, {
+    keep = true,
+    coming = coming_of(message),
+  })
   say { done = true, shares = station:shares() }
 end

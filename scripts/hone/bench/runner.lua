@@ -127,11 +127,12 @@ local function add_solutions(expected, group)
 end
 
 -- Build, and have workers come up for, what the next definitions need: { definition, solution } each.
-local function look_ahead(station, groups)
-  local expected = {}
-  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+local function look_ahead(station, groups, coming)
+  local expected, list = {}, table.move(groups, 1, #groups, 1, {})
+  table.move(coming, 1, #coming, #list + 1, list)
+  for i = 1, math.min(DEFINITIONS_AHEAD, #list) do
     local first = #expected + 1
-    add_solutions(expected, groups[i])
+    add_solutions(expected, list[i])
     for k = first, #expected do
       station:prepare(expected[k].definition, { expected[k].solution })
     end
@@ -190,15 +191,17 @@ local function next_items(station, groups)
 end
 
 ---Evaluate items on a station, a definition after the other: `report(trace, solution, item)`, `skip(item, why, solution?)`.
----Workers are let go once their solutions have been on all workloads of the definition, unless they are to be kept.
-function runner.run_items(station, items, report, skip, keep)
-  local groups = groups_of(items)
+---Workers are let go once their solutions have been on all workloads of the definition, unless
+---they are to be kept. `options`: keep, coming (groups of items that may be asked for after these).
+function runner.run_items(station, items, report, skip, options)
+  local groups, keep = groups_of(items), options and options.keep
+  local coming = options and options.coming or {}
   while #groups > 0 do
     local expected, now = {}
     if station.device == "cpu" then -- where what comes up beside a call would take its time
       now = table.remove(groups, 1)
     else
-      expected = look_ahead(station, groups)
+      expected = look_ahead(station, groups, coming)
       now = next_items(station, groups)
     end
     for _, item in ipairs(now) do

@@ -55,8 +55,8 @@ function runner.with_solutions(item, solutions) end
 ---@param items hone.bench.Item[]
 ---@param report fun(trace: table, solution: table, item: hone.bench.Item)
 ---@param skip fun(item: hone.bench.Item, why: string, solution: table?)
----@param keep? boolean # workers stay, although their solutions have no more to do
-function runner.run_items(station, items, report, skip, keep) end
+---@param options? { keep: boolean?, coming: hone.bench.Item[][]? } # keep: workers stay, although their solutions have no more to do; coming: groups that may be asked for next
+function runner.run_items(station, items, report, skip, options) end
 
 --- Do it. The GPUs are locked against other benchmarks meanwhile. Traces are appended to the datasets as they are made;
 --- the run ends where one cannot be kept.
