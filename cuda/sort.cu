@@ -8,24 +8,31 @@
 #include "sort_rank.cuh"
 
 #define PASSES (BITS / SORT_DIGIT_BITS)
-#define COUNT_ITEMS 64 // elements that a thread counts
+
+// Counts a key's digits. Where all lanes have one key, as in a row that is zero but for a few, one
+// of them counts for all: atomics at one place come one after the other.
+inline void count_key(uint32_t (&counts)[PASSES][SORT_THREADS], WORD key, int32_t passes) {
+  uint32_t active = __activemask(), lane = threadIdx.x % 32, first = __ffs(active) - 1;
+  bool is_one = __all_sync(active, key == __shfl_sync(active, key, first));
+  if (is_one && lane != first) return;
+  uint32_t number = is_one ? __popc(active) : 1;
+#pragma unroll
+  for (int p = 0; p < PASSES; p++)
+    if (p < passes) atomicAdd(&counts[p][key >> (p * SORT_DIGIT_BITS) & 255], number);
+}
 
 extern "C" __global__ void __launch_bounds__(SORT_THREADS)
     sort_count(const __grid_constant__ sort_arguments g) {
   __shared__ uint32_t counts[PASSES][SORT_THREADS];
   for (int p = 0; p < PASSES; p++) counts[p][threadIdx.x] = 0;
   __syncthreads();
-  int64_t chunks = (g.length + SORT_THREADS * COUNT_ITEMS - 1) / (SORT_THREADS * COUNT_ITEMS);
-  int64_t row = blockIdx.x / chunks, first = blockIdx.x % chunks * (SORT_THREADS * COUNT_ITEMS);
+  int64_t chunk = (int64_t)SORT_THREADS * g.count_items, chunks = (g.length + chunk - 1) / chunk;
+  int64_t row = blockIdx.x / chunks, first = blockIdx.x % chunks * chunk;
   const WORD *from = static_cast<const WORD *>(g.from) + row * g.length;
 #pragma unroll 8
-  for (int i = 0; i < COUNT_ITEMS; i++) {
+  for (int i = 0; i < g.count_items; i++) {
     int64_t at = first + i * SORT_THREADS + threadIdx.x;
-    if (at >= g.length) continue;
-    WORD key = key_of(from[at], g.order);
-#pragma unroll
-    for (int p = 0; p < PASSES; p++)
-      if (p < g.passes) atomicAdd(&counts[p][key >> (p * SORT_DIGIT_BITS) & 255], 1u);
+    if (at < g.length) count_key(counts, key_of(from[at], g.order), g.passes);
   }
   __syncthreads();
   COUNT *histograms = static_cast<COUNT *>(g.histograms) + row * g.passes * SORT_THREADS;
@@ -57,6 +64,8 @@ inline COUNT digit_start(const sort_arguments &g, int64_t row) {
   return sum - own;
 }
 
+#define AHEAD 8 // tiles that are asked at once: one after the other each would cost a way to memory
+
 // Where the tile's elements of this thread's digit go; what is told to the tiles after it.
 inline COUNT look_back(const sort_arguments &g, int64_t tile, int64_t number, COUNT total,
                        COUNT start) {
@@ -67,12 +76,20 @@ inline COUNT look_back(const sort_arguments &g, int64_t tile, int64_t number, CO
     return start;
   }
   COUNT before = 0;
-  for (int64_t back = 1;; back++) {
-    COUNT told;
-    do told = state[-back * SORT_THREADS];
-    while (told < OF_TILE);
-    before += told & NUMBER;
-    if (told >= UP_TO_END) break;
+  for (int64_t back = 1; back <= number; back += AHEAD) {
+    COUNT told[AHEAD];
+    bool is_over = false;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++)
+      told[i] = back + i <= number ? state[-(back + i) * SORT_THREADS] : UP_TO_END;
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+      if (is_over) continue;
+      while (told[i] < OF_TILE) told[i] = state[-(back + i) * SORT_THREADS];
+      before += told[i] & NUMBER;
+      is_over = told[i] >= UP_TO_END;
+    }
+    if (is_over) break;
   }
   *state = UP_TO_END | (before + total);
   return before;

@@ -27,11 +27,12 @@ typedef struct sort_arguments {
   int64_t rows, length, take;
   sort_order order;
   /* sort.cu alone */
-  int64_t tiles;     /* of a row */
-  void *histograms;  /* [rows, passes, 256] */
-  void *tile_state;  /* of this pass [rows * tiles, 256] */
-  void *next_state;  /* of the next one, to be cleared */
-  uint32_t *tickets; /* one a pass */
+  int32_t count_items; /* elements that a thread counts */
+  int64_t tiles;       /* of a row */
+  void *histograms;    /* [rows, passes, 256] */
+  void *tile_state;    /* of this pass [rows * tiles, 256] */
+  void *next_state;    /* of the next one, to be cleared */
+  uint32_t *tickets;   /* one a pass */
   int32_t pass, passes;
 } sort_arguments;
 

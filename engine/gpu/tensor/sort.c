@@ -7,7 +7,8 @@
 #include "gpu/tensor/sort.h"
 #include "gpu/tensor/tensor.h"
 
-enum { WARP = 32, SHORT_ITEMS = 4, TILE_BYTES = 16 << 10, COUNT_CHUNK = 64 * SORT_THREADS };
+enum { WARP = 32, SHORT_ITEMS = 4 };
+enum { COUNT_BLOCKS = 264, LEAST_COUNTED = 4, MOST_COUNTED = 64 /* by a thread */ };
 enum { COUNT, SWEEP };                          /* of sort.cu */
 enum { TOPK_COUNT, TOPK_COLLECT, TOPK_JOIN };   /* of topk.cu */
 enum { PLACES, FLAGS, WRITE_RUNS, COUNT_RUNS }; /* of search.cu */
@@ -141,6 +142,12 @@ static int items_for(int64_t length, int threads) {
   return items;
 }
 
+/* How many elements a thread counts: so few that all multiprocessors have something to do. */
+static int count_items_for(int64_t rows, int64_t length) {
+  int64_t items = divide_up(rows * length, (int64_t)COUNT_BLOCKS * SORT_THREADS);
+  return items < LEAST_COUNTED ? LEAST_COUNTED : items > MOST_COUNTED ? MOST_COUNTED : (int)items;
+}
+
 /* Passes alternate between scratch and the results' own memory, where the last one must end. */
 static void sweep(queue *q, sort_arguments a, dtype d, int bits) {
   size_t size = dtype_size(d);
@@ -150,6 +157,7 @@ static void sweep(queue *q, sort_arguments a, dtype d, int bits) {
   const gpu_program *program = program_for(q, &long_rows, v);
   a.passes = (int32_t)divide_up(bits, SORT_DIGIT_BITS);
   a.tiles = divide_up(a.length, (int64_t)SORT_THREADS * v.items);
+  a.count_items = count_items_for(a.rows, a.length);
   int64_t all = a.rows * a.length, state = a.rows * a.tiles * SORT_THREADS;
   bool whole = a.take == a.length;
   scratch s = {.used = 0};
@@ -168,7 +176,8 @@ static void sweep(queue *q, sort_arguments a, dtype d, int bits) {
     uint32_t *own_places = whole ? (uint32_t *)a.indices : scratch_at(&s, more_places);
     a.tickets = scratch_at(&s, tickets);
     a.histograms = scratch_at(&s, histograms);
-    launch(q, program, COUNT, a.rows * divide_up(a.length, COUNT_CHUNK), &a);
+    launch(q, program, COUNT, a.rows * divide_up(a.length, (int64_t)SORT_THREADS * a.count_items),
+           &a);
     for (a.pass = 0; a.pass < a.passes; a.pass++) {
       bool is_last = a.pass == a.passes - 1, is_own = (a.passes - 1 - a.pass) % 2 == 0;
       a.tile_state = scratch_at(&s, states[a.pass % 2]);
