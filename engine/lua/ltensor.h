@@ -13,7 +13,7 @@
 
 /* A tensor that was not closed, with its elements, which may be written. */
 tensor *ltensor_check(lua_State *L, int arg);
-/* The same, to be read only, before the next few calls of this: it may be a part of what waits. */
+/* The same, to be read only, until ltensor_account: it may be a part of what waits. */
 const tensor *ltensor_read(lua_State *L, int arg);
 /* The same, of which the elements may still have to be computed (tensor/pending.h). */
 tensor *ltensor_look(lua_State *L, int arg);
@@ -51,7 +51,8 @@ void ltensor_try(lua_State *L, int code, const tensor_error *error);
     ltensor_try(L, code_, &error);                                                                 \
   } while (0)
 
-/* After a tensor was made: let the collector know of the memory that it does not see. */
+/* After a tensor was made, at the end of a call: let the collector know of the memory that it does
+ * not see. What was read for it is let go of. */
 void ltensor_account(lua_State *L, const tensor *t);
 
 /* The same, as the end of a function that returns the tensor on top of the stack. */

@@ -30,11 +30,11 @@ void ltensor_settle(lua_State *L, const tensor *t) {
   if (storage_waits(t->storage)) LTENSOR_TRY(L, storage_settle(t->storage, &error));
 }
 
-/* What was read last: kept until as many others were. */
+/* Parts that the call at hand reads; a call that makes nothing leaves its own to the next ones. */
 enum { KEPT = 32 };
 static struct {
   tensor part[KEPT];
-  int next;
+  int count;
 } kept;
 
 const tensor *ltensor_to_read(lua_State *L, const tensor *t) {
@@ -42,7 +42,11 @@ const tensor *ltensor_to_read(lua_State *L, const tensor *t) {
   tensor part;
   if (!storage_waits(t->storage)) return t;
   LTENSOR_TRY(L, pending_read(&part, t, &error));
-  tensor *place = &kept.part[kept.next++ % KEPT];
+  if (part.storage == t->storage) { /* all of it was computed, and the script holds it */
+    tensor_release(&part);
+    return t;
+  }
+  tensor *place = &kept.part[kept.count++ % KEPT];
   tensor_release(place);
   *place = part;
   return place;
@@ -53,7 +57,8 @@ const tensor *ltensor_read(lua_State *L, int arg) {
 }
 
 void ltensor_forget_read(void) {
-  for (int i = 0; i < KEPT; i++) tensor_release(&kept.part[i]);
+  for (int i = 0; i < kept.count && i < KEPT; i++) tensor_release(&kept.part[i]);
+  kept.count = 0;
 }
 
 tensor *ltensor_push(lua_State *L) {
@@ -73,6 +78,7 @@ void ltensor_try(lua_State *L, int code, const tensor_error *error) {
 void ltensor_account(lua_State *L, const tensor *t) {
   static _Atomic size_t made, left; /* since the last step; after the last collection */
   size_t bytes = (t->storage->data ? t->storage->bytes : 0) + pending_bytes_made();
+  ltensor_forget_read(); /* the call is at its end */
   if (made + bytes < STEP_BYTES) {
     made += bytes;
     return;

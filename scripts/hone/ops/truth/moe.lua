@@ -3,18 +3,21 @@ local shared = [=[
 import torch
 
 
-def scaled(values, scales, block=128):
-    """Rows and columns times the scales of their blocks."""
-    rows = torch.arange(values.shape[0], device=values.device) // block
+def product(values, scales, x, block=128):
+    """A matrix by x, row of blocks by row of blocks: a block's scale goes to the part of x that it meets."""
     columns = torch.arange(values.shape[1], device=values.device) // block
-    return values.to(torch.float64) * scales.to(torch.float64)[rows][:, columns]
+    parts = []
+    for i in range(scales.shape[0]):
+        rows = values[i * block:(i + 1) * block].to(torch.float64)
+        parts.append((x * scales[i].to(torch.float64)[columns]) @ rows.T)
+    return torch.cat(parts)
 
 
 def expert(x, up_gate, up_gate_scale, down, down_scale):
-    both = scaled(up_gate, up_gate_scale) @ x
+    both = product(up_gate, up_gate_scale, x)
     half = both.shape[0] // 2
     gate = both[half:]
-    return scaled(down, down_scale) @ (both[:half] * gate / (1 + torch.exp(-gate)))
+    return product(down, down_scale, both[:half] * gate / (1 + torch.exp(-gate)))
 
 
 def token(hidden_states, hidden_states_scale, t):
@@ -165,10 +168,10 @@ def truth(${arguments}):
     output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
     for t in range(hidden_states.shape[0]):
         for e, weight, factor in routes(${routing}, t):
-            both = gemm1_weights[e].to(torch.float64) @ (hidden_states[t].to(torch.float64) * factor)${bias1}
+            both = (hidden_states[t].to(torch.float64) * factor) @ gemm1_weights[e].to(torch.float64).T${bias1}
             half = both.shape[0] // 2
             up, gate = both[:half]${up}, both[half:]${gate}
-            made = gemm2_weights[e].to(torch.float64) @ (${activated})
+            made = (${activated}) @ gemm2_weights[e].to(torch.float64).T
             output[t] = output[t] + (made${out}${bias2}) * weight
     return output
 ]=]
