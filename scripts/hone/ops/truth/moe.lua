@@ -251,11 +251,34 @@ local function make_parts(definition)
   return { experts = definition.axes.num_local_experts and "NUM_LOCAL_EXPERTS" or "NUM_EXPERTS" }
 end
 
+-- Inputs in which biases change what is chosen and what comes out, and the weights of one choice alone are not 1.
+local function telling(input, make)
+  local list = {}
+  local bias, out_bias, routes = input.routing_bias, input.gemm2_bias, input.topk_ids
+  if bias then list.routing_bias = make:uniform(-0.5, 0.5, bias:size(1)):to(bias.dtype) end
+  if out_bias then
+    local size = input.gemm2_weights:size(3)
+    list.gemm2_bias = make:uniform(-size, size, table.unpack(out_bias:shape())):to(out_bias.dtype)
+  end
+  if routes then
+    local weights = make:uniform(0.2, 1, table.unpack(routes:shape())):to "bfloat16"
+    list.topk_ids = (routes >> 16 << 16) + weights:view("int16"):to "int32"
+  end
+  return list
+end
+
 -- FP8 weights: a share of the outputs may be off, as flashinfer-bench judges them.
 local TOLERANCE = { atol = 0.1, rtol = 0.2, ratio = 0.95 }
 
 local function variant(truth, make)
-  return { truth = truth, make = make, parts = numbers, make_parts = make_parts, tolerance = TOLERANCE }
+  return {
+    truth = truth,
+    make = make,
+    parts = numbers,
+    make_parts = make_parts,
+    tolerance = TOLERANCE,
+    telling = telling,
+  }
 end
 
 -- A form of weights ("fp4", "bf16" or "fp8" with factors) under a way of routing.
@@ -288,7 +311,7 @@ local function direct(form, routing, routed)
     values.routes = (is_clamped and CLAMP or "") .. fill(ROUTES[routing], values)
     return values
   end
-  return { truth = DIRECT, make = MAKE_DIRECT, parts = parts, tolerance = TOLERANCE }
+  return { truth = DIRECT, make = MAKE_DIRECT, parts = parts, tolerance = TOLERANCE, telling = telling }
 end
 
 -- Weights with a scale for each block, under a way of routing that looks at the logits alone.
@@ -317,7 +340,14 @@ local function blocks(routing)
     values.bias = definition.inputs.routing_bias and ", rng.normal(local_experts)" or ""
     return values
   end
-  return { truth = BLOCKS, make = MAKE_BLOCKS, parts = parts, make_parts = of_inputs, tolerance = TOLERANCE }
+  return {
+    truth = BLOCKS,
+    make = MAKE_BLOCKS,
+    parts = parts,
+    make_parts = of_inputs,
+    tolerance = TOLERANCE,
+    telling = telling,
+  }
 end
 
 return {
