@@ -16,6 +16,14 @@ def device(request):
     return request.param
 
 
+def needs(*modules):
+    """Skip where one of these modules cannot be imported, or there is no GPU for them."""
+    for module in modules:
+        pytest.importorskip(module, exc_type=ImportError)
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
 def workspace():
     return torch.zeros(128 << 20, dtype=torch.uint8, device="cuda")
 

@@ -180,9 +180,7 @@ def test_against_torch(case, device):
 local AGAINST_LIBRARY = [==[
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_against_${library}(case):
-    pytest.importorskip("${module}")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
+    needs(${modules})
     inputs, outputs = outputs_of(case, "cuda")
     for name, got, expected in zip(OUTPUTS, outputs, as_list(${library}_truth(*copies(inputs)))):
         compare(name, got, expected, ATOL, RTOL, RATIO, LIBRARY_DISTANCE, is_scaled=False)
@@ -205,15 +203,22 @@ def test_draws_as_often_as_it_should(device):
 local DISTRIBUTION_LIBRARY = [==[
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_${library}_draws_what_may_be_drawn(case):
-    pytest.importorskip("${module}")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
+    needs(${modules})
     inputs = inputs_of(case, "cuda")
     check_drawn(as_list(${library}_truth(*copies(inputs)))[0], truth(*copies(inputs)))
 ]==]
 
 local MODULES = { flashinfer = "flashinfer", sglang = "sgl_kernel" }
 local LIBRARIES = { "flashinfer", "sglang" }
+
+-- What must be there for a library's test, as Python's arguments: the library, and more where its kernel wants that.
+local function modules_of(about, library)
+  local names = { MODULES[library], table.unpack(about[library .. "_needs"] or {}) }
+  for i, name in ipairs(names) do
+    names[i] = ('"%s"'):format(name)
+  end
+  return table.concat(names, ", ")
+end
 
 local function checks_of(about)
   local list = {}
@@ -225,7 +230,7 @@ local function checks_of(about)
   for _, library in ipairs(LIBRARIES) do
     if about[library] then
       local template = about.is_distribution and DISTRIBUTION_LIBRARY or AGAINST_LIBRARY
-      list[#list + 1] = fill(template, { library = library, module = MODULES[library] })
+      list[#list + 1] = fill(template, { library = library, modules = modules_of(about, library) })
     end
   end
   return (table.concat(list, "\n\n"):gsub("%s+$", ""))
@@ -247,6 +252,7 @@ local function imports_of(about)
   else
     names[#names + 1] = "compare"
   end
+  if about.flashinfer or about.sglang then names[#names + 1] = "needs" end
   if about.flashinfer and about.flashinfer:find "workspace" then names[#names + 1] = "workspace" end
   table.sort(names)
   return table.concat(names, ", ")

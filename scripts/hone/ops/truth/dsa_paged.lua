@@ -39,6 +39,22 @@ def make_inputs(case, rng):
     return [*queries, *caches, indices.to(queries[0].device), 192 ** -0.5]
 ]=]
 
+-- What is picked are pages of one token, in whatever order: the wrapper of plain latent attention takes them.
+local flashinfer = [=[
+def flashinfer_truth(q_nope, q_pe, ckv_cache, kpe_cache, sparse_indices, sm_scale):
+    from flashinfer.mla import BatchMLAPagedAttentionWrapper
+
+    picked = sparse_indices >= 0
+    counts = picked.sum(dim=1).to(torch.int32)
+    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0).to(torch.int32)))
+    rows = torch.arange(counts.shape[0] + 1, dtype=torch.int32, device=counts.device)
+    wrapper = BatchMLAPagedAttentionWrapper(workspace())
+    wrapper.plan(rows, starts, sparse_indices[picked], counts, NUM_QO_HEADS, HEAD_DIM_CKV, HEAD_DIM_KPE, 1, False,
+                 sm_scale, q_nope.dtype, ckv_cache.dtype)
+    tokens = ckv_cache.reshape(-1, 1, HEAD_DIM_CKV), kpe_cache.reshape(-1, 1, HEAD_DIM_KPE)
+    return wrapper.run(q_nope, q_pe, *tokens, return_lse=True)
+]=]
+
 local indexer_truth = [=[
 import torch
 
@@ -107,5 +123,5 @@ end
 
 return {
   topk_indexer = topk_indexer,
-  sparse_attention = { truth = truth, make = make, telling = telling },
+  sparse_attention = { truth = truth, make = make, telling = telling, flashinfer = flashinfer },
 }
