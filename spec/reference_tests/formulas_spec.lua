@@ -1,6 +1,7 @@
 --- The independent formulas: there is one for every kernel that hone knows, and references agree with them.
 local fs, json = require "hone.fs", require "hone.json"
 local generate = require "hone.reference_tests.generate"
+local kernels = require "support.kernels"
 local native = require "hone.reference_tests.native"
 local ops = require "hone.ops"
 local process = require "hone.process"
@@ -43,19 +44,7 @@ local function params_of(op_type, variant)
   return params
 end
 
--- A kernel, told of those sizes alone that it has.
-local function build(op_type, variant)
-  local params, known = params_of(op_type, variant), {}
-  local op = ops.get(op_type)
-  local kind = op.variants[variant]
-  for _, axis in ipairs(kind.axes) do
-    if axis[2] == "const" and not axis.value then known[axis[1]] = params[axis[1]] end
-  end
-  for _, constant in ipairs(op.hidden_constants or {}) do
-    if not constant.of or constant.of(kind) then known[constant.name] = params[constant.name] end
-  end
-  return assert(ops.build(op_type, variant, known))
-end
+local function build(op_type, variant) return kernels.build(op_type, variant, params_of(op_type, variant)) end
 
 local function each_kernel(visit)
   for _, op_type in ipairs(ops.list()) do

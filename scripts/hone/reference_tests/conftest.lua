@@ -28,8 +28,11 @@ def workspace():
     return torch.zeros(128 << 20, dtype=torch.uint8, device="cuda")
 
 
+MANY = 1 << 24  # elements: the CPU takes too long for more
+
+
 class Inputs:
-    """Seeded random tensors on a device: the same on every machine, since they are drawn on the CPU."""
+    """Seeded random tensors on a device, the same on every machine: all but large ones are drawn on the CPU."""
 
     def __init__(self, device, seed=0):
         self.device = device
@@ -47,18 +50,26 @@ class Inputs:
         return torch.rand(*shape, generator=self.generator).to(self.device)
 
     def fp8(self, *shape):
-        return torch.randn(*shape, generator=self.generator).clamp(-2, 2).to(torch.float8_e4m3fn).to(self.device)
+        return self.each(torch.float8_e4m3fn, lambda x: x.clamp_(-2, 2), *shape)
 
     def scales(self, *shape):
         return (torch.rand(*shape, generator=self.generator) * 0.02 + 0.001).to(self.device)
 
-    def weights(self, *shape):
-        """Large float32 matrices, drawn where they are used."""
-        generator = torch.Generator(self.device).manual_seed(self.generator.initial_seed() + sum(shape))
-        return torch.randn(*shape, generator=generator, device=self.device).div_(shape[-1] ** 0.5)
+    def each(self, dtype, change, *shape):
+        """Normal numbers, changed, one matrix after the other; where there are many, drawn where they are used."""
+        generator = self.generator
+        if math.prod(shape) >= MANY:
+            generator = torch.Generator(self.device).manual_seed(self.generator.initial_seed() + sum(shape))
+        made = torch.empty(shape, dtype=dtype, device=self.device)
+        for part in made if len(shape) > 2 else [made]:
+            part.copy_(change(torch.randn(part.shape, generator=generator, device=generator.device)))
+        return made
+
+    def weights(self, *shape, dtype=torch.float32):
+        return self.each(dtype, lambda x: x.div_(shape[-1] ** 0.5), *shape)
 
     def bfloat16_weights(self, *shape):
-        return self.weights(*shape).to(torch.bfloat16)
+        return self.weights(*shape, dtype=torch.bfloat16)
 
     def routes(self, rows, top_k, experts):
         """Numbers of experts in the upper half of 32 bits, their weights as bfloat16 in the lower."""

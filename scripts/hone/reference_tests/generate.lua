@@ -208,6 +208,11 @@ def test_${library}_draws_what_may_be_drawn(case):
     check_drawn(as_list(${library}_truth(*copies(inputs)))[0], truth(*copies(inputs)))
 ]==]
 
+local WITHOUT_FLASHINFER = [==[
+def test_against_flashinfer():
+    pytest.skip("${why}")
+]==]
+
 local MODULES = { flashinfer = "flashinfer", sglang = "sgl_kernel" }
 local LIBRARIES = { "flashinfer", "sglang" }
 
@@ -232,6 +237,9 @@ local function checks_of(about)
       local template = about.is_distribution and DISTRIBUTION_LIBRARY or AGAINST_LIBRARY
       list[#list + 1] = fill(template, { library = library, modules = modules_of(about, library) })
     end
+  end
+  if not about.flashinfer and about.without_flashinfer then
+    list[#list + 1] = fill(WITHOUT_FLASHINFER, { why = about.without_flashinfer })
   end
   return (table.concat(list, "\n\n"):gsub("%s+$", ""))
 end

@@ -91,6 +91,7 @@ function M.with_forms(truths, has_sinks)
       for key, value in pairs(truth) do
         one[key] = value
       end
+      one.without_flashinfer = "FlashInfer's wrapper for sinks knows no cap"
       if form.has.sink then one.flashinfer = not form.has.softcap and truth.flashinfer_sink or nil end
       if has_sinks or not form.has.sink then all[variant .. form.variant] = one end
     end

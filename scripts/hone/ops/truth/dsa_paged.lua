@@ -108,13 +108,14 @@ local topk_indexer = {
   make = make_indexer,
   parts = indexer_parts,
   tolerance = { atol = 0, rtol = 0, ratio = 0.97 },
+  without_flashinfer = "FlashInfer has no indexer over such a cache for Hopper",
 }
 
 -- Some tokens pick fewer than there is room for, and the first none.
-local function telling(input, make)
+local function telling(input, making)
   local indices = input.sparse_indices:clone()
   local rows, most = table.unpack(indices:shape())
-  for i, count in ipairs(make:integers(0, most, rows)) do
+  for i, count in ipairs(making:integers(0, most, rows)) do
     if i == 1 then count = 0 end
     indices[{ i, { count + 1, most } }] = -1
   end

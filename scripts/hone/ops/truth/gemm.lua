@@ -99,6 +99,7 @@ return {
     make = make,
     tolerance = TOLERANCE,
     make_parts = function() return {} end,
+    without_flashinfer = "a plain product is cuBLAS's, which torch calls as well",
     constants = function(definition) return { DTYPE = "torch." .. definition.inputs.A.dtype } end,
   },
 }

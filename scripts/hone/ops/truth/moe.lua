@@ -241,6 +241,9 @@ end
 -- two products to FP8, each block by a scale of its own.
 local TOLERANCE = { atol = 0.1, rtol = 0.2, ratio = 0.95, library_distance = 0.06 }
 
+local BLACKWELL =
+  "FlashInfer's kernels for these weights and this routing are for Blackwell, in forms of their own"
+
 -- CUTLASS's kernels weigh what comes out of experts, not what goes in.
 local function is_cutlass(routing) return routing == "ds" or routing == "renorm" or routing == "default" end
 
@@ -273,6 +276,7 @@ local function direct(form, routing, routed)
     telling = telling,
     flashinfer = form == "bf16" and is_cutlass(routing) and CUTLASS or nil,
     flashinfer_needs = { "flashinfer.fused_moe" },
+    without_flashinfer = BLACKWELL,
   }
 end
 
@@ -315,6 +319,7 @@ local function blocks(routing)
     telling = telling,
     flashinfer = is_cutlass(routing) and CUTLASS or nil,
     flashinfer_needs = { "flashinfer.fused_moe" },
+    without_flashinfer = BLACKWELL,
   }
 end
 
