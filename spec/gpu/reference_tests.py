@@ -25,6 +25,10 @@ JOBS = int(os.environ.get("JOBS", 4))
 ORDER = ("rmsnorm rope sampling gemm mamba_ssu gqa_ragged mla_ragged gqa_paged mla_paged dsa_paged gdn moe").split()
 
 
+# FlashInfer's experts for Hopper are more than 250 sources of CUTLASS: those who have the time name them here.
+LIBRARY_OPS = os.environ.get("LIBRARY_OPS", " ".join(ORDER[:-1])).split()
+
+
 def op_types():
     there = sorted(os.listdir(TESTS), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     return os.environ["OPS"].split() if "OPS" in os.environ else there
@@ -127,6 +131,8 @@ def results_of(job):
 
 
 def note_of(job, results):
+    if job["left_out"]:
+        return job["part"] + " left out: not in LIBRARY_OPS"
     if job.get("never"):
         return job["part"] + " never started: no time left"
     if job.get("cut"):
@@ -173,7 +179,10 @@ def last_line(log):
 
 def main():
     # Torch's first: they wait for no compiler.
-    jobs = run_all([{"op_type": name, "part": part} for part in PARTS for name in op_types()])
+    jobs = [{"op_type": name, "part": part} for part in PARTS for name in op_types()]
+    for job in jobs:
+        job["left_out"] = job["part"] == "library" and job["op_type"] not in LIBRARY_OPS
+    jobs = run_all([job for job in jobs if not job["left_out"]]) + [job for job in jobs if job["left_out"]]
     sys.exit(1 if show(jobs) else 0)
 
 
