@@ -6,8 +6,8 @@ Writes tests/references/test_<definition>.py into the dataset, and the conftest.
 definition's reference, seeded inputs that are valid for the op type, and checks of shapes and dtypes, determinism,
 and values against ground truth. Ground truth is FlashInfer where it is installed and there is a GPU, SGLang's
 kernels likewise, and always an independent formula in float64. A failing comparison names the worst places; the share
-of values within the tolerance, the cosine and the mean squared error are printed (pytest -s). A test that is there
-already is left alone without --force.
+of values within the tolerance, the distance of all together in norms of the truth, the cosine and the mean squared
+error are printed (pytest -s). A test that is there already is left alone without --force.
 
 --run native checks the references here and now, on hone's own tensors, against the same formulas: no Python is
 needed. --run only-native does that and writes nothing.]],
@@ -30,7 +30,7 @@ needed. --run only-native does that and writes nothing.]],
       name = "tolerance",
       type = "number",
       min = 0,
-      help = "absolute and relative, instead of the op type's",
+      help = "absolute, relative and of all values together, instead of the op type's",
     },
     { name = "force", type = "boolean", help = "write over tests that are there" },
     {
@@ -52,7 +52,7 @@ needed. --run only-native does that and writes nothing.]],
     { name = "skipped", help = "definitions without a test, and why" },
     {
       name = "checked",
-      help = "with --run: for each definition whether it agrees, largest error, share within the tolerance",
+      help = "with --run: for each definition whether it agrees, largest error, share within the tolerance, distance",
     },
   },
   examples = {
@@ -154,6 +154,7 @@ local function check(definitions, args, result, ctx)
     local entry = json.object { { "definition", definition.name } }
     if outcome then
       entry.agrees, entry.largest_error, entry.matched = true, outcome.worst, outcome.matched
+      entry.distance, entry.cosine = outcome.distance, outcome.cosine
     elseif code == "unknown" then
       entry.agrees, entry.why = json.null, why
     else
@@ -161,7 +162,9 @@ local function check(definitions, args, result, ctx)
       wrong = wrong + 1
     end
     result.checked[#result.checked + 1] = entry
-    local says = outcome and ("agrees, largest error %.2e"):format(outcome.worst) or why
+    local says = outcome
+        and ("agrees, largest error %.2e, distance %.1e"):format(outcome.worst, outcome.distance)
+      or why
     ctx.say("%-60s %s", definition.name, says)
   end
   return wrong

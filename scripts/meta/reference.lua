@@ -28,7 +28,7 @@ function Reference:axes(...) end
 
 --- A definition's reference, as `hone.reference(definition)` gives it.
 ---@param definition table
----@param options? { steps: integer? } # how often loops may go round in a call; 50 million by default
+---@param options? { steps: integer?, later: "devices"|"everywhere"|nil } # how often loops may go round in a call (50 million by default); where elementwise results wait until they are needed (on devices by default; everywhere, what nobody needs takes no memory on the CPU either)
 ---@return hone.reference.Reference? reference # nil for Python that hone does not know
 ---@return string? message # file, line, and what is not known
 function reference.new(definition, options) end

@@ -1,6 +1,7 @@
 --- The independent formulas: there is one for every kernel that hone knows, and references agree with them.
 local fs, json = require "hone.fs", require "hone.json"
 local generate = require "hone.reference_tests.generate"
+local kernels = require "support.kernels"
 local native = require "hone.reference_tests.native"
 local ops = require "hone.ops"
 local process = require "hone.process"
@@ -43,19 +44,7 @@ local function params_of(op_type, variant)
   return params
 end
 
--- A kernel, told of those sizes alone that it has.
-local function build(op_type, variant)
-  local params, known = params_of(op_type, variant), {}
-  local op = ops.get(op_type)
-  local kind = op.variants[variant]
-  for _, axis in ipairs(kind.axes) do
-    if axis[2] == "const" and not axis.value then known[axis[1]] = params[axis[1]] end
-  end
-  for _, constant in ipairs(op.hidden_constants or {}) do
-    if not constant.of or constant.of(kind) then known[constant.name] = params[constant.name] end
-  end
-  return assert(ops.build(op_type, variant, known))
-end
+local function build(op_type, variant) return kernels.build(op_type, variant, params_of(op_type, variant)) end
 
 local function each_kernel(visit)
   for _, op_type in ipairs(ops.list()) do
@@ -74,58 +63,162 @@ describe("independent formulas", function()
     end)
   end)
 
-  -- What a wrong reference leaves out, by what it is a part of.
-  local MISTAKES = {
-    { "gqa_paged", "decode_window", "keys[-WINDOW_SIZE:]", "keys[:WINDOW_SIZE]" },
-    { "gqa_paged", "prefill_causal_window", "offset - WINDOW_SIZE", "offset - WINDOW_SIZE - 1" },
-    { "gqa_paged", "decode_softcap", "logits = LOGITS_SOFT_CAP * torch.tanh(logits / LOGITS_SOFT_CAP)", "" },
-    {
-      "gqa_paged",
-      "prefill_causal_sink",
-      "torch.exp(logits - total[..., None])",
-      "torch.softmax(logits, dim=-1)",
-    },
-    { "gqa_ragged", "prefill_causal_window", "offset - WINDOW_SIZE", "offset - WINDOW_SIZE + 1" },
-    { "dsa_paged", "topk_indexer", "torch.relu(", "(" },
-    { "gemm", "fp8_block_scale", "dim=0)[:N].rep", "dim=0)[:N].flip(0).rep" },
-    {
-      "moe",
-      "bf16_ds",
-      "choice = grouped.masked_fill(dropped.unsqueeze(-1), -torch.inf)",
-      "choice = grouped",
-    },
-    { "moe", "bf16_default", "torch.softmax(routing_logits", "torch.sigmoid(routing_logits" },
-    {
-      "moe",
-      "fp8_block_scale_llama4",
-      "weights = torch.sigmoid(logits)",
-      "weights = 1 - torch.sigmoid(logits)",
-    },
-    { "moe", "fp4_block_scale_oa_renorm", "(up + gemm1_beta[e])", "up" },
-    { "moe", "fp4_block_scale_oa_renorm", "min=-gemm1_clamp_limit[e], ", "" },
+  -- How references go wrong, by op type: each of these is done to every reference that has the words.
+  local ATTENTION_MISTAKES = {
+    { " * sm_scale", "" },
+    { " / math.log(2.0)", "" },
+    { "logsumexp(logits, dim=-1)", "amax(logits, dim=-1)" },
+    { "> q_position[:, None] + offset", ">= q_position[:, None] + offset + 2" },
+    { "> q_position[:, None] + offset", "> q_position[:, None]" },
+    { " + kv_last_page_len[b]", " + page_size" },
+    { "q_pe[b].to(torch.float32) @ kpe.T", "0" },
+    { "q_pe[rows].to(torch.float32) @ kpe.T", "0" },
+    { "q_pe[t].to(torch.float32) @ kpe.T", "0" },
+    { "picked = picked[picked != -1]", "picked = picked.clamp(min=0)" },
+    { "keys[-WINDOW_SIZE:]", "keys[:WINDOW_SIZE]" },
+    { "offset - WINDOW_SIZE", "offset - WINDOW_SIZE - 1" },
+    { "offset - WINDOW_SIZE", "offset - WINDOW_SIZE + 1" },
+    { "logits = LOGITS_SOFT_CAP * torch.tanh(logits / LOGITS_SOFT_CAP)", "" },
+    { "torch.exp(logits - total[..., None])", "torch.softmax(logits, dim=-1)" },
   }
-  for _, mistake in ipairs(MISTAKES) do
-    local op_type, variant, right, wrong = table.unpack(mistake)
-    it(
-      ("disagrees with a reference of %s, %s, that has %q instead of %q"):format(
-        op_type,
-        variant,
-        wrong,
-        right
-      ),
-      function()
-        local definition = build(op_type, variant)
-        local at, last = definition.reference:find(right, 1, true)
-        assert.is_truthy(at, definition.reference)
-        definition.reference = definition.reference:sub(1, at - 1)
-          .. wrong
-          .. definition.reference:sub(last + 1)
-        local outcome, why, code = native.check(definition)
-        assert.is_nil(outcome)
-        assert.is_nil(code, why)
-      end
-    )
+  local STATE_MISTAKES = {
+    { "state = state * keep[:, None, None]", "" },
+    { "(v - expected)", "v" },
+    { "take[:, None] * ", "" },
+    { "(scale * read)", "read" },
+    { "F.softplus(a.to(torch.float32) + dt_bias.to(torch.float32))", "F.softplus(a.to(torch.float32))" },
+    { "repeat_interleave(group_size, dim=-2)", "flip(-2).repeat_interleave(group_size, dim=-2)" },
+    { '"hvk,hk->hv", state, q', '"hkv,hk->hv", state, q' },
+  }
+  local MISTAKES = {
+    dsa_paged = {
+      { "torch.relu(", "(" },
+      { "(keys * scales)", "keys" },
+      { "weights[b][:, None]", "1.0" },
+      { "pages[best // page_size] * page_size + best % page_size", "best" },
+    },
+    gdn = STATE_MISTAKES,
+    gemm = {
+      { "dim=0)[:N].rep", "dim=0)[:N].flip(0).rep" },
+      { " * a_scale", "" },
+      { " * b_scale", "" },
+      { "(A_scale * B_scale)", "A_scale" },
+      { "matmul(A, B.transpose", "matmul(A, B.flip(0).transpose" },
+    },
+    gqa_paged = {},
+    gqa_ragged = {},
+    mamba_ssu = {
+      {
+        "F.softplus(dt[i].to(torch.float32) + dt_bias.to(torch.float32))",
+        "F.softplus(dt[i].to(torch.float32))",
+      },
+      { " * decay", "" },
+      { " + token * D.to(torch.float32)", "" },
+      { "enters[:, None, :]", "reads[:, None, :]" },
+      { "new_state[slot] = updated.to(state.dtype)", "" },
+      { "repeat_interleave(heads_per_group, dim=0)", "repeat(heads_per_group, 1)" },
+    },
+    mla_paged = {},
+    mla_ragged = {},
+    moe = {
+      { "hidden = torch.nn.functional.silu(gate) * up", "hidden = torch.nn.functional.silu(up) * gate" },
+      { "hidden = torch.nn.functional.silu(gate) * up", "hidden = torch.sigmoid(gate) * up" },
+      { "hidden = torch.nn.functional.silu(gate) * up", "hidden = torch.nn.functional.gelu(gate) * up" },
+      {
+        "gate * torch.sigmoid(gemm1_alpha[e] * gate) * (up + gemm1_beta[e])",
+        "up * torch.sigmoid(gemm1_alpha[e] * up) * (gate + gemm1_beta[e])",
+      },
+      { "gemm1_alpha[e] * gate", "gate" },
+      { "(up + gemm1_beta[e])", "up" },
+      { "min=-gemm1_clamp_limit[e], ", "" },
+      { " + gemm1_bias[e]", "" },
+      { " + gemm2_bias[e]", "" },
+      { "* output1_scales_scalar[e]", "" },
+      { "* output1_scales_gate_scalar[e]", "* output1_scales_scalar[e]" },
+      { "* output2_scales_scalar[e]", "" },
+      {
+        "activations = hidden_states.to(torch.float32) * scale",
+        "activations = hidden_states.to(torch.float32)",
+      },
+      { "dequantize(gemm1_weights[e], gemm1_weights_scale[e])", "gemm1_weights[e].to(torch.float32)" },
+      {
+        "dequantize(gemm2_weights[e], gemm2_weights_scale[e])",
+        "dequantize(gemm2_weights[e], gemm2_weights_scale[0])",
+      },
+      { "torch.matmul(x, gemm1_weights[e]", "torch.matmul(x, gemm1_weights[e - 1]" },
+      { "torch.matmul(hidden, gemm2_weights[e]", "torch.matmul(hidden, gemm2_weights[e - 1]" },
+      { "out * weight", "out" },
+      { "x = activations[tokens] * weight", "x = activations[tokens]" },
+      { "choice = grouped.masked_fill(dropped.unsqueeze(-1), -torch.inf)", "choice = grouped" },
+      { "scores + routing_bias.to(torch.float32)", "scores" },
+      { "weights = scores.gather(1, experts)", "weights = choice.gather(1, experts)" },
+      { " * routed_scaling_factor", " * 1.1" },
+      {
+        "weights = torch.softmax(logits, dim=-1)",
+        "weights = torch.softmax(routing_logits.to(torch.float32), dim=-1).gather(1, experts)",
+      },
+      {
+        "torch.softmax(routing_logits.to(torch.float32), dim=-1)",
+        "torch.sigmoid(routing_logits.to(torch.float32))",
+      },
+      { "weights = torch.sigmoid(logits)", "weights = torch.ones_like(logits)" },
+      { "(topk_ids >> 16)", "((topk_ids >> 16) ^ 1)" },
+      { "(topk_ids << 16).view(torch.float32)", "torch.full_like(topk_ids, 1 / 3, dtype=torch.float32)" },
+    },
+    rmsnorm = {
+      { " + residual.to(torch.float32)", "" },
+      { "(1.0 + weight.to(torch.float32))", "weight.to(torch.float32)" },
+      { "normalized * weight.to(torch.float32)", "normalized" },
+      { ".mean(dim=-1, keepdim=True)", ".sum(dim=-1, keepdim=True)" },
+      {
+        "x * torch.rsqrt(mean_square + EPS)",
+        "(x - x.mean(dim=-1, keepdim=True)) * torch.rsqrt(mean_square)",
+      },
+    },
+    rope = {
+      { "first * cos - second * sin", "first * cos + second * sin" },
+      { "second * cos + first * sin", "second * cos" },
+      { "cos_sin_cache[positions]", "cos_sin_cache[: len(positions)]" },
+    },
+    sampling = {
+      { "descending=True)[:k]", "descending=True)[: 2 * k]" },
+      { "mass_before <= p", "mass_before <= p + 0.2" },
+    },
+  }
+  for _, op_type in ipairs { "dsa_paged", "gqa_paged", "gqa_ragged", "mla_paged", "mla_ragged" } do
+    table.move(ATTENTION_MISTAKES, 1, #ATTENTION_MISTAKES, #MISTAKES[op_type] + 1, MISTAKES[op_type])
   end
+
+  -- The source with all places of some words changed; nil where it has none.
+  local function changed(source, right, wrong)
+    local pieces, from = {}, 1
+    local at, last = source:find(right, from, true)
+    if not at then return nil end
+    while at do
+      pieces[#pieces + 1], pieces[#pieces + 2] = source:sub(from, at - 1), wrong
+      from = last + 1
+      at, last = source:find(right, from, true)
+    end
+    return table.concat(pieces) .. source:sub(from)
+  end
+
+  each_kernel(function(op_type, variant, definition)
+    it(("refuses wrong references of %s, %s"):format(op_type, variant), function()
+      local source, tried = definition.reference, 0
+      for _, mistake in ipairs(MISTAKES[op_type]) do
+        definition.reference = changed(source, mistake[1], mistake[2])
+        if definition.reference then
+          tried = tried + 1
+          local outcome, why, code = native.check(definition)
+          local what = ("%q instead of %q: "):format(mistake[2], mistake[1])
+          assert.is_nil(outcome, what .. (outcome and ("agrees, distance %g"):format(outcome.distance) or ""))
+          assert.is_nil(code, what .. tostring(why))
+          assert.is_truthy(why:find "the formula gives" or why:find "has no chance", what .. why)
+        end
+      end
+      assert.is_true(tried >= 1, "no known mistake fits its words")
+    end)
+  end)
 
   it("comes with tests that pass under torch, for every kernel", function()
     if process.run({ "python3", "-c", "import torch, pytest" }).status ~= 0 then

@@ -54,6 +54,15 @@ describe("random numbers on a GPU", function()
     end
   end)
 
+  on_gpu("are the CPU's as inputs of every float type", function()
+    local inputs = require "hone.dataset.inputs"
+    for _, dtype in ipairs(FLOATS) do
+      local cpu = inputs.random({ dtype = dtype }, { 1003, 37 }, tensor.generator(5))
+      local gpu = inputs.random({ dtype = dtype }, { 1003, 37 }, tensor.generator(5), "cuda:0")
+      assert_same_bits(cpu, gpu, dtype)
+    end
+  end)
+
   on_gpu("are the CPU's integers and coins", function()
     for _, dtype in ipairs(ALL) do
       local high = dtype == "bool" and 2 or 100

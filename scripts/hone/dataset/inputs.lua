@@ -9,6 +9,7 @@ local inputs = {}
 
 local DEFAULT_SIZE = 16 -- of an axis that nobody names, and no op type
 local SMALL_FLOATS = { float8_e4m3fn = true, float8_e5m2 = true }
+local DRAWN = { float16 = true, bfloat16 = true, float8_e4m3fn = true, float8_e5m2 = true, float32 = true }
 local RANGES = { -- of random integers, as flashinfer-bench draws them
   int8 = { -128, 128 },
   int16 = { -1024, 1024 },
@@ -104,11 +105,38 @@ function inputs.random(spec, sizes, generator, device)
     sizes[#sizes] = sizes[#sizes] * 2
     return tensor.randn(sizes, options):clamp(-2, 2):pack_float4()
   end
+  -- What is drawn into a smaller type is what float32 numbers are rounded to; 2 is a number of every type.
+  options.dtype = DRAWN[dtype] and dtype
   local drawn = tensor.randn(sizes, options)
-  if drawn.dtype == dtype then return drawn end
-  local wide <close> = drawn -- of weights these are gigabytes, which do not wait for the collector
-  if SMALL_FLOATS[dtype] then wide:clamp_(-2, 2) end
-  return wide:to(dtype)
+  if SMALL_FLOATS[dtype] then drawn:clamp_(-2, 2) end
+  return drawn:to(dtype)
+end
+
+---Elements from which on a reference writes into no input.
+inputs.LARGE = 1 << 26
+
+-- Elements between the first of one window and the first of the next: a prime, so that no row of a matrix lies where
+-- a row of the next one does.
+local STEP = 4099
+
+local function fits_windows(spec, sizes)
+  local count = 1
+  for _, size in ipairs(sizes) do
+    count = count * size
+  end
+  return #sizes > 2 and count >= inputs.LARGE and sizes[1] * STEP < count and DRAWN[spec.dtype]
+end
+
+-- The same for a tensor of many matrices, each a window of one run of random values that begins a little after the
+-- one before: all of them differ everywhere, in hardly more memory than one of them has. Nobody can write into it.
+local function random_windows(spec, sizes, generator, device)
+  local strides, count = {}, 1
+  for d = #sizes, 2, -1 do
+    strides[d], count = count, count * sizes[d]
+  end
+  strides[1] = STEP
+  local run = inputs.random(spec, { count + STEP * (sizes[1] - 1) }, generator, device)
+  return run:as_strided(sizes, strides, 0)
 end
 
 local function sizes_of(spec, axes)
@@ -188,7 +216,8 @@ local function make_tensor(making, name, spec, named)
   local structured = making.structure[name]
   if structured then return structured:to(spec.dtype), from or "made" end
   if options.without_random then return { shape = sizes }, from or "random" end
-  return inputs.random(spec, sizes, making.generator, options.device), from or "random"
+  local draw = options.windows and fits_windows(spec, sizes) and random_windows or inputs.random
+  return draw(spec, sizes, making.generator, options.device), from or "random"
 end
 
 local function make_input(making, name)
@@ -221,7 +250,7 @@ end
 ---All inputs in the definition's order, and where each comes from: "workload", "blob", "made by the op type's
 ---rules", "random".
 ---@param definition table
----@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string? }
+---@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string?, windows: boolean? }
 ---@return { name: string, value: any, from: string }[]? list
 ---@return table<string, integer>|string axes # or the message
 function inputs.make(definition, options)

@@ -268,7 +268,7 @@ function Reference:__call(...)
   if n > #self.inputs then
     return self:_fail("%d inputs were given, the definition has %d", n, #self.inputs)
   end
-  return finish(tensor._later(reference._later), pcall(check_and_call, self, { ... }, n))
+  return finish(tensor._later(self.later or reference._later), pcall(check_and_call, self, { ... }, n))
 end
 
 ---The values of all axes for these inputs; nil and what does not fit the definition, constraints included.
@@ -307,7 +307,8 @@ end
 
 ---A definition's reference.
 ---@param definition table
----@param options? { steps: integer? } # iterations of all loops that a run may take
+---@param options? { steps: integer?, later: string? } # iterations of all loops that a run may take; where results
+---wait until somebody needs them: "devices" unless it is said, "everywhere" where memory counts more than time
 function reference.new(definition, options)
   if type(definition) ~= "table" or type(definition.reference) ~= "string" then
     error("bad argument #1 to 'reference' (a definition expected)", 3)
@@ -319,6 +320,7 @@ function reference.new(definition, options)
     name = name,
     definition = definition,
     source = source,
+    later = options and options.later,
     inputs = json.keys(definition.inputs),
     outputs = json.keys(definition.outputs),
     constants = constants_of(definition),

@@ -16,12 +16,23 @@ def device(request):
     return request.param
 
 
+def needs(*modules):
+    """Skip where one of these modules cannot be imported, or there is no GPU for them."""
+    for module in modules:
+        pytest.importorskip(module, exc_type=ImportError)
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
 def workspace():
     return torch.zeros(128 << 20, dtype=torch.uint8, device="cuda")
 
 
+MANY = 1 << 24  # elements: the CPU takes too long for more
+
+
 class Inputs:
-    """Seeded random tensors on a device: the same on every machine, since they are drawn on the CPU."""
+    """Seeded random tensors on a device, the same on every machine: all but large ones are drawn on the CPU."""
 
     def __init__(self, device, seed=0):
         self.device = device
@@ -39,18 +50,26 @@ class Inputs:
         return torch.rand(*shape, generator=self.generator).to(self.device)
 
     def fp8(self, *shape):
-        return torch.randn(*shape, generator=self.generator).clamp(-2, 2).to(torch.float8_e4m3fn).to(self.device)
+        return self.each(torch.float8_e4m3fn, lambda x: x.clamp_(-2, 2), *shape)
 
     def scales(self, *shape):
         return (torch.rand(*shape, generator=self.generator) * 0.02 + 0.001).to(self.device)
 
-    def weights(self, *shape):
-        """Large float32 matrices, drawn where they are used."""
-        generator = torch.Generator(self.device).manual_seed(self.generator.initial_seed() + sum(shape))
-        return torch.randn(*shape, generator=generator, device=self.device).div_(shape[-1] ** 0.5)
+    def each(self, dtype, change, *shape):
+        """Normal numbers, changed, one matrix after the other; where there are many, drawn where they are used."""
+        generator = self.generator
+        if math.prod(shape) >= MANY:
+            generator = torch.Generator(self.device).manual_seed(self.generator.initial_seed() + sum(shape))
+        made = torch.empty(shape, dtype=dtype, device=self.device)
+        for part in made if len(shape) > 2 else [made]:
+            part.copy_(change(torch.randn(part.shape, generator=generator, device=generator.device)))
+        return made
+
+    def weights(self, *shape, dtype=torch.float32):
+        return self.each(dtype, lambda x: x.div_(shape[-1] ** 0.5), *shape)
 
     def bfloat16_weights(self, *shape):
-        return self.weights(*shape).to(torch.bfloat16)
+        return self.weights(*shape, dtype=torch.bfloat16)
 
     def routes(self, rows, top_k, experts):
         """Numbers of experts in the upper half of 32 bits, their weights as bfloat16 in the lower."""
@@ -122,30 +141,49 @@ def bind_axes(inputs, specs, constants):
     return axes
 
 
-def compare(name, got, expected, atol, rtol, ratio=1.0):
-    """Fail with the worst places where they differ; -inf and -inf are equal, NaN equals nothing."""
+def distance_of(x, y):
+    """The length of what is between two vectors in lengths of the second, and their cosine."""
+    between, length = (x - y).norm().item(), y.norm().item()
+    if between == 0:
+        return 0.0, 1.0
+    if length == 0:
+        return math.inf, 0.0
+    return between / length, (x @ y).item() / max(x.norm().item() * length, 1e-300)
+
+
+def compare(name, got, expected, atol, rtol, ratio=1.0, distance=math.inf, is_scaled=True):
+    """Fail with the worst places where they differ; -inf and -inf are equal, NaN equals nothing.
+
+    A share `ratio` of the elements must be within the tolerance, and all together, of floats, no further away than
+    `distance` times the norm of what is expected. For outputs that are small, `atol` is in units of their scale.
+    """
     assert got.shape == expected.shape, f"{name}: {tuple(got.shape)} against {tuple(expected.shape)}"
     if got.numel() == 0:
         return
     x, y = got.detach().double().flatten(), expected.detach().double().flatten().to(got.device)
+    finite = x.isfinite() & y.isfinite()
+    a, b = x[finite], y[finite]
+    if is_scaled and y.isfinite().any():
+        atol = atol * min(1.0, (y[y.isfinite()] ** 2).mean().sqrt().item())
     same = x == y
     error = torch.where(same, torch.zeros_like(x), (x - y).abs())
     bad = ~same & ~(error <= atol + rtol * y.abs())
     matched = 1 - bad.double().mean().item()
-    finite = x.isfinite() & y.isfinite()
-    a, b = x[finite], y[finite]
-    cosine = (a @ b / (a.norm() * b.norm()).clamp_min(1e-300)).item() if a.numel() and b.norm() > 0 else math.nan
+    far, cosine = distance_of(a, b)
     mse = ((a - b) ** 2).mean().item() if a.numel() else math.nan
     print(f"{name}: largest error {error.nan_to_num(math.inf).max().item():.3e}, within {matched:.4%}, "
-          f"cosine {cosine:.8f}, MSE {mse:.3e}")
-    if matched >= ratio:
+          f"distance {far:.3e}, cosine {cosine:.8f}, MSE {mse:.3e}")
+    if matched >= ratio and (far <= distance or not got.is_floating_point()):
         return
+    if matched >= ratio:
+        bad = ~same
     worst = torch.where(bad, error.nan_to_num(math.inf), torch.zeros_like(error)).topk(min(5, x.numel())).indices
     lines = []
     for place in worst.tolist():
         index = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), got.shape))
         lines.append(f"  {index}: expected {y[place].item():.6g}, got {x[place].item():.6g}")
-    pytest.fail(f"{name}: {matched:.4%} within atol={atol} rtol={rtol}, wanted {ratio:.2%}\n" + "\n".join(lines))
+    pytest.fail(f"{name}: {matched:.4%} within atol={atol:.3g} rtol={rtol}, wanted {ratio:.2%}; "
+                f"off by {far:.3e} of the norm, allowed {distance}\n" + "\n".join(lines))
 
 
 def check_drawn(samples, distribution):

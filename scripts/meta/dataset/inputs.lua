@@ -5,6 +5,10 @@
 --- random, as benchmarks draw it: normal floats, float8 within 2, integers in a fixed range.
 local inputs = {}
 
+--- From so many elements on a reference is not expected to write into an input.
+---@type integer
+inputs.LARGE = 1 << 26
+
 --- One input.
 ---@class hone.dataset.Input
 ---@field name string
@@ -38,16 +42,12 @@ function inputs.random(spec, sizes, generator, device) end
 ---@return { name: string, why: string }[]
 function inputs.absent(workload, root) end
 
---- The inputs of a workload whose files are not here, so that they will be made.
----@param workload table
----@param root string # the dataset
----@return { name: string, why: string }[]
-function inputs.absent(workload, root) end
-
 --- All inputs in the definition's order. A seed gives the same ones on every machine and device. With
---- `without_random`, { shape } stands for each tensor that would be drawn.
+--- `without_random`, { shape } stands for each tensor that would be drawn. With `windows`, the matrices of a drawn
+--- tensor of `LARGE` elements and more are windows of one run of random values, each a little further on: they differ
+--- everywhere and take the memory of one. Such a tensor cannot be written.
 ---@param definition table
----@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string?, without_random: boolean? }
+---@param options? { axes: table<string, integer>?, workload: table?, root: string?, seed: integer?, device: string?, without_random: boolean?, windows: boolean? }
 ---@return hone.dataset.Input[]? list
 ---@return table<string, integer>|string axes # or the message
 function inputs.make(definition, options) end

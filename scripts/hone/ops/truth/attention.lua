@@ -74,13 +74,14 @@ function M.form_parts(definition)
     sink_argument = has_sink and "sink, " or "",
     sink_of_head = has_sink and ", sink[h]" or "",
     make_sink = has_sink and "rng.normal(NUM_QO_HEADS, dtype=torch.float32), " or "",
+    window_left = window and tostring(window - 1) or "-1",
     plan_more = (window and (", window_left=%d"):format(window - 1) or "")
       .. (cap and (", logits_soft_cap=%.1f"):format(cap) or ""),
   }
 end
 
----A table of truths with an entry for each form; FlashInfer's wrapper for sinks is another one, and not called.
----@param truths table # those of plain attention, by variant
+---A table of truths with an entry for each form. FlashInfer's wrapper for sinks is another one, which knows no cap.
+---@param truths table # those of plain attention, by variant; with sinks, FlashInfer's truth is `flashinfer_sink`
 ---@param has_sinks boolean
 function M.with_forms(truths, has_sinks)
   local all = {}
@@ -90,7 +91,8 @@ function M.with_forms(truths, has_sinks)
       for key, value in pairs(truth) do
         one[key] = value
       end
-      if form.has.sink then one.flashinfer = nil end
+      one.without_flashinfer = "FlashInfer's wrapper for sinks knows no cap"
+      if form.has.sink then one.flashinfer = not form.has.softcap and truth.flashinfer_sink or nil end
       if has_sinks or not form.has.sink then all[variant .. form.variant] = one end
     end
   end

@@ -39,6 +39,22 @@ def make_inputs(case, rng):
     return [*queries, *caches, indices.to(queries[0].device), 192 ** -0.5]
 ]=]
 
+-- What is picked are pages of one token, in whatever order: the wrapper of plain latent attention takes them.
+local flashinfer = [=[
+def flashinfer_truth(q_nope, q_pe, ckv_cache, kpe_cache, sparse_indices, sm_scale):
+    from flashinfer.mla import BatchMLAPagedAttentionWrapper
+
+    picked = sparse_indices >= 0
+    counts = picked.sum(dim=1).to(torch.int32)
+    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0).to(torch.int32)))
+    rows = torch.arange(counts.shape[0] + 1, dtype=torch.int32, device=counts.device)
+    wrapper = BatchMLAPagedAttentionWrapper(workspace())
+    wrapper.plan(rows, starts, sparse_indices[picked], counts, NUM_QO_HEADS, HEAD_DIM_CKV, HEAD_DIM_KPE, 1, False,
+                 sm_scale, q_nope.dtype, ckv_cache.dtype)
+    tokens = ckv_cache.reshape(-1, 1, HEAD_DIM_CKV), kpe_cache.reshape(-1, 1, HEAD_DIM_KPE)
+    return wrapper.run(q_nope, q_pe, *tokens, return_lse=True)
+]=]
+
 local indexer_truth = [=[
 import torch
 
@@ -92,6 +108,21 @@ local topk_indexer = {
   make = make_indexer,
   parts = indexer_parts,
   tolerance = { atol = 0, rtol = 0, ratio = 0.97 },
+  without_flashinfer = "FlashInfer has no indexer over such a cache for Hopper",
 }
 
-return { topk_indexer = topk_indexer, sparse_attention = { truth = truth, make = make } }
+-- Some tokens pick fewer than there is room for, and the first none.
+local function telling(input, making)
+  local indices = input.sparse_indices:clone()
+  local rows, most = table.unpack(indices:shape())
+  for i, count in ipairs(making:integers(0, most, rows)) do
+    if i == 1 then count = 0 end
+    indices[{ i, { count + 1, most } }] = -1
+  end
+  return { sparse_indices = indices }
+end
+
+return {
+  topk_indexer = topk_indexer,
+  sparse_attention = { truth = truth, make = make, telling = telling, flashinfer = flashinfer },
+}

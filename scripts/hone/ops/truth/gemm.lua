@@ -56,17 +56,50 @@ def make_inputs(case, rng):
     return [rng.fp8(case["rows"], K), rng.fp8(N, K), 0.75, 1.25]
 ]=]
 
+local flashinfer_block = [=[
+def flashinfer_truth(A, B, A_scale, B_scale):
+    from flashinfer.gemm import fp8_blockscale_gemm_sm90
+
+    if torch.cuda.get_device_capability()[0] != 9 or A.shape[1] % 128 or B.shape[0] % 128:
+        pytest.skip("FlashInfer's kernel is for Hopper and whole blocks")
+    return fp8_blockscale_gemm_sm90(A, B, A_scale, B_scale)
+]=]
+
+local flashinfer_tensor = [=[
+def flashinfer_truth(A, B, A_scale, B_scale):
+    from flashinfer.gemm import bmm_fp8
+
+    if A.shape[1] % 16 or B.shape[0] % 16:
+        pytest.skip("cuBLASLt takes rows of whole sixteens")
+    scales = (torch.tensor(scale, dtype=torch.float32, device=A.device) for scale in (A_scale, B_scale))
+    return bmm_fp8(A.unsqueeze(0), B.t().unsqueeze(0), *scales, torch.bfloat16, backend="cublas").squeeze(0)
+]=]
+
 -- Sums of so many products lose digits in proportion to their size: what is compared is scaled by it.
 local TOLERANCE = { atol = 0.25, rtol = 0.01 }
 
 return {
-  fp8_block_scale = { truth = block_truth, make = make_block, tolerance = TOLERANCE },
-  fp8_per_tensor_scale = { truth = tensor_truth, make = make_tensor, tolerance = TOLERANCE },
+  fp8_block_scale = {
+    truth = block_truth,
+    make = make_block,
+    tolerance = TOLERANCE,
+    flashinfer = flashinfer_block,
+    flashinfer_needs = { "flashinfer.gemm" },
+  },
+  fp8_per_tensor_scale = {
+    truth = tensor_truth,
+    make = make_tensor,
+    tolerance = TOLERANCE,
+    flashinfer = flashinfer_tensor,
+    flashinfer_needs = { "flashinfer.gemm" },
+    telling = function() return { A_scale = 0.75, B_scale = 1.25 } end,
+  },
   gemm = {
     truth = truth,
     make = make,
     tolerance = TOLERANCE,
     make_parts = function() return {} end,
+    without_flashinfer = "a plain product is cuBLAS's, which torch calls as well",
     constants = function(definition) return { DTYPE = "torch." .. definition.inputs.A.dtype } end,
   },
 }

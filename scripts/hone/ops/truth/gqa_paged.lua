@@ -90,12 +90,31 @@ def flashinfer_truth(q, k_cache, v_cache, qo_indptr, kv_indptr, kv_indices, ${la
     return wrapper.run(q, (k_cache, v_cache), return_lse=True)
 ]=]
 
+-- Attention with sinks: the wrapper gives no logarithm of the sum that counts the sink, so that outputs are compared.
+local flashinfer_sink = [=[
+def flashinfer_truth(q, k_cache, v_cache, ${starts}kv_indptr, kv_indices, ${last}sink, sm_scale):
+    from flashinfer import BatchAttentionWithAttentionSinkWrapper
+
+    rows = ${rows}
+    full = torch.full((rows.shape[0] - 1,), PAGE_SIZE, dtype=torch.int32, device=q.device)
+    types = {"q_data_type": q.dtype, "kv_data_type": k_cache.dtype, "window_left": ${window_left}}
+    wrapper = BatchAttentionWithAttentionSinkWrapper(workspace(), "NHD", head_dim_qk=HEAD_DIM, head_dim_vo=HEAD_DIM,
+                                                     **types)
+    wrapper.plan(rows, kv_indptr, kv_indices, ${last_or_full}, NUM_QO_HEADS, NUM_KV_HEADS, HEAD_DIM, PAGE_SIZE,
+                 causal=True, **types)
+    return wrapper.run(q, (k_cache, v_cache), sink, sm_scale)
+]=]
+
 -- A definition has lengths of last pages, or pages of one token that are always full.
 local function parts(definition)
   local has = definition.inputs.kv_last_page_len ~= nil
   local values = attention.form_parts(definition)
   values.last = has and "kv_last_page_len, " or ""
   values.lengths = has and "kv_last_page_len" or "None"
+  local is_prefill = definition.inputs.qo_indptr ~= nil
+  values.starts = is_prefill and "qo_indptr, " or ""
+  values.rows = is_prefill and "qo_indptr"
+    or "torch.arange(q.shape[0] + 1, dtype=torch.int32, device=q.device)"
   values.last_or_full = has and "kv_last_page_len[: full.shape[0]]" or "full"
   return values
 end
@@ -113,6 +132,7 @@ return attention.with_forms({
     truth = SHARED .. decode,
     make = make_decode,
     flashinfer = flashinfer_decode,
+    flashinfer_sink = flashinfer_sink,
     parts = parts,
     make_parts = make_parts,
   },
@@ -120,6 +140,7 @@ return attention.with_forms({
     truth = SHARED .. prefill,
     make = make_prefill,
     flashinfer = flashinfer_prefill,
+    flashinfer_sink = flashinfer_sink,
     parts = parts,
     make_parts = make_parts,
   },

@@ -3,18 +3,21 @@ local shared = [=[
 import torch
 
 
-def scaled(values, scales, block=128):
-    """Rows and columns times the scales of their blocks."""
-    rows = torch.arange(values.shape[0], device=values.device) // block
+def product(values, scales, x, block=128):
+    """A matrix by x, row of blocks by row of blocks: a block's scale goes to the part of x that it meets."""
     columns = torch.arange(values.shape[1], device=values.device) // block
-    return values.to(torch.float64) * scales.to(torch.float64)[rows][:, columns]
+    parts = []
+    for i in range(scales.shape[0]):
+        rows = values[i * block:(i + 1) * block].to(torch.float64)
+        parts.append((x * scales[i].to(torch.float64)[columns]) @ rows.T)
+    return torch.cat(parts)
 
 
 def expert(x, up_gate, up_gate_scale, down, down_scale):
-    both = scaled(up_gate, up_gate_scale) @ x
+    both = product(up_gate, up_gate_scale, x)
     half = both.shape[0] // 2
     gate = both[half:]
-    return scaled(down, down_scale) @ (both[:half] * gate / (1 + torch.exp(-gate)))
+    return product(down, down_scale, both[:half] * gate / (1 + torch.exp(-gate)))
 
 
 def token(hidden_states, hidden_states_scale, t):
@@ -39,43 +42,6 @@ def chosen(biased):
 
 ]=]
 
-local ds = shared
-  .. chosen
-  .. [=[
-def truth(routing_logits, routing_bias, hidden_states, hidden_states_scale, gemm1_weights, gemm1_weights_scale,
-          gemm2_weights, gemm2_weights_scale, local_expert_offset, routed_scaling_factor):
-    output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
-    for t in range(hidden_states.shape[0]):
-        scores = 1 / (1 + torch.exp(-routing_logits[t].to(torch.float64)))
-        experts = chosen(scores + routing_bias.to(torch.float64))
-        total = scores[experts].sum() + 1e-20
-        x = token(hidden_states, hidden_states_scale, t)
-        for i in range(experts.shape[0]):
-            e = int(experts[i].item())
-            local = e - local_expert_offset
-            if 0 <= local < gemm1_weights.shape[0]:
-                made = expert(x, gemm1_weights[local], gemm1_weights_scale[local], gemm2_weights[local],
-                              gemm2_weights_scale[local])
-                output[t] = output[t] + made * (scores[e] / total * routed_scaling_factor)
-    return output
-]=]
-
-local renorm = shared
-  .. [=[
-def truth(routing_logits, hidden_states, hidden_states_scale, gemm1_weights, gemm1_weights_scale, gemm2_weights,
-          gemm2_weights_scale):
-    output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
-    for t in range(hidden_states.shape[0]):
-        logits, experts = torch.sort(routing_logits[t].to(torch.float64), descending=True)
-        weights = torch.exp(logits[:${top_k}] - logits[0])
-        x = token(hidden_states, hidden_states_scale, t)
-        for i in range(${top_k}):
-            e = int(experts[i].item())
-            made = expert(x, gemm1_weights[e], gemm1_weights_scale[e], gemm2_weights[e], gemm2_weights_scale[e])
-            output[t] = output[t] + made * (weights[i] / weights.sum())
-    return output
-]=]
-
 local WEIGHTS = [=[
     local_experts = ${experts}
     up_gate = rng.fp8(local_experts, 2 * INTERMEDIATE_SIZE, HIDDEN_SIZE)
@@ -84,27 +50,6 @@ local WEIGHTS = [=[
     down_scale = rng.scales(local_experts, HIDDEN_SIZE // 128, INTERMEDIATE_SIZE // 128)
     hidden, hidden_scale = rng.fp8(rows, HIDDEN_SIZE), rng.scales(HIDDEN_SIZE // 128, rows)
     weights = [hidden, hidden_scale, up_gate, up_gate_scale, down, down_scale]
-]=]
-
-local make_ds = [=[
-CASES = [{"rows": 1}, {"rows": 5}]
-
-
-def make_inputs(case, rng):
-    rows = case["rows"]
-]=] .. WEIGHTS .. [=[
-    logits, bias = rng.normal(rows, NUM_EXPERTS, dtype=torch.float32), rng.normal(NUM_EXPERTS) * 0.1
-    return [logits, bias, *weights, 0, 2.5]
-]=]
-
-local make_renorm = [=[
-CASES = [{"rows": 1}, {"rows": 5}]
-
-
-def make_inputs(case, rng):
-    rows = case["rows"]
-]=] .. WEIGHTS .. [=[
-    return [rng.normal(rows, local_experts), *weights]
 ]=]
 
 -- ---- weights that are taken as they are, or with a factor for each expert --------------------------------
@@ -165,10 +110,10 @@ def truth(${arguments}):
     output = torch.zeros(hidden_states.shape, dtype=torch.float64, device=hidden_states.device)
     for t in range(hidden_states.shape[0]):
         for e, weight, factor in routes(${routing}, t):
-            both = gemm1_weights[e].to(torch.float64) @ (hidden_states[t].to(torch.float64) * factor)${bias1}
+            both = (hidden_states[t].to(torch.float64) * factor) @ gemm1_weights[e].to(torch.float64).T${bias1}
             half = both.shape[0] // 2
             up, gate = both[:half]${up}, both[half:]${gate}
-            made = gemm2_weights[e].to(torch.float64) @ (${activated})
+            made = (${activated}) @ gemm2_weights[e].to(torch.float64).T
             output[t] = output[t] + (made${out}${bias2}) * weight
     return output
 ]=]
@@ -186,6 +131,25 @@ def truth(${arguments}):
             made = expert(x * factor, gemm1_weights[e], gemm1_weights_scale[e], gemm2_weights[e],
                           gemm2_weights_scale[e])
             output[t] = output[t] + made * weight
+    return output
+]=]
+
+-- CUTLASS's experts under the formula's routing: it is the experts that FlashInfer computes here. A choice of another
+-- rank's expert counts nothing.
+local CUTLASS = [=[
+def flashinfer_truth(${arguments}):
+    from flashinfer.fused_moe import cutlass_fused_moe
+
+    rows, device = hidden_states.shape[0], hidden_states.device
+    experts = torch.zeros(rows, ${top_k}, dtype=torch.int32, device=device)
+    weights = torch.zeros(rows, ${top_k}, dtype=torch.float32, device=device)
+    routes = load(TRUTH, "routes")
+    for t in range(rows):
+        for i, (e, weight, _) in enumerate(routes(${routing}, t)):
+            experts[t, i], weights[t, i] = e, weight
+    x = ${widened}
+    output = torch.empty(rows, HIDDEN_SIZE, dtype=torch.bfloat16, device=device)
+    cutlass_fused_moe(x, experts, weights, gemm1_weights, gemm2_weights, torch.bfloat16, output=output, ${scales})
     return output
 ]=]
 
@@ -231,64 +195,92 @@ def clamped(up, gate, limit, slope, offset):
 
 ]=]
 
-local function fill(text, values)
-  return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
-end
-
-local function numbers(definition)
-  local name = definition.name
-  return {
-    top_k = name:match "_topk(%d+)",
-    groups = name:match "_ng(%d+)" or "1",
-    kept = name:match "_kg(%d+)" or "1",
-  }
-end
-
-local function make_parts(definition)
-  return { experts = definition.axes.num_local_experts and "NUM_LOCAL_EXPERTS" or "NUM_EXPERTS" }
-end
-
--- FP8 weights: a share of the outputs may be off, as flashinfer-bench judges them.
-local TOLERANCE = { atol = 0.1, rtol = 0.2, ratio = 0.95 }
-
-local function variant(truth, make)
-  return { truth = truth, make = make, parts = numbers, make_parts = make_parts, tolerance = TOLERANCE }
-end
-
--- A form of weights ("fp4", "bf16" or "fp8" with factors) under a way of routing.
 local ROUTING = {
   routed = "topk_ids",
   ds = "routing_logits, routing_bias, local_expert_offset, gemm1_weights.shape[0], routed_scaling_factor",
 }
 
+local function fill(text, values)
+  return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
+end
+
+-- What a definition's name and inputs say of its routing, and of FlashInfer's call.
+local function routing_parts(definition, routing, more)
+  local values = {
+    top_k = definition.name:match "_topk(%d+)" or "1",
+    groups = definition.name:match "_ng(%d+)" or "1",
+    kept = definition.name:match "_kg(%d+)" or "1",
+    arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
+    routing = ROUTING[routing] or "routing_logits",
+    experts = definition.axes.num_local_experts and "NUM_LOCAL_EXPERTS" or "NUM_EXPERTS",
+  }
+  for name, value in pairs(more) do
+    values[name] = value
+  end
+  values.routes = fill(ROUTES[routing], values)
+  return values
+end
+
+-- Inputs in which biases change what is chosen and what comes out, and the weights of one choice alone are not 1.
+local function telling(input, make)
+  local list = {}
+  local bias, out_bias, routes = input.routing_bias, input.gemm2_bias, input.topk_ids
+  if bias then list.routing_bias = make:uniform(-0.5, 0.5, bias:size(1)):to(bias.dtype) end
+  if out_bias then
+    local size = input.gemm2_weights:size(3)
+    list.gemm2_bias = make:uniform(-size, size, table.unpack(out_bias:shape())):to(out_bias.dtype)
+  end
+  if routes then
+    local weights = make:uniform(0.2, 1, table.unpack(routes:shape())):to "bfloat16"
+    list.topk_ids = (routes >> 16 << 16) + weights:view("int16"):to "int32"
+  end
+  return list
+end
+
+-- FP8 weights: a share of the outputs may be off, as flashinfer-bench judges them. Kernels round what lies between the
+-- two products to FP8, each block by a scale of its own.
+local TOLERANCE = { atol = 0.1, rtol = 0.2, ratio = 0.95, library_distance = 0.06 }
+
+local BLACKWELL =
+  "FlashInfer's kernels for these weights and this routing are for Blackwell, in forms of their own"
+
+-- CUTLASS's kernels weigh what comes out of experts, not what goes in.
+local function is_cutlass(routing) return routing == "ds" or routing == "renorm" or routing == "default" end
+
+-- A form of weights ("fp4", "bf16" or "fp8" with factors) under a way of routing.
 local function direct(form, routing, routed)
+  local has_factors, is_clamped = form == "fp8", form == "fp4_oa"
   local function parts(definition)
-    local has_factors, is_clamped = form == "fp8", form == "fp4_oa"
-    local values = {
-      top_k = definition.name:match "_topk(%d+)",
-      groups = definition.name:match "_ng(%d+)" or "1",
-      kept = definition.name:match "_kg(%d+)" or "1",
+    local values = routing_parts(definition, routing, {
       routed = routed,
-      experts = definition.axes.num_local_experts and "NUM_LOCAL_EXPERTS" or "NUM_EXPERTS",
       logits_dtype = routing == "ds" and ", dtype=torch.float32" or "",
       bias1 = is_clamped and " + gemm1_bias[e].to(torch.float64)" or "",
       bias2 = is_clamped and " + gemm2_bias[e].to(torch.float64)" or "",
       activated = is_clamped and CLAMPED or SILU,
-      arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
-      routing = ROUTING[routing] or "routing_logits",
       activations = has_factors and "fp8" or "normal",
       weights = has_factors and "fp8" or form:find "^fp4" and "weights" or "bfloat16_weights",
       up = has_factors and SCALED.up or "",
       gate = has_factors and SCALED.gate or "",
       out = has_factors and SCALED.out or "",
-    }
-    values.routes = (is_clamped and CLAMP or "") .. fill(ROUTES[routing], values)
+      widened = "hidden_states",
+      scales = "quant_scales=None",
+    })
+    if is_clamped then values.routes = CLAMP .. values.routes end
     return values
   end
-  return { truth = DIRECT, make = MAKE_DIRECT, parts = parts, tolerance = TOLERANCE }
+  return {
+    truth = DIRECT,
+    make = MAKE_DIRECT,
+    parts = parts,
+    tolerance = TOLERANCE,
+    telling = telling,
+    flashinfer = form == "bf16" and is_cutlass(routing) and CUTLASS or nil,
+    flashinfer_needs = { "flashinfer.fused_moe" },
+    without_flashinfer = BLACKWELL,
+  }
 end
 
--- Weights with a scale for each block, under a way of routing that looks at the logits alone.
+-- Weights with a scale for each block, under a way of routing.
 local MAKE_BLOCKS = [=[
 CASES = [{"rows": 1}, {"rows": 5}]
 
@@ -296,25 +288,39 @@ CASES = [{"rows": 1}, {"rows": 5}]
 def make_inputs(case, rng):
     rows = case["rows"]
 ]=] .. WEIGHTS .. [=[
-    return [rng.normal(rows, local_experts), *weights${bias}]
+    return [${logits}, *weights${more}]
 ]=]
+
+local BLOCK_INPUTS = {
+  ds = {
+    logits = "rng.normal(rows, NUM_EXPERTS, dtype=torch.float32), rng.normal(NUM_EXPERTS) * 0.1",
+    more = ", 0, 2.5",
+  },
+  others = { logits = "rng.normal(rows, local_experts)", more = "" },
+}
 
 local function blocks(routing)
   local function parts(definition)
-    local values = {
-      top_k = definition.name:match "_topk(%d+)" or "1",
-      arguments = table.concat(require("hone.json").keys(definition.inputs), ", "),
-      routing = "routing_logits",
-    }
-    values.routes = fill(ROUTES[routing], values)
-    return values
+    local given = BLOCK_INPUTS[routing] or BLOCK_INPUTS.others
+    local has_unused_bias = routing ~= "ds" and definition.inputs.routing_bias
+    return routing_parts(definition, routing, {
+      logits = given.logits,
+      more = given.more .. (has_unused_bias and ", rng.normal(local_experts)" or ""),
+      widened = "(hidden_states.float() * hidden_states_scale.t().repeat_interleave(128, dim=1)).to(torch.bfloat16)",
+      scales = "use_deepseek_fp8_block_scale=True,\n"
+        .. "                      quant_scales=[gemm1_weights_scale, gemm2_weights_scale]",
+    })
   end
-  local function of_inputs(definition)
-    local values = make_parts(definition)
-    values.bias = definition.inputs.routing_bias and ", rng.normal(local_experts)" or ""
-    return values
-  end
-  return { truth = BLOCKS, make = MAKE_BLOCKS, parts = parts, make_parts = of_inputs, tolerance = TOLERANCE }
+  return {
+    truth = BLOCKS,
+    make = MAKE_BLOCKS,
+    parts = parts,
+    tolerance = TOLERANCE,
+    telling = telling,
+    flashinfer = is_cutlass(routing) and CUTLASS or nil,
+    flashinfer_needs = { "flashinfer.fused_moe" },
+    without_flashinfer = BLACKWELL,
+  }
 end
 
 return {
@@ -328,8 +334,8 @@ return {
   fp8_per_tensor_scale_ds = direct("fp8", "ds"),
   bf16_default = direct("bf16", "default"),
   bf16_ds = direct("bf16", "ds"),
-  fp8_block_scale_ds = variant(ds, make_ds),
-  fp8_block_scale_renorm = variant(renorm, make_renorm),
+  fp8_block_scale_ds = blocks "ds",
+  fp8_block_scale_renorm = blocks "renorm",
   fp4_block_scale_renorm = direct("fp4", "renorm"),
   fp4_block_scale_llama4 = direct("fp4", "llama4"),
   fp4_block_scale_routed = direct("fp4", "routed", "weight, 1.0"),
