@@ -137,7 +137,7 @@ end
 
 local function scope_of(module, tree)
   local unit =
-    { module = module, file = module.file, expand = tree.expand, text_of = tree.text_of, text = tree.text }
+    { module = module, file = module.file, expand = tree.expand, is_deep = tree.is_deep, text = tree.text }
   return scopes.new("module", nil, unit), unit
 end
 

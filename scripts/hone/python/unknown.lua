@@ -38,10 +38,13 @@ local function boxed_value(v)
   return value, type(value)
 end
 
+local METHOD = types.method
+
 local function same(a, b)
   if a == b then return true end -- no value has a metamethod for it
   local ta, tb = type(a), type(b)
   if ta ~= "table" and tb ~= "table" then return false end
+  if ta == tb and a.cls == METHOD and b.cls == METHOD then return a.func == b.func and a.self == b.self end
   if ta == "table" and a.boxed and not a.attrs then
     a, ta = boxed_value(a)
   end

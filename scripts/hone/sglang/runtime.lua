@@ -220,7 +220,7 @@ local function add_dtypes(externals)
   end
 end
 
----What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
+---What torch says of the platform, CUDA 13.0 and a device of compute capability 9.0, and that nothing is plugged in.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
 function M.externals(tensors)
@@ -232,11 +232,13 @@ function M.externals(tensors)
     ["torch.cuda.is_available"] = answer("is_available", true),
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
+    ["torch.cuda.get_device_name"] = answer("get_device_name", "NVIDIA H100 80GB HBM3"),
     ["torch.version.cuda"] = "13.0",
     ["torch.version.hip"] = python.none(),
     ["torch.xpu.is_available"] = answer("is_available", false),
     ["torch.hpu.is_available"] = answer("is_available", false),
     ["triton.jit"] = python.fn("jit", triton_jit),
+    ["importlib.metadata.entry_points"] = answer("entry_points", python.tuple {}),
   }
   for _, name in ipairs(MAKERS) do
     externals["torch." .. name] = python.fn(name, made)
