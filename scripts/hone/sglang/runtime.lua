@@ -220,7 +220,8 @@ local function add_dtypes(externals)
   end
 end
 
----What torch says of the platform, CUDA 13.0 and a device of compute capability 9.0, and that nothing is plugged in.
+---What torch says of the platform, CUDA 13.0 and a device of compute capability 9.0, of what runs, which is neither
+---compiled nor captured; and that nothing is plugged in.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
 function M.externals(tensors)
@@ -233,6 +234,8 @@ function M.externals(tensors)
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
     ["torch.cuda.get_device_name"] = answer("get_device_name", "NVIDIA H100 80GB HBM3"),
+    ["torch.cuda.is_current_stream_capturing"] = answer("is_current_stream_capturing", false),
+    ["torch.compiler.is_compiling"] = answer("is_compiling", false),
     ["torch.version.cuda"] = "13.0",
     ["torch.version.hip"] = python.none(),
     ["torch.xpu.is_available"] = answer("is_available", false),
