@@ -193,6 +193,12 @@ function World:call_method(value, name, args, kwargs)
   )
 end
 
+---Whether a function or method has a parameter of that name.
+function World.takes(_, fn, name)
+  local code = type(fn) == "table" and (fn.code or fn.func and fn.func.code)
+  return code and code.params and code.params.slots[name] ~= nil or false
+end
+
 function World:set(value, name, v)
   return result(enter(self, function()
     object.setattr(value, name, v)

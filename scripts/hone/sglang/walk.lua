@@ -406,9 +406,10 @@ local function counted(items)
   return once, times
 end
 
--- Give every layer its path in the model: the attributes that lead to it, list positions included.
-function Walk:name_layers(model)
-  local ordered = {}
+-- Call `found(layer, path, times)` for every layer of a model, once: the attributes that lead to it, list positions
+-- included, and how many layers it stands for.
+function Walk:each_layer(model, found)
+  local visited = {}
   local visit
   -- A layer that may be one of several, by a branch that could not be decided, is each kind of them.
   local function visit_any(value, path, times)
@@ -424,9 +425,9 @@ function Walk:name_layers(model)
   end
   function visit(value, path, times)
     local layer = self.layers[value]
-    if not layer or layer.path then return end
-    layer.path, layer.times = path, times
-    ordered[#ordered + 1] = layer
+    if not layer or visited[layer] then return end
+    visited[layer] = true
+    found(layer, path, times)
     if is_whole(layer.mro) then return end
     local prefix = path == "" and "" or path .. "."
     local items, counts = counted(self.world:list_items(value))
@@ -438,7 +439,38 @@ function Walk:name_layers(model)
     end
   end
   visit(model, "", 1)
+end
+
+-- Give every layer its path in the model.
+function Walk:name_layers(model)
+  local ordered = {}
+  self:each_layer(model, function(layer, path, times)
+    layer.path, layer.times = path, times
+    ordered[#ordered + 1] = layer
+  end)
   return ordered
+end
+
+local AFTER_LOADING = "post_load_weights"
+
+-- The names of the weights of a model, those of layers that others stand for left out.
+function Walk:weight_names(model)
+  local names = require("hone.json").array {}
+  self:each_layer(model, function(layer, path)
+    if layer.weight then names[#names + 1] = path .. ".weight" end
+  end)
+  return python.from_lua(names)
+end
+
+-- Some models make tensors of others once the weights are there: MLA's absorbed projections. They may be told of which
+-- weights: a layer that stands for others is then worked on once.
+function Walk:finish_loading(model)
+  local world = self.world
+  if not world:has(model, AFTER_LOADING) then return end
+  local has_names = self.repeats and world:takes(world:get(model, AFTER_LOADING), "weight_names")
+  local done = has_names
+    and world:call_method(model, AFTER_LOADING, {}, { weight_names = self:weight_names(model) })
+  if not done then world:call_method(model, AFTER_LOADING) end
 end
 
 -- What loading does besides putting weights where they belong, when a model's forward cannot do without: MLA's
@@ -572,9 +604,7 @@ local function attempt(options, repeats)
   if repeats then repeats:settle(world, walk.layers) end
   if repeats and repeats.spoilt then return nil end
 
-  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
-  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
-
+  walk:finish_loading(model)
   local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
   require("hone.sglang.experts").pair(layers, require("hone.sglang.serving").expert_formats(options.config))
