@@ -253,8 +253,71 @@ static int outline_bodies(lua_State *L) {
   return s.certain ? 1 : 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"definitions", outline_definitions}, {"bodies", outline_bodies}, {NULL, NULL}};
+/* The position behind the `=` of `name = value` or `name: annotation = value`; 0 for other lines. */
+static size_t behind_assignment(const Scan *s, const Logical *l, size_t name_end) {
+  Scan rest = {.text = s->text, .at = name_end, .end = l->finish, .certain = true};
+  while (rest.at < rest.end && rest.text[rest.at] == ' ') rest.at++;
+  if (rest.at == rest.end || (rest.text[rest.at] != ':' && rest.text[rest.at] != '=')) return 0;
+  uint32_t depth = 0;
+  while (rest.at < rest.end) {
+    char c = rest.text[rest.at];
+    if (c == '\'' || c == '"') {
+      if (!skip_string(&rest)) return 0;
+      continue;
+    }
+    if (c == '#') {
+      skip_comment(&rest);
+      continue;
+    }
+    if (c == '(' || c == '[' || c == '{') depth++;
+    if (c == ')' || c == ']' || c == '}') depth--;
+    if (c == '=' && depth == 0)
+      return rest.at + 1 < rest.end && rest.text[rest.at + 1] != '=' ? rest.at + 1 : 0;
+    rest.at++;
+  }
+  return 0;
+}
+
+/* Appends the name and the value's text to the list on top, where a line assigns. */
+static void add_field(lua_State *L, const Scan *s, const Logical *l) {
+  size_t name_end = l->first;
+  while (name_end < l->finish && is_name_char(s->text[name_end])) name_end++;
+  size_t value = name_end > l->first ? behind_assignment(s, l, name_end) : 0;
+  if (!value) return;
+  while (value < l->finish && s->text[value] == ' ') value++;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  lua_pushlstring(L, s->text + l->first, name_end - l->first);
+  lua_rawseti(L, -2, n + 1);
+  lua_pushlstring(L, s->text + value, l->finish - value);
+  lua_rawseti(L, -2, n + 2);
+}
+
+/* fields(text) -> list of name, text of the value, ... | nil where that is not certain: what the
+ * bodies of the classes at the top level assign to names of their own */
+static int outline_fields(lua_State *L) {
+  Scan s = check_scan(L);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  Logical l;
+  size_t own = 0; /* indent of the class's own statements; 0 outside of classes */
+  bool opens = false;
+  while (next_line(&s, &l)) {
+    if (indent_of(&l) == 0) {
+      opens = behind_word(&s, l.first, l.finish, "class") && s.text[l.finish - 1] == ':';
+      own = 0;
+      continue;
+    }
+    if (opens) own = indent_of(&l);
+    opens = false;
+    if (own && indent_of(&l) == own) add_field(L, &s, &l);
+  }
+  return s.certain ? 1 : 0;
+}
+
+static const luaL_Reg functions[] = {{"definitions", outline_definitions},
+                                     {"bodies", outline_bodies},
+                                     {"fields", outline_fields},
+                                     {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_hone_core_outline(lua_State *L) {
   luaL_newlib(L, functions);
