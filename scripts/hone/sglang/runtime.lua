@@ -312,13 +312,28 @@ function M.overrides(package, parallel, files, chosen)
   })
 end
 
+-- What the forward pass finds around it; nil in versions that have no such thing.
+local function current_context(world)
+  local module = world:import("sglang.srt.model_executor.forward_context", true)
+  return module and world:call(world:get(module, "get_forward_context"), {})
+end
+
 ---Give the forward pass another backend of attention than the one that the settings name.
 ---@param world hone.python.World
 ---@param backend hone.python.Value
 function M.set_backend(world, backend)
-  local module = world:import("sglang.srt.model_executor.forward_context", true)
-  local context = module and world:call(world:get(module, "get_forward_context"), {})
+  local context = current_context(world)
   if context then world:set(context, "attn_backend", backend) end
+end
+
+---Tell the backend of sparse attention which batch is to come: a prompt's tokens may be attended to by multi-head
+---attention, one that has just been sampled never is.
+---@param world hone.python.World
+---@param mode "prefill"|"decode"
+function M.prepare_backend(world, mode)
+  local context = current_context(world)
+  local backend = context and world:get(context, "attn_backend")
+  if backend then world:set(backend, "use_mha", mode == "prefill" and python.unknown "use_mha") end
 end
 
 -- What the server settles before it loads a model, or on first use: if a model's branch did that, the other way

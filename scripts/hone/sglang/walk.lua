@@ -486,7 +486,9 @@ function Walk:run_forward(model, mode)
   self.mode = mode
   local batch = inputs.forward_batch(self.world, mode, self.tensor, self.drafts)
   local backend = require("hone.sglang.hybrid").backend(self.world, self.ordered, mode)
-  if backend then require("hone.sglang.runtime").set_backend(self.world, backend) end
+  local runtime = require "hone.sglang.runtime"
+  if backend then runtime.set_backend(self.world, backend) end
+  if self.chosen.attention_backend == "dsa" then runtime.prepare_backend(self.world, mode) end
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
