@@ -88,47 +88,50 @@ local function list_under(module, statement, index, name)
   own[#own + 1] = index
 end
 
----The top level of a module in its order: nodes, and definitions that are not parsed yet.
-local function statements_of(tree)
-  local definitions = tree.definitions
-  if not definitions then return tree.root end
-  local all, i = {}, 1
-  for _, node in ipairs(tree.root) do
-    while definitions[i] and definitions[i].line < node.line do
-      all[#all + 1], i = definitions[i], i + 1
-    end
-    all[#all + 1] = node
-  end
-  return table.move(definitions, i, #definitions, #all + 1, all)
-end
-
--- Does a statement of the module's top level hold a `:=`? Text that has none is not searched for lines that do.
+-- Does a statement of a text's top level hold a `:=`? Text that has none is not searched for lines that do.
 local function binds_in_expressions(text)
   return text:find(":=", 1, true) ~= nil and ("\n" .. text):find("\n%S[^\n]*:=") ~= nil
 end
 
----List a module's statements under the names they bind.
+local DEFINITIONS = { function_definition = true, class_definition = true, decorated_definition = true }
+
+---List a statement under the names it binds.
+---@param deep boolean whether it may bind some in expressions
+local function scan_node(module, node, deep)
+  local kind = node.type
+  if kind == "import_from_statement" and node[#node].type == "wildcard_import" then
+    table.insert(module.stars, { compile.module_name(node.module_name) })
+  elseif kind ~= "comment" and not is_never_run(node) then
+    local list, expand = module.list, module.unit.expand
+    local statement = { node = node, names = {}, order = {} }
+    local index = #list + 1
+    local function found(name) list_under(module, statement, index, name) end
+    scopes.collect(node, expand, found, deep)
+    if not DEFINITIONS[kind] then collect_changes(node, expand, found) end
+    list[index] = statement
+  end
+end
+
+---List a module's statements under the names they bind. What is not parsed yet is listed by its outline.
 local function scan(module, tree)
   local list = module.list
-  local expand = module.unit.expand
-  local deep = binds_in_expressions(module.unit.text)
-  for _, node in ipairs(statements_of(tree)) do
-    local kind = node.type
-    if not kind then
-      local statement = { definition = node, names = {}, order = {} }
-      list[#list + 1] = statement
-      list_under(module, statement, #list, node.name)
-    elseif kind == "import_from_statement" and node[#node].type == "wildcard_import" then
-      table.insert(module.stars, { compile.module_name(node.module_name) })
-    elseif kind ~= "comment" and not is_never_run(node) then
-      local statement = { node = node, names = {}, order = {} }
+  local function scan_all(nodes, text)
+    local deep = binds_in_expressions(text)
+    for _, node in ipairs(nodes) do
+      scan_node(module, node, deep)
+    end
+  end
+  if not tree.statements then return scan_all(tree.root, tree.text) end
+  for _, outlined in ipairs(tree.statements) do
+    if outlined.nodes then
+      scan_all(outlined.nodes, outlined.text)
+    else
+      local statement = { outlined = outlined, names = {}, order = {} }
       local index = #list + 1
-      local function found(name) list_under(module, statement, index, name) end
-      scopes.collect(node, expand, found, deep)
-      if kind ~= "function_definition" and kind ~= "class_definition" and kind ~= "decorated_definition" then
-        collect_changes(node, expand, found)
-      end
       list[index] = statement
+      for _, name in ipairs(outlined.names) do
+        list_under(module, statement, index, name)
+      end
     end
   end
 end
@@ -141,10 +144,10 @@ local function scope_of(module, tree)
   return scopes.new("module", nil, unit), unit
 end
 
----A statement's node and its scope; definitions are parsed here, each as a tree of its own.
+---A statement's node and its scope; what is only outlined is parsed here, as a tree of its own.
 local function node_of(module, statement)
   if statement.node then return statement.node, module.scope end
-  local tree, message = source.definition(module.tree, statement.definition)
+  local tree, message = source.statement(module.tree, statement.outlined)
   if not tree then error(core.exception(types.SyntaxError, { message }), 0) end
   return tree.root[1], (scope_of(module, tree))
 end
@@ -160,7 +163,7 @@ local function run_one(module, index)
   end
   local before = module.running
   module.running = index
-  local line = (statement.node or statement.definition).line
+  local line = (statement.node or statement.outlined).line
   module.frame.line = line
   local ok, e = core.protected(function()
     local node, scope = node_of(module, statement)

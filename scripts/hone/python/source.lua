@@ -112,14 +112,25 @@ function source.whole(path)
   return source.parse(text, path)
 end
 
----Parse a text as far as its outline allows: `definitions` are then parsed by source.definition.
+-- A file of which only those statements are parsed of which the outline does not tell the names.
 local function parse_outline(text, path)
-  local parts = outline.of(text)
-  if not parts or #parts.definitions == 0 then return source.parse(text, path) end
-  local tree = parse_piece(parts.rest, path, 1)
-  if not tree then return source.parse(text, path) end
-  tree.definitions, tree.whole_text, tree.path = parts.definitions, text, path
-  return tree
+  local statements = outline.statements(text)
+  if not statements then return source.parse(text, path) end
+  for _, statement in ipairs(statements) do
+    if not statement.names then
+      statement.text = text:sub(statement.from, statement.to)
+      local piece = parse_piece(statement.text, path, statement.line)
+      if not piece then return source.parse(text, path) end
+      statement.nodes = piece.root
+    end
+  end
+  return {
+    statements = statements,
+    expand = function(node) return node end,
+    is_deep = depth_of(text),
+    text = text,
+    path = path,
+  }
 end
 
 -- The body of the function at a line.
@@ -168,9 +179,7 @@ local function complete_later(own, by_line, text, whole)
     local body = node.lazy and bodies[node]
     if not body then return node end
     local body_text = text:sub(body.from, body.to)
-    if not is_deep() and scopes.needs_depth(body_text) then
-      is_deep = function() return true end
-    end
+    if not is_deep() and scopes.needs_depth(body_text) then is_deep = function() return true end end
     local statements = parse_body(body_text, body.line)
     if not statements then
       local tree, message = whole()
@@ -189,34 +198,42 @@ local function complete_later(own, by_line, text, whole)
   end
 end
 
--- A definition all of which is parsed: by itself, else with all of its file.
-local function whole_definition(tree, definition)
-  local text = tree.whole_text:sub(definition.from, definition.to)
-  local own = parse_piece(text, tree.path, definition.line)
+-- A statement all of which is parsed: by itself, else with all of its file.
+local function whole_statement(tree, statement)
+  local text = tree.text:sub(statement.from, statement.to)
+  local own = parse_piece(text, tree.path, statement.line)
   if own and #own.root == 1 then return own end
-  local whole, message = source.parse(tree.whole_text, tree.path)
+  local whole, message = source.parse(tree.text, tree.path)
   if not whole then return nil, message end
   for _, node in ipairs(whole.root) do
-    if node.line == definition.line then
+    if node.line == statement.line then
       return { root = { node }, expand = whole.expand, is_deep = whole.is_deep, text = whole.text }
     end
   end
-  return nil, ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+  local message_form = "%s:%d: cannot tell where the statement ends"
+  return nil, message_form:format(tree.path, statement.line)
 end
 
----Parse one definition of an outlined file.
----@return table? tree whose root[1] is the definition
+-- A definition without the bodies of its functions, which are put in later.
+local function parse_definition(tree, statement)
+  local text, bodies = outline.shortened(tree.text, statement)
+  local own = parse_piece(text, tree.path, statement.line)
+  if not own or #own.root ~= 1 then return nil end
+  complete_later(own, bodies, tree.text, function() return whole_statement(tree, statement) end)
+  return own
+end
+
+---Parse one statement of an outlined file.
+---@return table? tree whose root[1] is the statement
 ---@return string? message
-function source.definition(tree, definition)
-  if definition.tree then return definition.tree end
-  local text, bodies = outline.shortened(tree.whole_text, definition)
-  local own, message = parse_piece(text, tree.path, definition.line)
-  if own and #own.root == 1 then
-    complete_later(own, bodies, tree.whole_text, function() return whole_definition(tree, definition) end)
-  else
-    own, message = whole_definition(tree, definition)
+function source.statement(tree, statement)
+  if statement.tree then return statement.tree end
+  local message
+  local own = statement.is_definition and parse_definition(tree, statement)
+  if not own then
+    own, message = whole_statement(tree, statement)
   end
-  definition.tree = own
+  statement.tree = own
   return own, message
 end
 
@@ -225,14 +242,14 @@ source.parsed = setmetatable({}, { __mode = "v" })
 
 ---Read and parse a file, and count it in the world's report.
 ---@param whole boolean? notice any syntax error in it, not only in what is needed of it
----@return table? tree { root, expand, is_deep, text, definitions? }
+---@return table? tree { root or statements, expand, is_deep, text }
 ---@return string? message
 function source.read(path, world, whole)
   local text, message = read_text(path)
   if not text then return nil, message end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
   local tree = source.parsed[path]
-  if not (tree and (tree.whole_text or tree.text) == text) then
+  if not (tree and tree.text == text) then
     tree, message = parse_outline(text, path)
     source.parsed[path] = tree
   end
