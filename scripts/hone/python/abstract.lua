@@ -68,6 +68,7 @@ function abstract.new(options)
     unknown_roots = {},
     stdlib = stdlib,
     roots = {},
+    short_files = {},
     print = options.print,
     hooks = { construct = {}, call = {} },
     report = {

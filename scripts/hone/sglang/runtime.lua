@@ -301,6 +301,7 @@ function M.overrides(package, parallel, files, chosen)
       if qualname:find("^sglang%.srt%.distributed%.communication_op%.[%w_]+_all_reduce") then
         return function(_, args, kwargs) return args[1] or kwargs.input_ end
       end
+      if not qualname:find(".get_", 1, true) then return nil end
       local module, name = qualname:match("^(.*)%.get_([%w_]+)$")
       if not module then return nil end
       if not (module:find("sglang.srt.distributed", 1, true) or module:find("dp_attention", 1, true)) then
