@@ -1,4 +1,5 @@
 --- The outline of a module: statements found by their text.
+local core = require "hone.core.outline"
 local outline = require "hone.python.outline"
 
 -- "line: names" for each statement; "?" where it takes a syntax tree.
@@ -181,5 +182,39 @@ y = 1
   it("leaves a definition whole whose text is not understood", function()
     local text = "class C:\n    def f(self):\n    pass"
     assert.same({ text, {} }, { shortened(text) })
+  end)
+end)
+
+describe("core.fields", function()
+  it("lists what the classes at the top level assign to names of their own", function()
+    local text = [[
+x = 0
+@decorated
+class C(Base):
+    """Text: a = 1"""
+    a: A[
+        int,
+        Arg(help="not = this", n=1),  # nor = this
+    ] = 8
+    b = "=" # a comment
+    c: int
+    def f(self, d=1):
+        e = 2
+    g.h = 3
+    i == 4
+    j += 5
+if x:
+    k = 6
+class D:
+    l = [
+        7
+    ]
+]]
+    assert.same({ "a", "8", "b", '"="', "l", "[\n        7\n    ]" }, core.fields(text))
+  end)
+
+  it("gives up where the text is not understood", function()
+    assert.is_nil(core.fields "class C:\n    a = (1\n")
+    assert.same({}, core.fields "")
   end)
 end)

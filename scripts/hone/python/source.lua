@@ -249,16 +249,10 @@ function source.read(path, world, whole)
   if not text then return nil, message end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
   local tree = source.parsed[path]
-  if not (tree and tree.text == text) then
-    tree, message = parse_outline(text, path)
+  local is_enough = tree and tree.text == text and not (whole and tree.statements)
+  if not is_enough then
+    tree, message = (whole and source.parse or parse_outline)(text, path)
     source.parsed[path] = tree
-  end
-  if tree and whole and not tree.is_whole then
-    local checked
-    checked, message = parse_whole(text, path)
-    if not checked then return nil, message end
-    checked:close()
-    tree.is_whole = true
   end
   return tree, message
 end
