@@ -75,17 +75,16 @@ local function is_never_run(node)
   return true
 end
 
----List a statement under a name.
-local function list_under(module, statement, index, name)
-  if statement.names[name] then return end
-  statement.names[name] = true
-  statement.order[#statement.order + 1] = name
+---List a statement under a name; once, however often it binds it.
+local function list_under(module, index, name)
   local own = module.pending[name]
   if not own then
-    own = {}
-    module.pending[name] = own
+    module.pending[name] = { index }
+    return true
   end
+  if own[#own] == index then return false end
   own[#own + 1] = index
+  return true
 end
 
 -- Does a statement of a text's top level hold a `:=`? Text that has none is not searched for lines that do.
@@ -103,12 +102,13 @@ local function scan_node(module, node, deep)
     table.insert(module.stars, { compile.module_name(node.module_name) })
   elseif kind ~= "comment" and not is_never_run(node) then
     local list, expand = module.list, module.unit.expand
-    local statement = { node = node, names = {}, order = {} }
-    local index = #list + 1
-    local function found(name) list_under(module, statement, index, name) end
+    local index, names = #list + 1, {}
+    local function found(name)
+      if list_under(module, index, name) then names[#names + 1] = name end
+    end
     scopes.collect(node, expand, found, deep)
     if not DEFINITIONS[kind] then collect_changes(node, expand, found) end
-    list[index] = statement
+    list[index] = { node = node, names = names }
   end
 end
 
@@ -126,11 +126,10 @@ local function scan(module, tree)
     if outlined.nodes then
       scan_all(outlined.nodes, outlined.text)
     else
-      local statement = { outlined = outlined, names = {}, order = {} }
       local index = #list + 1
-      list[index] = statement
+      list[index] = { outlined = outlined, names = outlined.names }
       for _, name in ipairs(outlined.names) do
-        list_under(module, statement, index, name)
+        list_under(module, index, name)
       end
     end
   end
@@ -156,7 +155,7 @@ local function run_one(module, index)
   local statement = module.list[index]
   if statement.done then return end
   statement.done = true
-  for name in pairs(statement.names) do
+  for _, name in ipairs(statement.names) do
     for _, earlier in ipairs(module.pending[name] or {}) do
       if earlier < index then run_one(module, earlier) end
     end
@@ -175,7 +174,7 @@ local function run_one(module, index)
     "failed statement",
     ("%s:%d: %s: %s"):format(core.short_file(module.file), line, e.cls.name, core.exception_message(e))
   )
-  for name in pairs(statement.names) do
+  for _, name in ipairs(statement.names) do
     if module.ns[name] == nil then module.ns[name] = failed end
   end
 end
@@ -323,7 +322,7 @@ function Module:names()
     end
   end
   for _, statement in ipairs(self.list) do
-    for _, name in ipairs(statement.order) do
+    for _, name in ipairs(statement.names) do
       add(name)
     end
   end
