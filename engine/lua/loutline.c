@@ -247,33 +247,50 @@ static bool add_import(lua_State *L, const Scan *s, const Logical *l) {
   return add_imported(L, s, word, l->finish, false);
 }
 
-/* Adds the name of `name = value` or `name: annotation` where nothing else is bound; false for
- * other lines. */
-static bool add_assigned(lua_State *L, const Scan *s, const Logical *l) {
-  size_t to = name_end(s, l->first, l->finish), at = to;
-  while (at < l->finish && s->text[at] == ' ') at++;
-  if (to == l->first || at == l->finish || (s->text[at] != '=' && s->text[at] != ':')) return false;
-  if (is_word(s, l->first, to, "try") || is_word(s, l->first, to, "lambda")) return false;
-  Scan rest = {.text = s->text, .at = at, .end = l->finish, .certain = true};
-  uint32_t depth = 0, equals = 0;
-  while (rest.at < rest.end) {
-    char c = rest.text[rest.at];
-    char next = rest.at + 1 < rest.end ? rest.text[rest.at + 1] : '\0';
+/* Moves to the next `=` outside of strings and brackets that does not compare; false where there is
+ * none. The rest is not certain where a `;` or a `:=` comes before it. */
+static bool find_equals(Scan *rest) {
+  uint32_t depth = 0;
+  while (rest->at < rest->end) {
+    char c = rest->text[rest->at];
+    char next = rest->at + 1 < rest->end ? rest->text[rest->at + 1] : '\0';
     if (c == '\'' || c == '"') {
-      if (!skip_string(&rest)) return false;
+      if (!skip_string(rest)) return false;
       continue;
     }
     if (c == '#') {
-      skip_comment(&rest);
+      skip_comment(rest);
       continue;
     }
     if (c == '(' || c == '[' || c == '{') depth++;
     if (c == ')' || c == ']' || c == '}') depth--;
-    if (c == ';' || (c == ':' && next == '=')) return false;
+    if (c == ';' || (c == ':' && next == '=')) return give_up(rest);
     bool compares = next == '=' && (c == '=' || c == '!' || c == '<' || c == '>');
-    if (c == '=' && depth == 0 && !compares && ++equals > 1) return false;
-    rest.at += compares ? 2 : 1;
+    if (c == '=' && depth == 0 && !compares) return true;
+    rest->at += compares ? 2 : 1;
   }
+  return false;
+}
+
+/* The rest of a line that starts as `name =` or `name:` does, and where the name ends; false for
+ * other lines. */
+static bool find_target(const Scan *s, const Logical *l, size_t *to, Scan *rest) {
+  size_t at = *to = name_end(s, l->first, l->finish);
+  while (at < l->finish && s->text[at] == ' ') at++;
+  *rest = (Scan){.text = s->text, .at = at, .end = l->finish, .certain = true};
+  return *to > l->first && at < l->finish && (s->text[at] == '=' || s->text[at] == ':');
+}
+
+/* Adds the name of `name = value` or `name: annotation` where nothing else is bound; false for
+ * other lines. */
+static bool add_assigned(lua_State *L, const Scan *s, const Logical *l) {
+  size_t to;
+  Scan rest;
+  if (!find_target(s, l, &to, &rest)) return false;
+  if (is_word(s, l->first, to, "try") || is_word(s, l->first, to, "lambda")) return false;
+  bool has_value = find_equals(&rest);
+  rest.at++;
+  if ((has_value && find_equals(&rest)) || !rest.certain) return false;
   add_name(L, s, l->first, to);
   return true;
 }
@@ -395,37 +412,12 @@ static int outline_bodies(lua_State *L) {
   return s.certain ? 1 : 0;
 }
 
-/* The position behind the `=` of `name = value` or `name: annotation = value`; 0 for other lines.
- */
-static size_t behind_assignment(const Scan *s, const Logical *l, size_t name_end) {
-  Scan rest = {.text = s->text, .at = name_end, .end = l->finish, .certain = true};
-  while (rest.at < rest.end && rest.text[rest.at] == ' ') rest.at++;
-  if (rest.at == rest.end || (rest.text[rest.at] != ':' && rest.text[rest.at] != '=')) return 0;
-  uint32_t depth = 0;
-  while (rest.at < rest.end) {
-    char c = rest.text[rest.at];
-    if (c == '\'' || c == '"') {
-      if (!skip_string(&rest)) return 0;
-      continue;
-    }
-    if (c == '#') {
-      skip_comment(&rest);
-      continue;
-    }
-    if (c == '(' || c == '[' || c == '{') depth++;
-    if (c == ')' || c == ']' || c == '}') depth--;
-    if (c == '=' && depth == 0)
-      return rest.at + 1 < rest.end && rest.text[rest.at + 1] != '=' ? rest.at + 1 : 0;
-    rest.at++;
-  }
-  return 0;
-}
-
 /* Appends the name and the value's text to the list on top, where a line assigns. */
 static void add_field(lua_State *L, const Scan *s, const Logical *l) {
-  size_t to = name_end(s, l->first, l->finish);
-  size_t value = to > l->first ? behind_assignment(s, l, to) : 0;
-  if (!value) return;
+  size_t to;
+  Scan rest;
+  if (!find_target(s, l, &to, &rest) || !find_equals(&rest)) return;
+  size_t value = rest.at + 1;
   while (value < l->finish && s->text[value] == ' ') value++;
   add_name(L, s, l->first, to);
   add_name(L, s, value, l->finish);
