@@ -18,12 +18,12 @@
 #define IS_WATCHED 0
 #endif
 
-enum { GRAIN = 16, LARGEST = 512, SIZES = LARGEST / GRAIN + 1 };
+enum { GRAIN = 16, LARGEST = 1024, SIZES = LARGEST / GRAIN + 1 };
 
 /* Addresses, not memory: pages are there from the first write. */
 static const size_t RESERVED = (size_t)1 << 36;
 /* A process that uses more than this will use much more: let the kernel give it large pages. */
-static const size_t SMALL_PAGES = (size_t)8 << 20;
+static const size_t SMALL_PAGES = (size_t)1 << 20;
 
 typedef struct block {
   struct block *next;

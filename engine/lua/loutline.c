@@ -1,5 +1,6 @@
-/* loutline.c -- require "hone.core.outline": where the definitions of a Python source are, and the
- * bodies of its functions, told by its lines alone: strings, brackets and indents. */
+/* loutline.c -- require "hone.core.outline": where the statements of a Python source are, what
+ * names they bind, and the bodies of its functions, told by its lines alone: strings, brackets and
+ * indents. */
 #include "lua/fields.h"
 
 #include <lauxlib.h>
@@ -168,50 +169,208 @@ static Scan check_scan(lua_State *L) {
   return (Scan){.text = text, .end = length, .line = 1, .certain = true};
 }
 
-/* Pushes the table of a definition, its name in it. */
-static void push_definition(lua_State *L, const Scan *s, size_t name, const Logical *l) {
-  size_t length = 0;
-  while (name + length < l->finish && is_name_char(s->text[name + length])) length++;
-  lua_createtable(L, 0, 6);
-  lua_pushlstring(L, s->text + name, length);
-  lua_setfield(L, -2, "name");
+/* ---- names that a statement binds ---- */
+
+static size_t name_end(const Scan *s, size_t at, size_t end) {
+  while (at < end && is_name_char(s->text[at])) at++;
+  return at;
 }
 
-/* Completes the table on top, now that its end is known, and appends it to the list below. */
-static void finish_definition(lua_State *L, const Logical *first, size_t end, uint32_t line) {
-  set_integer(L, "line", first->line);
-  set_integer(L, "from", (lua_Integer)first->start + 1);
-  set_integer(L, "to", (lua_Integer)end);
-  set_integer(L, "lines", line - first->line);
+/* Appends a name to the list on top. */
+static void add_name(lua_State *L, const Scan *s, size_t from, size_t to) {
+  lua_pushlstring(L, s->text + from, to - from);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-/* definitions(text) -> list of { name, line, from, to, lines } | nil where that is not certain: the
- * functions and classes at the top level, from their decorators to the next statement */
-static int outline_definitions(lua_State *L) {
+/* The position of the next word of an import, behind blanks, line ends, comments and parentheses.
+ */
+static size_t next_word(const Scan *s, size_t at, size_t end) {
+  for (; at < end; at++) {
+    switch (s->text[at]) {
+    case ' ':
+    case '\n':
+    case '\\':
+    case '(':
+    case ')': break;
+    case '#': {
+      const char *line_end = memchr(s->text + at, '\n', end - at);
+      if (!line_end) return end;
+      at = (size_t)(line_end - s->text);
+      break;
+    }
+    default: return at;
+    }
+  }
+  return at;
+}
+
+static size_t dotted_end(const Scan *s, size_t at, size_t end) {
+  while (at < end && (is_name_char(s->text[at]) || s->text[at] == '.')) at++;
+  return at;
+}
+
+static bool is_word(const Scan *s, size_t from, size_t to, const char *word) {
+  return to - from == strlen(word) && memcmp(s->text + from, word, to - from) == 0;
+}
+
+/* Adds the names of `a, b as c`: in an import of modules the first part of each. */
+static bool add_imported(lua_State *L, const Scan *s, size_t at, size_t end, bool of_modules) {
+  for (at = next_word(s, at, end); at < end; at = next_word(s, at, end)) {
+    size_t from = at, to = dotted_end(s, from, end);
+    if (to == from || s->text[from] == '.') return false;
+    if (of_modules) to = name_end(s, from, end);
+    at = next_word(s, dotted_end(s, from, end), end);
+    size_t word = dotted_end(s, at, end);
+    if (is_word(s, at, word, "as")) {
+      from = next_word(s, word, end);
+      to = name_end(s, from, end);
+      at = next_word(s, to, end);
+    }
+    add_name(L, s, from, to);
+    if (at == end) return true;
+    if (s->text[at++] != ',') return false;
+  }
+  return true;
+}
+
+/* Adds the names that an import binds to the list on top; false for other lines. */
+static bool add_import(lua_State *L, const Scan *s, const Logical *l) {
+  size_t at = behind_word(s, l->first, l->finish, "import");
+  if (at) return add_imported(L, s, at, l->finish, true);
+  size_t module = behind_word(s, l->first, l->finish, "from");
+  if (!module) return false;
+  size_t to = dotted_end(s, module, l->finish);
+  at = next_word(s, to, l->finish);
+  size_t word = name_end(s, at, l->finish);
+  if (to == module || !is_word(s, at, word, "import")) return false;
+  if (is_word(s, module, to, "__future__")) return true; /* binds nothing */
+  return add_imported(L, s, word, l->finish, false);
+}
+
+/* Moves to the next `=` outside of strings and brackets that does not compare; false where there is
+ * none. The rest is not certain where a `;` or a `:=` comes before it. */
+static bool find_equals(Scan *rest) {
+  uint32_t depth = 0;
+  while (rest->at < rest->end) {
+    char c = rest->text[rest->at];
+    char next = rest->at + 1 < rest->end ? rest->text[rest->at + 1] : '\0';
+    if (c == '\'' || c == '"') {
+      if (!skip_string(rest)) return false;
+      continue;
+    }
+    if (c == '#') {
+      skip_comment(rest);
+      continue;
+    }
+    if (c == '(' || c == '[' || c == '{') depth++;
+    if (c == ')' || c == ']' || c == '}') depth--;
+    if (c == ';' || (c == ':' && next == '=')) return give_up(rest);
+    bool compares = next == '=' && (c == '=' || c == '!' || c == '<' || c == '>');
+    if (c == '=' && depth == 0 && !compares) return true;
+    rest->at += compares ? 2 : 1;
+  }
+  return false;
+}
+
+/* The rest of a line that starts as `name =` or `name:` does, and where the name ends; false for
+ * other lines. */
+static bool find_target(const Scan *s, const Logical *l, size_t *to, Scan *rest) {
+  size_t at = *to = name_end(s, l->first, l->finish);
+  while (at < l->finish && s->text[at] == ' ') at++;
+  *rest = (Scan){.text = s->text, .at = at, .end = l->finish, .certain = true};
+  return *to > l->first && at < l->finish && (s->text[at] == '=' || s->text[at] == ':');
+}
+
+/* Adds the name of `name = value` or `name: annotation` where nothing else is bound; false for
+ * other lines. */
+static bool add_assigned(lua_State *L, const Scan *s, const Logical *l) {
+  size_t to;
+  Scan rest;
+  if (!find_target(s, l, &to, &rest)) return false;
+  if (is_word(s, l->first, to, "try") || is_word(s, l->first, to, "lambda")) return false;
+  bool has_value = find_equals(&rest);
+  rest.at++;
+  if ((has_value && find_equals(&rest)) || !rest.certain) return false;
+  add_name(L, s, l->first, to);
+  return true;
+}
+
+/* Whether a line is a string and nothing else, as documentation is. */
+static bool is_string(const Scan *s, const Logical *l) {
+  Scan rest = {.text = s->text, .at = l->first, .end = l->finish, .certain = true};
+  char c = s->text[l->first];
+  return (c == '"' || c == '\'') && skip_string(&rest) && rest.at == rest.end;
+}
+
+/* ---- the library ---- */
+
+/* Pushes the names that a statement binds, as far as it starts in this line; nil where it takes a
+ * syntax tree to tell. */
+static void push_names(lua_State *L, const Scan *s, const Logical *l) {
+  lua_newtable(L);
+  size_t name = behind_def(s, l);
+  if (!name) name = behind_word(s, l->first, l->finish, "class");
+  if (name) {
+    add_name(L, s, name, name_end(s, name, l->finish));
+  } else if (!is_string(s, l) && !add_import(L, s, l) && !add_assigned(L, s, l)) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
+/* Whether a line goes on with the statement before it, as else does. */
+static bool is_clause(const Scan *s, const Logical *l) {
+  static const char *const clauses[] = {"else", "elif", "except", "finally"};
+  size_t to = name_end(s, l->first, l->finish);
+  for (size_t i = 0; i < sizeof clauses / sizeof *clauses; i++)
+    if (is_word(s, l->first, to, clauses[i])) return true;
+  return false;
+}
+
+/* Completes the table on top, now that its end is known, and appends it to the list below. */
+static void finish_statement(lua_State *L, const Logical *first, size_t end) {
+  set_integer(L, "line", first->line);
+  set_integer(L, "from", (lua_Integer)first->start + 1);
+  set_integer(L, "to", (lua_Integer)end);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* Pushes the table of a statement, which starts in this line behind its decorators. Whether it is a
+ * function or class. */
+static bool push_statement(lua_State *L, const Scan *s, const Logical *l) {
+  bool is_definition = behind_def(s, l) || behind_word(s, l->first, l->finish, "class");
+  lua_createtable(L, 0, 5);
+  push_names(L, s, l);
+  lua_setfield(L, -2, "names");
+  lua_pushboolean(L, is_definition);
+  lua_setfield(L, -2, "is_definition");
+  return is_definition;
+}
+
+/* statements(text) -> list of { names, is_definition, line, from, to } | nil where that is not
+ * certain: the statements at the top level, decorators included, without comments around them;
+ * names are nil where it takes a syntax tree to tell them */
+static int outline_statements(lua_State *L) {
   Scan s = check_scan(L);
   lua_settop(L, 1);
   lua_newtable(L);
   Logical l, first = {0};
+  size_t end = 0;
   bool decorated = false;
   while (next_line(&s, &l)) {
-    if (indent_of(&l) > 0) continue;
-    if (lua_gettop(L) > 2) finish_definition(L, &first, l.start, l.line);
-    if (!decorated) first = l;
-    if (s.text[l.first] == '@') {
-      decorated = true;
-      continue;
+    if (indent_of(&l) == 0 && !is_clause(&s, &l)) {
+      if (lua_gettop(L) > 2) finish_statement(L, &first, end);
+      if (!decorated) first = l;
+      bool was_decorated = decorated;
+      decorated = s.text[l.first] == '@';
+      if (!decorated && !push_statement(L, &s, &l) && was_decorated) return 0;
+    } else if (lua_gettop(L) == 2) {
+      return 0; /* nothing that it could belong to */
     }
-    size_t name = behind_def(&s, &l);
-    if (!name) name = behind_word(&s, l.first, l.finish, "class");
-    if (name)
-      push_definition(L, &s, name, &l);
-    else if (decorated)
-      return 0; /* a decorator of nothing */
-    decorated = false;
+    end = l.finish;
   }
   if (!s.certain || decorated) return 0;
-  if (lua_gettop(L) > 2) finish_definition(L, &first, s.end, s.line);
+  if (lua_gettop(L) > 2) finish_statement(L, &first, end);
   return 1;
 }
 
@@ -253,8 +412,43 @@ static int outline_bodies(lua_State *L) {
   return s.certain ? 1 : 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"definitions", outline_definitions}, {"bodies", outline_bodies}, {NULL, NULL}};
+/* Appends the name and the value's text to the list on top, where a line assigns. */
+static void add_field(lua_State *L, const Scan *s, const Logical *l) {
+  size_t to;
+  Scan rest;
+  if (!find_target(s, l, &to, &rest) || !find_equals(&rest)) return;
+  size_t value = rest.at + 1;
+  while (value < l->finish && s->text[value] == ' ') value++;
+  add_name(L, s, l->first, to);
+  add_name(L, s, value, l->finish);
+}
+
+/* fields(text) -> list of name, text of the value, ... | nil where that is not certain: what the
+ * bodies of the classes at the top level assign to names of their own */
+static int outline_fields(lua_State *L) {
+  Scan s = check_scan(L);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  Logical l;
+  size_t own = 0; /* indent of the class's own statements; 0 outside of classes */
+  bool opens = false;
+  while (next_line(&s, &l)) {
+    if (indent_of(&l) == 0) {
+      opens = behind_word(&s, l.first, l.finish, "class") && s.text[l.finish - 1] == ':';
+      own = 0;
+      continue;
+    }
+    if (opens) own = indent_of(&l);
+    opens = false;
+    if (own && indent_of(&l) == own) add_field(L, &s, &l);
+  }
+  return s.certain ? 1 : 0;
+}
+
+static const luaL_Reg functions[] = {{"statements", outline_statements},
+                                     {"bodies", outline_bodies},
+                                     {"fields", outline_fields},
+                                     {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_hone_core_outline(lua_State *L) {
   luaL_newlib(L, functions);

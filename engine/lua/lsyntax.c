@@ -398,7 +398,7 @@ static bool push_table(lua_State *L, Conversion *c, TSNode node, TSSymbol symbol
   uint32_t children = ts_node_named_child_count(node);
   uint8_t flags = flags_of(c, symbol);
   bool lazy = (flags & LAZY) && children > 0;
-  int records = symbol < MAX_SYMBOLS ? c->language->records[symbol] : 0;
+  int records = children > 0 && symbol < MAX_SYMBOLS ? c->language->records[symbol] : 1;
   lua_createtable(L, lazy ? 0 : (int)children, 2 + records + (c->offsets ? 2 : 0));
   lua_rawgeti(L, c->names, symbol);
   lua_setfield(L, -2, "type");

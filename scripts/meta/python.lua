@@ -234,6 +234,12 @@ function World:get(value, name) end
 ---@return boolean
 function World:has(value, name) end
 
+--- Whether a function or method written in Python has a parameter of that name.
+---@param fn hone.python.Value
+---@param name string
+---@return boolean
+function World:takes(fn, name) end
+
 --- Set an attribute.
 ---@param value hone.python.Value
 ---@param name string

@@ -179,6 +179,20 @@ for i in range(20):
     assert.same({ 1 }, alternatives(get "x"))
   end)
 
+  it("takes a method bound to the same object for the same", function()
+    local get, world = run [[
+import torch
+class C:
+    def m(self): return 1
+c, d = C(), C()
+same = c.m if torch.flag else c.m
+other = c.m if torch.flag else d.m
+]]
+    assert.is_false(python.is_unknown(get "same"))
+    assert.equal(1, world:call(get "same"))
+    assert.equal(2, #python.alternatives(get "other"))
+  end)
+
   it("undoes the first way before the second runs", function()
     local get = run [[
 import torch
@@ -708,5 +722,21 @@ describe("what is not understood", function()
     assert.equal(2, entry.count)
     assert.equal("program.py:1", entry.first)
     assert.equal(1, world.report.unknown["construct integer"].count)
+  end)
+end)
+
+describe("world:takes", function()
+  it("tells whether a function or method has a parameter", function()
+    local get, world = run [[
+class C:
+    def m(self, a, *, b=1): pass
+def f(a): pass
+m = C().m
+]]
+    assert.is_true(world:takes(get "m", "b"))
+    assert.is_false(world:takes(get "m", "c"))
+    assert.is_true(world:takes(get "f", "a"))
+    assert.is_false(world:takes(get "C", "a"))
+    assert.is_false(world:takes(1, "a"))
   end)
 end)

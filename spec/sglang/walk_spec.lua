@@ -282,6 +282,32 @@ class Gate(nn.Module):
     assert.equal(1, #found.unused)
   end)
 
+  it(
+    "works once after loading on layers that others stand for, where the model is told of which weights",
+    function()
+      local deep = tiny.CONFIG:gsub('"num_hidden_layers": 2', '"num_hidden_layers": 40')
+      local finish = "\n    def post_load_weights(self, weight_names=None):\n"
+        .. "        for name in weight_names:\n"
+        .. "            if not name.endswith('.qkv_proj.weight'): continue\n"
+        .. "            layer = self.layers[int(name.split('.')[1])]\n"
+        .. "            assert not layer.worked\n"
+        .. "            layer.worked = True\n"
+      local init = "self.worked = False; self.extra = nn.Linear(4, 8)"
+      local result, found =
+        walked { config = deep, init = init, layer = "if self.worked: self.extra(x)", methods = finish }
+      assert.is_true(#result.layers < 40)
+      assert.equal(1, #found.unused)
+      assert.equal("layers.*.unused", found.unused[1].path)
+    end
+  )
+
+  it("answers for a server with nothing plugged in, on a device whose name is known", function()
+    local init = "self.gate = nn.Conv1d(4, 8, 3) if len(entry_points(group='x')) > 0"
+      .. " or torch.compiler.is_compiling() or 'H100' not in torch.cuda.get_device_name() else None"
+    local _, found = walked { before = "from importlib.metadata import entry_points", init = init }
+    assert.same({}, found.review)
+  end)
+
   it("goes on with a warning when forward cannot be followed", function()
     local result = assert(walked { forward = 'raise ValueError("no way")' })
     assert.equal(2, #result.warnings)

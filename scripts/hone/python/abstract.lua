@@ -68,6 +68,7 @@ function abstract.new(options)
     unknown_roots = {},
     stdlib = stdlib,
     roots = {},
+    short_files = {},
     print = options.print,
     hooks = { construct = {}, call = {} },
     report = {
@@ -191,6 +192,12 @@ function World:call_method(value, name, args, kwargs)
   return result(
     enter(self, function() return core.call(object.getattr(value, name), arguments(args, kwargs)) end)
   )
+end
+
+---Whether a function or method has a parameter of that name.
+function World.takes(_, fn, name)
+  local code = type(fn) == "table" and (fn.code or fn.func and fn.func.code)
+  return code and code.params and code.params.slots[name] ~= nil or false
 end
 
 function World:set(value, name, v)

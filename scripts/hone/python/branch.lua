@@ -12,15 +12,18 @@ local core = require "hone.python.core"
 local unknown = require "hone.python.unknown"
 local dict = require "hone.python.dict"
 
-local S = core.state
+local S, note = core.state, core.note
 local branch = {}
 
 branch.BREAK, branch.CONTINUE, branch.RETURN = 1, 2, 3
 local CLOSENESS = { [branch.CONTINUE] = 1, [branch.BREAK] = 2, [branch.RETURN] = 3 }
 
----The distinct places on a trail: { { t, k, old, new } }.
+local NONE = {}
+
+---The distinct places on a trail: { { t, k, old, new } }, and each by t and k. Most ways write nothing.
 local function writes_of(trail)
-  local list, seen = {}, {}
+  if trail.n == 0 then return NONE, NONE end
+  local list, seen, n = {}, {}, 0
   for i = 1, trail.n, 3 do
     local t, k = trail[i], trail[i + 1]
     local known = seen[t]
@@ -31,10 +34,21 @@ local function writes_of(trail)
     if not known[k] then
       local entry = { t = t, k = k, old = trail[i + 2], new = t[k] }
       known[k] = entry
-      list[#list + 1] = entry
+      n = n + 1
+      list[n] = entry
     end
   end
   return list, seen
+end
+
+---Bring places to what was written to them.
+local function write_again(writes)
+  local trail = S.trail
+  for i = 1, #writes do
+    local w = writes[i]
+    if trail then note(trail, w.t, w.k) end
+    w.t[w.k] = w.new
+  end
 end
 
 local function undo(trail)
@@ -47,6 +61,7 @@ end
 ---Join two values of one place. Fields of containers and frames are told from Python's names (which index
 ---tables of their own) by what else the table holds.
 local function merged(t, k, a, b, touched)
+  if a == b and k ~= "count" then return a end
   if k == "count" and t.seq then
     touched[t] = true
     return b
@@ -62,13 +77,18 @@ end
 ---Merge the first way's writes into the state the second way left.
 ---@param seen_b table places the second way wrote; nil when it is no longer known (pending writes)
 local function merge_writes(writes_a, writes_b, seen_a, skip)
-  local touched = {}
-  for _, w in ipairs(writes_a) do
-    if w.t ~= skip then core.put(w.t, w.k, merged(w.t, w.k, w.new, w.t[w.k], touched)) end
+  local touched, put = {}, core.put
+  for i = 1, #writes_a do
+    local w = writes_a[i]
+    local t, k = w.t, w.k
+    if t ~= skip then put(t, k, merged(t, k, w.new, t[k], touched)) end
   end
-  for _, w in ipairs(writes_b or {}) do
-    local also = seen_a[w.t] and seen_a[w.t][w.k]
-    if not also then core.put(w.t, w.k, merged(w.t, w.k, w.old, w.t[w.k], touched)) end
+  writes_b = writes_b or NONE
+  for i = 1, #writes_b do
+    local w = writes_b[i]
+    local t, k = w.t, w.k
+    local also = seen_a[t] and seen_a[t][k]
+    if not also then put(t, k, merged(t, k, w.old, t[k], touched)) end
   end
   for t in pairs(touched) do
     dict.recount(t)
@@ -108,18 +128,12 @@ function branch.record(fn)
   note_all(outer, trail)
   if not ok then error(value, 0) end
   local writes = writes_of(trail)
-  return value, function()
-    for _, w in ipairs(writes) do
-      core.put(w.t, w.k, w.new)
-    end
-  end
+  return value, function() write_again(writes) end
 end
 
 local function redo(a, outer)
   S.trail = outer
-  for _, w in ipairs(a.writes) do
-    core.put(w.t, w.k, w.new)
-  end
+  write_again(a.writes)
   return a.signal, a.value
 end
 
@@ -236,9 +250,7 @@ local function take_pending(frame)
       rest[#rest + 1] = entry
     elseif not taken then
       taken, value = true, entry.value
-      for _, w in ipairs(entry.writes) do
-        core.put(w.t, w.k, w.new)
-      end
+      write_again(entry.writes)
       for slot, v in pairs(entry.slots or {}) do
         core.put(frame, slot, v)
       end

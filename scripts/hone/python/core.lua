@@ -401,11 +401,19 @@ core.place = place
 
 ---Paths are shown from the package's root: "srt/models/llama.py".
 function core.short_file(file)
-  local roots = S.world and S.world.roots
-  for _, root in ipairs(roots or {}) do
-    if file:sub(1, #root) == root then return (file:sub(#root + 2)) end
+  local world = S.world
+  if not world then return file end
+  local short = world.short_files[file]
+  if short then return short end
+  short = file
+  for _, root in ipairs(world.roots) do
+    if file:sub(1, #root) == root then
+      short = file:sub(#root + 2)
+      break
+    end
   end
-  return file
+  world.short_files[file] = short
+  return short
 end
 
 ---End the evaluation: no Python `except` catches this.

@@ -550,7 +550,7 @@ end
 local function new_arguments(fn)
   local code = type(fn) == "table" and (fn.code or fn.func and fn.func.code)
   if code then return core.new_frame(code) end
-  return { n = 0 }
+  return { nil, nil, n = 0 } -- with room for what most calls are given
 end
 
 ---@return function function(frame, fn, self) -> args, kw for calling `fn`: `self` (may be nil) goes first

@@ -80,8 +80,7 @@ local function declare_names(scope, body, params)
   end
   local generator = false
   local bound = {}
-  local text = scope.unit.text_of(body)
-  local deep = text == nil or scopes.needs_depth(text)
+  local deep = scope.unit.is_deep(body)
   scopes.collect(body, scope.unit.expand, function(name, how)
     if how == "yield" then
       generator = true

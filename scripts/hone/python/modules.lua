@@ -75,60 +75,62 @@ local function is_never_run(node)
   return true
 end
 
----List a statement under a name.
-local function list_under(module, statement, index, name)
-  if statement.names[name] then return end
-  statement.names[name] = true
-  statement.order[#statement.order + 1] = name
+---List a statement under a name; once, however often it binds it.
+local function list_under(module, index, name)
   local own = module.pending[name]
   if not own then
-    own = {}
-    module.pending[name] = own
+    module.pending[name] = { index }
+    return true
   end
+  if own[#own] == index then return false end
   own[#own + 1] = index
+  return true
 end
 
----The top level of a module in its order: nodes, and definitions that are not parsed yet.
-local function statements_of(tree)
-  local definitions = tree.definitions
-  if not definitions then return tree.root end
-  local all, i = {}, 1
-  for _, node in ipairs(tree.root) do
-    while definitions[i] and definitions[i].line < node.line do
-      all[#all + 1], i = definitions[i], i + 1
-    end
-    all[#all + 1] = node
-  end
-  return table.move(definitions, i, #definitions, #all + 1, all)
-end
-
--- Does a statement of the module's top level hold a `:=`? Text that has none is not searched for lines that do.
+-- Does a statement of a text's top level hold a `:=`? Text that has none is not searched for lines that do.
 local function binds_in_expressions(text)
   return text:find(":=", 1, true) ~= nil and ("\n" .. text):find("\n%S[^\n]*:=") ~= nil
 end
 
----List a module's statements under the names they bind.
+local DEFINITIONS = { function_definition = true, class_definition = true, decorated_definition = true }
+
+---List a statement under the names it binds.
+---@param deep boolean whether it may bind some in expressions
+local function scan_node(module, node, deep)
+  local kind = node.type
+  if kind == "import_from_statement" and node[#node].type == "wildcard_import" then
+    table.insert(module.stars, { compile.module_name(node.module_name) })
+  elseif kind ~= "comment" and not is_never_run(node) then
+    local list, expand = module.list, module.unit.expand
+    local index, names = #list + 1, {}
+    local function found(name)
+      if list_under(module, index, name) then names[#names + 1] = name end
+    end
+    scopes.collect(node, expand, found, deep)
+    if not DEFINITIONS[kind] then collect_changes(node, expand, found) end
+    list[index] = { node = node, names = names }
+  end
+end
+
+---List a module's statements under the names they bind. What is not parsed yet is listed by its outline.
 local function scan(module, tree)
   local list = module.list
-  local expand = module.unit.expand
-  local deep = binds_in_expressions(module.unit.text)
-  for _, node in ipairs(statements_of(tree)) do
-    local kind = node.type
-    if not kind then
-      local statement = { definition = node, names = {}, order = {} }
-      list[#list + 1] = statement
-      list_under(module, statement, #list, node.name)
-    elseif kind == "import_from_statement" and node[#node].type == "wildcard_import" then
-      table.insert(module.stars, { compile.module_name(node.module_name) })
-    elseif kind ~= "comment" and not is_never_run(node) then
-      local statement = { node = node, names = {}, order = {} }
+  local function scan_all(nodes, text)
+    local deep = binds_in_expressions(text)
+    for _, node in ipairs(nodes) do
+      scan_node(module, node, deep)
+    end
+  end
+  if not tree.statements then return scan_all(tree.root, tree.text) end
+  for _, outlined in ipairs(tree.statements) do
+    if outlined.nodes then
+      scan_all(outlined.nodes, outlined.text)
+    else
       local index = #list + 1
-      local function found(name) list_under(module, statement, index, name) end
-      scopes.collect(node, expand, found, deep)
-      if kind ~= "function_definition" and kind ~= "class_definition" and kind ~= "decorated_definition" then
-        collect_changes(node, expand, found)
+      list[index] = { outlined = outlined, names = outlined.names }
+      for _, name in ipairs(outlined.names) do
+        list_under(module, index, name)
       end
-      list[index] = statement
     end
   end
 end
@@ -137,14 +139,14 @@ end
 
 local function scope_of(module, tree)
   local unit =
-    { module = module, file = module.file, expand = tree.expand, text_of = tree.text_of, text = tree.text }
+    { module = module, file = module.file, expand = tree.expand, is_deep = tree.is_deep, text = tree.text }
   return scopes.new("module", nil, unit), unit
 end
 
----A statement's node and its scope; definitions are parsed here, each as a tree of its own.
+---A statement's node and its scope; what is only outlined is parsed here, as a tree of its own.
 local function node_of(module, statement)
   if statement.node then return statement.node, module.scope end
-  local tree, message = source.definition(module.tree, statement.definition)
+  local tree, message = source.statement(module.tree, statement.outlined)
   if not tree then error(core.exception(types.SyntaxError, { message }), 0) end
   return tree.root[1], (scope_of(module, tree))
 end
@@ -153,14 +155,14 @@ local function run_one(module, index)
   local statement = module.list[index]
   if statement.done then return end
   statement.done = true
-  for name in pairs(statement.names) do
+  for _, name in ipairs(statement.names) do
     for _, earlier in ipairs(module.pending[name] or {}) do
       if earlier < index then run_one(module, earlier) end
     end
   end
   local before = module.running
   module.running = index
-  local line = (statement.node or statement.definition).line
+  local line = (statement.node or statement.outlined).line
   module.frame.line = line
   local ok, e = core.protected(function()
     local node, scope = node_of(module, statement)
@@ -172,7 +174,7 @@ local function run_one(module, index)
     "failed statement",
     ("%s:%d: %s: %s"):format(core.short_file(module.file), line, e.cls.name, core.exception_message(e))
   )
-  for name in pairs(statement.names) do
+  for _, name in ipairs(statement.names) do
     if module.ns[name] == nil then module.ns[name] = failed end
   end
 end
@@ -320,7 +322,7 @@ function Module:names()
     end
   end
   for _, statement in ipairs(self.list) do
-    for _, name in ipairs(statement.order) do
+    for _, name in ipairs(statement.names) do
       add(name)
     end
   end

@@ -1,19 +1,24 @@
---- A Python file's top level, told from its text: where its functions and classes start and end, and the bodies of
---- their functions.
+--- A Python file's top level, told from its text: where its statements start and end, which names they bind, and the
+--- bodies of its functions.
 ---
---- Most of a module is functions and classes that nobody asks for, and most of a class is methods that nobody
---- calls. So only what is left of the text without them is parsed at first, and each of them when it is needed.
---- Where the text is not understood there is no outline, and more of it is parsed at once.
+--- Most of a module is imports, functions and classes that nobody asks for, and most of a class is methods that nobody
+--- calls. So each statement is parsed when one of its names is needed, and each body when it is called. Where the text
+--- is not understood there is no outline, and more of it is parsed at once.
 local core = require "hone.core.outline"
 
 local outline = {}
 
----@class hone.python.Definition
----@field name string
+---@class hone.python.Statement
+---@field names string[]? # that it binds; nil where it takes a syntax tree to tell
+---@field is_definition boolean # whether it is a function or a class
 ---@field line integer # of its first decorator, or its own
 ---@field from integer # its first byte in the text
----@field to integer # its last byte: that before the next statement
----@field lines integer
+---@field to integer # its last byte
+
+---The statements at a module's top level; nil where the text is not understood.
+---@param text string
+---@return hone.python.Statement[]?
+function outline.statements(text) return core.statements(text) end
 
 -- A text without pieces of it, lines kept. `each(i)` gives the i-th piece, nil behind the last: first and last byte,
 -- what stands for it.
@@ -30,19 +35,6 @@ local function without(text, from, to, each)
   return table.concat(parts)
 end
 
----Split a module's text.
----@param text string
----@return { rest: string, definitions: hone.python.Definition[] }? # `rest` is the text with an empty line for each line of the definitions
-function outline.of(text)
-  local definitions = core.definitions(text)
-  if not definitions then return nil end
-  local rest = without(text, 1, #text, function(i)
-    local definition = definitions[i]
-    if definition then return definition.from, definition.to, ("\n"):rep(definition.lines) end
-  end)
-  return { rest = rest, definitions = definitions }
-end
-
 local SHORTEST = 100 -- bytes of a body below which parsing it with the rest is less work
 
 ---@class hone.python.Body
@@ -53,7 +45,7 @@ local SHORTEST = 100 -- bytes of a body below which parsing it with the rest is 
 
 ---A definition without the bodies of its functions.
 ---@param text string # the module's
----@param definition hone.python.Definition
+---@param definition hone.python.Statement
 ---@return string shortened # with a name in each body's place, lines kept
 ---@return table<integer, hone.python.Body> bodies # by the line of their function
 function outline.shortened(text, definition)

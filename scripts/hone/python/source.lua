@@ -2,6 +2,7 @@
 local syntax = require "hone.syntax"
 local core = require "hone.python.core"
 local outline = require "hone.python.outline"
+local scopes = require "hone.python.scope"
 
 local types = core.types
 local source = {}
@@ -47,8 +48,17 @@ local function parse_whole(text, name)
   return tree
 end
 
+-- Whether a text may bind names inside expressions; it is looked through when that is first asked.
+local function depth_of(text)
+  local deep
+  return function()
+    if deep == nil then deep = scopes.needs_depth(text) end
+    return deep
+  end
+end
+
 ---Parse Python text; blocks are left lazy.
----@return table? { root = tables, expand = function(lazy node), text_of = function(node that was lazy) }
+---@return table? { root = tables, expand = function(lazy node), is_deep = function(node): whether it may bind names inside expressions }
 ---@return string? message one line with file, line and column
 function source.parse(text, name)
   local tree, message = parse_whole(text, name)
@@ -56,10 +66,13 @@ function source.parse(text, name)
   local root
   root, message = tree:to_table(nil, CONVERSION)
   if not root then return nil, ("%s: %s"):format(name, message) end
+  local is_any_deep = depth_of(text)
   return {
     root = root,
     expand = function(node) return tree:expand(node, CONVERSION) end,
-    text_of = function(node) return node.from and text:sub(node.from, node.to) end,
+    is_deep = function(node)
+      return is_any_deep() and (not node.from or scopes.needs_depth(text:sub(node.from, node.to)))
+    end,
     tree = tree,
     text = text,
   }
@@ -85,7 +98,7 @@ local function parse_piece(text, name, line)
   return {
     root = root,
     expand = function(node) return node end,
-    text_of = function() return nil end,
+    is_deep = depth_of(text),
     text = text,
   }
 end
@@ -99,14 +112,25 @@ function source.whole(path)
   return source.parse(text, path)
 end
 
----Parse a text as far as its outline allows: `definitions` are then parsed by source.definition.
+-- A file of which only those statements are parsed of which the outline does not tell the names.
 local function parse_outline(text, path)
-  local parts = outline.of(text)
-  if not parts or #parts.definitions == 0 then return source.parse(text, path) end
-  local tree = parse_piece(parts.rest, path, 1)
-  if not tree then return source.parse(text, path) end
-  tree.definitions, tree.whole_text, tree.path = parts.definitions, text, path
-  return tree
+  local statements = outline.statements(text)
+  if not statements then return source.parse(text, path) end
+  for _, statement in ipairs(statements) do
+    if not statement.names then
+      statement.text = text:sub(statement.from, statement.to)
+      local piece = parse_piece(statement.text, path, statement.line)
+      if not piece then return source.parse(text, path) end
+      statement.nodes = piece.root
+    end
+  end
+  return {
+    statements = statements,
+    expand = function(node) return node end,
+    is_deep = depth_of(text),
+    text = text,
+    path = path,
+  }
 end
 
 -- The body of the function at a line.
@@ -124,29 +148,39 @@ local function parse_body(text, line)
   return piece and #piece.root == 1 and piece.root[1].body or nil
 end
 
-local NO_STATEMENTS =
-  { expression_statement = true, identifier = true, argument_list = true, parameters = true }
+-- What functions stand in, beside what holds statements of their own scope.
+local HOLDS_FUNCTIONS = setmetatable({
+  class_definition = true,
+  decorated_definition = true,
+  for_statement = true,
+  case_clause = true,
+}, { __index = scopes.HOLDS_STATEMENTS })
 
 -- Find the blocks that stand for bodies left out, and make them lazy.
 local function mark(node, by_line, bodies)
-  local body = node.type == "function_definition" and by_line[node.line]
-  if body then
-    node.body.lazy, bodies[node.body] = true, body
-    return
-  end
   for _, child in ipairs(node) do
-    if not NO_STATEMENTS[child.type] then mark(child, by_line, bodies) end
+    local kind = child.type
+    if kind == "function_definition" then
+      local body = by_line[child.line]
+      if body then
+        child.body.lazy, bodies[child.body] = true, body
+      end
+    elseif kind ~= "expression_statement" and HOLDS_FUNCTIONS[kind] then
+      mark(child, by_line, bodies)
+    end
   end
 end
 
 -- Let the bodies that a definition was parsed without be put in where they are asked for.
 local function complete_later(own, by_line, text, whole)
-  local bodies = {}
-  mark(own.root[1], by_line, bodies)
+  local bodies, is_deep = {}, own.is_deep
+  mark(own.root, by_line, bodies)
   function own.expand(node)
     local body = node.lazy and bodies[node]
     if not body then return node end
-    local statements = parse_body(text:sub(body.from, body.to), body.line)
+    local body_text = text:sub(body.from, body.to)
+    if not is_deep() and scopes.needs_depth(body_text) then is_deep = function() return true end end
+    local statements = parse_body(body_text, body.line)
     if not statements then
       local tree, message = whole()
       statements = tree and body_at(tree.root, body.def)
@@ -156,40 +190,50 @@ local function complete_later(own, by_line, text, whole)
     node.lazy = nil
     return table.move(statements, 1, #statements, 1, node)
   end
-  function own.text_of(node)
+  -- Of what is inside a body, all that has been put in so far tells.
+  function own.is_deep(node)
     local body = bodies[node]
-    return body and text:sub(body.from, body.to)
+    if body then return scopes.needs_depth(text:sub(body.from, body.to)) end
+    return is_deep()
   end
 end
 
--- A definition all of which is parsed: by itself, else with all of its file.
-local function whole_definition(tree, definition)
-  local text = tree.whole_text:sub(definition.from, definition.to)
-  local own = parse_piece(text, tree.path, definition.line)
+-- A statement all of which is parsed: by itself, else with all of its file.
+local function whole_statement(tree, statement)
+  local text = tree.text:sub(statement.from, statement.to)
+  local own = parse_piece(text, tree.path, statement.line)
   if own and #own.root == 1 then return own end
-  local whole, message = source.parse(tree.whole_text, tree.path)
+  local whole, message = source.parse(tree.text, tree.path)
   if not whole then return nil, message end
   for _, node in ipairs(whole.root) do
-    if node.line == definition.line then
-      return { root = { node }, expand = whole.expand, text_of = whole.text_of, text = whole.text }
+    if node.line == statement.line then
+      return { root = { node }, expand = whole.expand, is_deep = whole.is_deep, text = whole.text }
     end
   end
-  return nil, ("%s:%d: cannot tell where '%s' ends"):format(tree.path, definition.line, definition.name)
+  local message_form = "%s:%d: cannot tell where the statement ends"
+  return nil, message_form:format(tree.path, statement.line)
 end
 
----Parse one definition of an outlined file.
----@return table? tree whose root[1] is the definition
+-- A definition without the bodies of its functions, which are put in later.
+local function parse_definition(tree, statement)
+  local text, bodies = outline.shortened(tree.text, statement)
+  local own = parse_piece(text, tree.path, statement.line)
+  if not own or #own.root ~= 1 then return nil end
+  complete_later(own, bodies, tree.text, function() return whole_statement(tree, statement) end)
+  return own
+end
+
+---Parse one statement of an outlined file.
+---@return table? tree whose root[1] is the statement
 ---@return string? message
-function source.definition(tree, definition)
-  if definition.tree then return definition.tree end
-  local text, bodies = outline.shortened(tree.whole_text, definition)
-  local own, message = parse_piece(text, tree.path, definition.line)
-  if own and #own.root == 1 then
-    complete_later(own, bodies, tree.whole_text, function() return whole_definition(tree, definition) end)
-  else
-    own, message = whole_definition(tree, definition)
+function source.statement(tree, statement)
+  if statement.tree then return statement.tree end
+  local message
+  local own = statement.is_definition and parse_definition(tree, statement)
+  if not own then
+    own, message = whole_statement(tree, statement)
   end
-  definition.tree = own
+  statement.tree = own
   return own, message
 end
 
@@ -198,23 +242,17 @@ source.parsed = setmetatable({}, { __mode = "v" })
 
 ---Read and parse a file, and count it in the world's report.
 ---@param whole boolean? notice any syntax error in it, not only in what is needed of it
----@return table? tree { root, expand, text_of, text, definitions? }
+---@return table? tree { root or statements, expand, is_deep, text }
 ---@return string? message
 function source.read(path, world, whole)
   local text, message = read_text(path)
   if not text then return nil, message end
   if world then table.insert(world.report.files, { path = path, bytes = #text }) end
   local tree = source.parsed[path]
-  if not (tree and (tree.whole_text or tree.text) == text) then
-    tree, message = parse_outline(text, path)
+  local is_enough = tree and tree.text == text and not (whole and tree.statements)
+  if not is_enough then
+    tree, message = (whole and source.parse or parse_outline)(text, path)
     source.parsed[path] = tree
-  end
-  if tree and whole and not tree.is_whole then
-    local checked
-    checked, message = parse_whole(text, path)
-    if not checked then return nil, message end
-    checked:close()
-    tree.is_whole = true
   end
   return tree, message
 end

@@ -38,12 +38,21 @@ local function boxed_value(v)
   return value, type(value)
 end
 
+local METHOD = types.method
+
 local function same(a, b)
   if a == b then return true end -- no value has a metamethod for it
   local ta, tb = type(a), type(b)
-  if ta ~= "table" and tb ~= "table" then return false end
-  if ta == "table" and a.boxed and not a.attrs then
-    a, ta = boxed_value(a)
+  if ta == "table" then
+    if a.boxed then
+      if not a.attrs then
+        a, ta = boxed_value(a)
+      end
+    elseif a.cls ~= METHOD then
+      return false -- only the same as itself
+    elseif tb == "table" and b.cls == METHOD then
+      return a.func == b.func and a.self == b.self
+    end
   end
   if tb == "table" and b.boxed and not b.attrs then
     b, tb = boxed_value(b)
@@ -54,10 +63,23 @@ end
 -- Whether `v` is nothing that a list of alternatives does not have yet. Of values about which nothing is known one
 -- is enough.
 local function is_among(list, v)
-  local is_blank = type(v) == "table" and v.unknown
-  for i = 1, #list do
+  local n = #list
+  for i = 1, n do
+    if list[i] == v then return true end
+  end
+  local is_blank = false
+  if type(v) == "table" then
+    is_blank = v.unknown
+    -- what has no value of its own is only the same as itself
+    if not is_blank and not v.boxed and v.cls ~= METHOD then return false end
+  end
+  for i = 1, n do
     local have = list[i]
-    if same(have, v) or is_blank and type(have) == "table" and have.unknown then return true end
+    if is_blank then
+      if type(have) == "table" and have.unknown then return true end
+    elseif same(have, v) then
+      return true
+    end
   end
   return false
 end

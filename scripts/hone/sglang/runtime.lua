@@ -220,7 +220,8 @@ local function add_dtypes(externals)
   end
 end
 
----What torch says of the platform: CUDA 13.0 and a device of compute capability 9.0.
+---What torch says of the platform, CUDA 13.0 and a device of compute capability 9.0, of what runs, which is neither
+---compiled nor captured; and that nothing is plugged in.
 ---@param tensors hone.python.Value # the class of the tensors that forward is given
 ---@return table<string, hone.python.Value> externals
 function M.externals(tensors)
@@ -232,11 +233,15 @@ function M.externals(tensors)
     ["torch.cuda.is_available"] = answer("is_available", true),
     ["torch.cuda.is_initialized"] = answer("is_initialized", true),
     ["torch.cuda.get_device_capability"] = answer("get_device_capability", python.tuple { 9, 0 }),
+    ["torch.cuda.get_device_name"] = answer("get_device_name", "NVIDIA H100 80GB HBM3"),
+    ["torch.cuda.is_current_stream_capturing"] = answer("is_current_stream_capturing", false),
+    ["torch.compiler.is_compiling"] = answer("is_compiling", false),
     ["torch.version.cuda"] = "13.0",
     ["torch.version.hip"] = python.none(),
     ["torch.xpu.is_available"] = answer("is_available", false),
     ["torch.hpu.is_available"] = answer("is_available", false),
     ["triton.jit"] = python.fn("jit", triton_jit),
+    ["importlib.metadata.entry_points"] = answer("entry_points", python.tuple {}),
   }
   for _, name in ipairs(MAKERS) do
     externals["torch." .. name] = python.fn(name, made)
@@ -296,6 +301,7 @@ function M.overrides(package, parallel, files, chosen)
       if qualname:find("^sglang%.srt%.distributed%.communication_op%.[%w_]+_all_reduce") then
         return function(_, args, kwargs) return args[1] or kwargs.input_ end
       end
+      if not qualname:find(".get_", 1, true) then return nil end
       local module, name = qualname:match("^(.*)%.get_([%w_]+)$")
       if not module then return nil end
       if not (module:find("sglang.srt.distributed", 1, true) or module:find("dp_attention", 1, true)) then
@@ -307,13 +313,28 @@ function M.overrides(package, parallel, files, chosen)
   })
 end
 
+-- What the forward pass finds around it; nil in versions that have no such thing.
+local function current_context(world)
+  local module = world:import("sglang.srt.model_executor.forward_context", true)
+  return module and world:call(world:get(module, "get_forward_context"), {})
+end
+
 ---Give the forward pass another backend of attention than the one that the settings name.
 ---@param world hone.python.World
 ---@param backend hone.python.Value
 function M.set_backend(world, backend)
-  local module = world:import("sglang.srt.model_executor.forward_context", true)
-  local context = module and world:call(world:get(module, "get_forward_context"), {})
+  local context = current_context(world)
   if context then world:set(context, "attn_backend", backend) end
+end
+
+---Tell the backend of sparse attention which batch is to come: a prompt's tokens may be attended to by multi-head
+---attention, one that has just been sampled never is.
+---@param world hone.python.World
+---@param mode "prefill"|"decode"
+function M.prepare_backend(world, mode)
+  local context = current_context(world)
+  local backend = context and world:get(context, "attn_backend")
+  if backend then world:set(backend, "use_mha", mode == "prefill" and python.unknown "use_mha") end
 end
 
 -- What the server settles before it loads a model, or on first use: if a model's branch did that, the other way

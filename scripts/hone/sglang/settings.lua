@@ -1,9 +1,9 @@
 --- The settings of SGLang's server with the defaults that its sources declare.
 --
--- They are class bodies of `name: type = literal`, so reading them takes no evaluation: the namespaces of
--- srt/arg_groups/fields in newer versions, the dataclass ServerArgs before.
+-- They are class bodies of `name: type = literal`, so reading them takes no evaluation and no syntax tree: the
+-- namespaces of srt/arg_groups/fields in newer versions, the dataclass ServerArgs before.
 local fs = require "hone.fs"
-local syntax = require "hone.syntax"
+local outline = require "hone.core.outline"
 
 local M = {}
 
@@ -13,46 +13,20 @@ local SERVER_ARGS = "srt/server_args.py"
 ---A default that is None.
 M.NONE = {}
 
-local LITERALS = {
-  integer = function(node) return math.tointeger(node.text) end,
-  float = function(node) return tonumber(node.text) end,
-  ["true"] = function() return true end,
-  ["false"] = function() return false end,
-  none = function() return M.NONE end,
-  string = function(_, source, node) return source:sub(node.from, node.to):match("^['\"](.*)['\"]$") end,
-}
+local CONSTANTS = { True = true, False = false, None = M.NONE }
 
-local function literal(node, source)
-  local read = node and LITERALS[node.type]
-  if read then return read(node, source, node) end
-end
-
-local function each_field(class, source, field)
-  for _, statement in ipairs(class.body or {}) do
-    local assignment = statement.type == "expression_statement" and statement[1]
-    if assignment and assignment.type == "assignment" and assignment.left.type == "identifier" then
-      field(assignment.left.text, literal(assignment.right, source))
-    end
-  end
-end
-
--- Classes at a module's top level, decorated ones too.
-local function classes_of(root)
-  local classes = {}
-  for _, node in ipairs(root) do
-    local class = node.type == "decorated_definition" and node.definition or node
-    if class.type == "class_definition" then classes[#classes + 1] = class end
-  end
-  return classes
+-- The value of a literal, nil for other expressions.
+local function literal(text)
+  if CONSTANTS[text] ~= nil then return CONSTANTS[text] end
+  if text:find "^%d+$" then return math.tointeger(text) end
+  if text:find "^[%d.]+[eE]?[-+]?%d*$" then return tonumber(text) end
+  return text:match '^"([^"\\]*)"$' or text:match "^'([^'\\]*)'$"
 end
 
 local function fields_of(source)
-  local tree = syntax.parse(source, "python")
-  local root = tree and tree:to_table(nil, { offsets = true, lazy = { "type", "function_definition" } })
-  if tree then tree:close() end
-  local fields = {}
-  for _, class in ipairs(root and classes_of(root) or {}) do
-    each_field(class, source, function(name, default) fields[#fields + 1] = { name, default } end)
+  local texts, fields = outline.fields(source) or {}, {}
+  for i = 1, #texts, 2 do
+    fields[#fields + 1] = { texts[i], literal(texts[i + 1]) }
   end
   return fields
 end

@@ -310,9 +310,16 @@ local OTHER_FORWARDS = {
 
 local LAYERS = "sglang.srt.layers."
 
+-- What is in the names of all of them: most functions are none, and texts are found faster than patterns.
+local OTHER_NAMES = { ".forward_", ".run_moe_core", ".empty_topk_output" }
+
 local function other_forward(qualname)
   if qualname:sub(1, #LAYERS) ~= LAYERS then return nil end
-  for _, other in ipairs(OTHER_FORWARDS) do
+  local may_be = false
+  for _, name in ipairs(OTHER_NAMES) do
+    may_be = may_be or qualname:find(name, 1, true) ~= nil
+  end
+  for _, other in ipairs(may_be and OTHER_FORWARDS or {}) do
     if qualname:find(other[1]) then return other[2] end
   end
 end
@@ -345,7 +352,11 @@ function Walk:language_model_class()
 end
 
 -- Layers that the backend of attention runs by their forward.
-local RUN_BY_BACKEND = "%.MambaMixer2%.forward$"
+local RUN_BY_BACKEND = ".MambaMixer2.forward"
+
+local LANGUAGE_MODEL = "._get_sgl_model_cls"
+
+local function ends_in(text, ending) return text:sub(-#ending) == ending end
 
 -- Notes the call and lets it run.
 function Walk:watch_forward()
@@ -359,8 +370,8 @@ end
 function Walk:override(qualname, base, builders)
   if builders[qualname] and self.repeats then return self.repeats:override() end
   if HANDED_ON[qualname] then return self:hand_on() end
-  if qualname:find "%._get_sgl_model_cls$" then return self:language_model_class() end
-  if qualname:find(RUN_BY_BACKEND) then return self:watch_forward() end
+  if ends_in(qualname, LANGUAGE_MODEL) then return self:language_model_class() end
+  if ends_in(qualname, RUN_BY_BACKEND) then return self:watch_forward() end
   local returns = other_forward(qualname)
   if not returns then return base[qualname] end
   return function(_, args, kwargs, site)
@@ -406,9 +417,10 @@ local function counted(items)
   return once, times
 end
 
--- Give every layer its path in the model: the attributes that lead to it, list positions included.
-function Walk:name_layers(model)
-  local ordered = {}
+-- Call `found(layer, path, times)` for every layer of a model, once: the attributes that lead to it, list positions
+-- included, and how many layers it stands for.
+function Walk:each_layer(model, found)
+  local visited = {}
   local visit
   -- A layer that may be one of several, by a branch that could not be decided, is each kind of them.
   local function visit_any(value, path, times)
@@ -424,9 +436,9 @@ function Walk:name_layers(model)
   end
   function visit(value, path, times)
     local layer = self.layers[value]
-    if not layer or layer.path then return end
-    layer.path, layer.times = path, times
-    ordered[#ordered + 1] = layer
+    if not layer or visited[layer] then return end
+    visited[layer] = true
+    found(layer, path, times)
     if is_whole(layer.mro) then return end
     local prefix = path == "" and "" or path .. "."
     local items, counts = counted(self.world:list_items(value))
@@ -438,7 +450,38 @@ function Walk:name_layers(model)
     end
   end
   visit(model, "", 1)
+end
+
+-- Give every layer its path in the model.
+function Walk:name_layers(model)
+  local ordered = {}
+  self:each_layer(model, function(layer, path, times)
+    layer.path, layer.times = path, times
+    ordered[#ordered + 1] = layer
+  end)
   return ordered
+end
+
+local AFTER_LOADING = "post_load_weights"
+
+-- The names of the weights of a model, those of layers that others stand for left out.
+function Walk:weight_names(model)
+  local names = require("hone.json").array {}
+  self:each_layer(model, function(layer, path)
+    if layer.weight then names[#names + 1] = path .. ".weight" end
+  end)
+  return python.from_lua(names)
+end
+
+-- Some models make tensors of others once the weights are there: MLA's absorbed projections. They may be told of which
+-- weights: a layer that stands for others is then worked on once.
+function Walk:finish_loading(model)
+  local world = self.world
+  if not world:has(model, AFTER_LOADING) then return end
+  local has_names = self.repeats and world:takes(world:get(model, AFTER_LOADING), "weight_names")
+  local done = has_names
+    and world:call_method(model, AFTER_LOADING, {}, { weight_names = self:weight_names(model) })
+  if not done then world:call_method(model, AFTER_LOADING) end
 end
 
 -- What loading does besides putting weights where they belong, when a model's forward cannot do without: MLA's
@@ -454,7 +497,9 @@ function Walk:run_forward(model, mode)
   self.mode = mode
   local batch = inputs.forward_batch(self.world, mode, self.tensor, self.drafts)
   local backend = require("hone.sglang.hybrid").backend(self.world, self.ordered, mode)
-  if backend then require("hone.sglang.runtime").set_backend(self.world, backend) end
+  local runtime = require "hone.sglang.runtime"
+  if backend then runtime.set_backend(self.world, backend) end
+  if self.chosen.attention_backend == "dsa" then runtime.prepare_backend(self.world, mode) end
   local _, message = self.world:call_method(model, "forward", { self.tensor, self.tensor, batch })
   self.mode = nil
   return message
@@ -572,9 +617,7 @@ local function attempt(options, repeats)
   if repeats then repeats:settle(world, walk.layers) end
   if repeats and repeats.spoilt then return nil end
 
-  -- Some models make tensors of others once the weights are there: MLA's absorbed projections.
-  if world:has(model, "post_load_weights") then world:call_method(model, "post_load_weights") end
-
+  walk:finish_loading(model)
   local warnings = { walk.unquantized }
   local layers = walk:name_layers(model)
   require("hone.sglang.experts").pair(layers, require("hone.sglang.serving").expert_formats(options.config))
