@@ -14,9 +14,9 @@ Seven steps, each of which can be the last (`--until`):
 7. visualize: a page of the definition, in the folder.
 
 Templates: `dense` (PyTorch), `library` (FlashInfer's own kernel), `vendored` (a kernel from elsewhere: `--kernel
-FILE::FUNCTION`), `cuda`, `triton`, `cpp` (on the CPU). For GEMM, RMSNorm and decode attention they are whole; for
-other kernels `dense` begins with the reference, and `cuda`, `triton` and `cpp` with a skeleton that builds and is
-wrong. docs/solution-pitfalls.md lists what goes wrong with wrappers, and how it looks.]],
+FILE::FUNCTION`), `cuda`, `triton`, `cpp` (on the CPU). For GEMM and RMSNorm they are whole, and so are `dense` and
+`library` for decode attention; for other kernels `dense` begins with the reference, and `cuda`, `triton` and `cpp` with
+a skeleton that builds and is wrong. docs/solution-pitfalls.md lists what goes wrong with wrappers, and how it looks.]],
   params = {
     {
       name = "definition",
