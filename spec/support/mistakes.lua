@@ -648,7 +648,7 @@ M.formulas = {
     FP8,
     RENORM,
     "the softmax over the chosen experts is not divided",
-    { "weights[i] / weights.sum()", "weights[i]" },
+    { "weights[i] / total", "weights[i]" },
   },
   {
     "moe",
