@@ -11,8 +11,13 @@ for every call; timed calls are looked at by chance. Solutions for CUDA need a G
 CPU run there. docs/benchmarking.md tells the rest.]],
   params = {
     { name = "local", type = "list", help = "datasets, by default FIB_DATASET_PATH or ./flashinfer-trace" },
-    { name = "warmup_runs", type = "integer", min = 0, help = "calls before the clock (default 10)" },
-    { name = "iterations", type = "integer", min = 1, help = "timed calls of a trial (default 50)" },
+    {
+      name = "warmup_runs",
+      type = "integer",
+      min = 0,
+      help = "calls before the clock, at most (default 10)",
+    },
+    { name = "iterations", type = "integer", min = 1, help = "timed calls of a trial, at most (default 50)" },
     { name = "num_trials", type = "integer", min = 1, help = "trials (default 3)" },
     { name = "rtol", type = "number", help = "relative tolerance (default 0.01)" },
     { name = "atol", type = "number", help = "absolute tolerance (default 0.01)" },
