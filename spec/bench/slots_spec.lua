@@ -93,6 +93,19 @@ describe("hone.bench.slots", function()
     assert.equal("places", slots.broken_guard(memory, VALUES, slot))
   end)
 
+  it("leaves nothing of the request before, wherever that was", function()
+    local secret = tensor.new({ 0x12345678 }, "int32")
+    for _ = 1, 20 do
+      for _, slot in ipairs(slots.make(memory, VALUES, 2)) do
+        for i, value in ipairs(VALUES) do
+          if value.dtype == "int32" and value.shape then slot.given[i]:fill_(secret:item()) end
+        end
+      end
+      slots.make(memory, VALUES, 1)
+      assert.equal(0, memory.whole:view("int32"):eq(secret:item()):sum():item())
+    end
+  end)
+
   it("keeps inputs that are large at one place", function()
     local large = { { name = "x", dtype = "int8", shape = { 257 << 20 } }, VALUES[4] }
     assert.is_true(slots.bytes(large) < 300 << 20)

@@ -29,13 +29,14 @@ function arena.new(device, bytes)
       memory:close()
       return nil, whole
     end
-    self.memory, self.whole = memory, whole
+    self.memory, self.whole, self.used = memory, whole, { first = 0, last = 0 }
   else
     bytes = (bytes + PAGE - 1) // PAGE * PAGE
     self.bytes = bytes
     local ok, whole, handle = pcall(tensor._new_shared, bytes, { device = device })
     if not ok then return nil, whole end
     self.whole, self.handle = whole, handle
+    self.used = { first = 0, last = bytes } -- by whatever had this memory before
   end
   return self
 end

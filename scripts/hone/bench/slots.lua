@@ -72,6 +72,18 @@ local function place(values, tensors, at)
   return slot, at
 end
 
+local function blank(memory, first, last)
+  if last > first then memory.whole:narrow(1, first + 1, last - first):fill_(GUARD_BYTE) end
+end
+
+-- Blank the places of slots, and those of the request before: other solutions' outputs were left there, right ones of
+-- inputs that come again.
+local function make_blank(memory, first, last)
+  blank(memory, memory.used.first, memory.used.last)
+  blank(memory, first, last)
+  memory.used = { first = first, last = last }
+end
+
 ---Make `n` slots in an arena, which has room for them, and fill it with what guards and poisons: every output is NaN,
 ---or a number that no output has.
 ---@return table[] slots # { offsets, sources, seen, given = the solution's tensors or false, views = the judge's }
@@ -82,7 +94,7 @@ function slots.make(memory, values, n)
   for i = 1, n do
     list[i], at = place(values, tensors, at)
   end
-  memory.whole:narrow(1, first + 1, math.min(at + GUARD, memory.bytes) - first):fill_(GUARD_BYTE)
+  make_blank(memory, first, math.min(at + GUARD, memory.bytes))
   for _, slot in ipairs(list) do
     slot.views, slot.given = {}, {}
     for i, value in ipairs(values) do

@@ -17,6 +17,7 @@ arena.ALIGNMENT = 256
 ---@field device string # "cpu", "cuda:0"
 ---@field bytes integer # at least what was asked for
 ---@field whole hone.Tensor # all of it as uint8
+---@field used { first: integer, last: integer } # bytes that hold what somebody left there
 local Arena = {}
 
 --- A contiguous tensor at an offset, which is a multiple of the dtype's size: a view.
