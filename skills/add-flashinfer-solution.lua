@@ -225,11 +225,12 @@ local function check(state, _, ctx)
   if not report then return nil, why end
   local found = report.definitions[state.definition.name]
   warn_of_dataset(found, state.definition.name, ctx)
-  for _, message in ipairs(errors_of(found, OWN)) do
+  local errors = errors_of(found, OWN)
+  for _, message in ipairs(errors) do
     ctx.warn("4 check: %s", message)
   end
   ctx.say("4 check: %s", path)
-  if #errors_of(found, OWN) > 0 then
+  if #errors > 0 then
     return nil, ("%s has errors: mend them before it is run"):format(state.definition.name), "INVALID"
   end
   return true

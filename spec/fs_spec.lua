@@ -63,6 +63,34 @@ describe("names in a path", function()
   )
 end)
 
+describe("fs.is_inside", function()
+  it("is so for plain relative paths", function()
+    for _, path in ipairs { "a", "a/b.c", "..a", "a/..b", "a b", "a/.hidden" } do
+      assert.is_true(fs.is_inside(path), path)
+    end
+  end)
+  it("is not so for any other", function()
+    for _, path in ipairs {
+      "",
+      "/a",
+      "..",
+      "../a",
+      "a/../b",
+      "a/..",
+      "./a",
+      "a//b",
+      "a/",
+      "a\\b",
+      "a\0b",
+      "a\n",
+    } do
+      assert.is_false(fs.is_inside(path), path)
+    end
+    assert.is_false(fs.is_inside(nil))
+    assert.is_false(fs.is_inside { "a" })
+  end)
+end)
+
 describe("fs.normalize", function()
   it(
     "takes out dots, double slashes and what .. undoes",

@@ -63,6 +63,14 @@ function fs.stem(path)
   return name:sub(1, #name - #fs.extension(name))
 end
 
+function fs.is_inside(path)
+  if type(path) ~= "string" or path == "" or path:find("^/") or path:find("[%c\\]") then return false end
+  for part in (path .. "/"):gmatch("([^/]*)/") do
+    if part == "" or part == "." or part == ".." then return false end
+  end
+  return true
+end
+
 function fs.normalize(path)
   check_path(path, 1, "normalize")
   local root = path:sub(1, 1) == "/" and "/" or ""

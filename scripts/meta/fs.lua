@@ -34,6 +34,12 @@ function fs.extension(path) end
 ---@return string
 function fs.stem(path) end
 
+--- Whether a path stays inside the folder that it is joined to, by its text: a relative one in plain form, without
+--- "." and "..", control characters and backslashes. What is no string is none.
+---@param path any
+---@return boolean
+function fs.is_inside(path) end
+
 --- The path without "." and double slashes and, as far as that goes, without "..". Only the text is looked
 --- at: where a part is a symbolic link, ".." after it may mean another folder. See `fs.realpath`.
 ---@param path string

@@ -1,24 +1,13 @@
 local json = require "hone.json"
 local ops = require "hone.ops"
+local with = require "support.with"
 
 local SIZES = { hidden_size = 1024, intermediate_size = 512 }
 
-local function params(more)
-  local all = { top_k = 8, num_experts = 64 }
-  for _, list in ipairs { SIZES, more or {} } do
-    for name, value in pairs(list) do
-      all[name] = value
-    end
-  end
-  return all
-end
+local function params(more) return with({ top_k = 8, num_experts = 64 }, SIZES, more or {}) end
 
 local function grouped(more)
-  local all = params { num_experts = 256, num_local_experts = 32, n_group = 8, topk_group = 4 }
-  for name, value in pairs(more or {}) do
-    all[name] = value
-  end
-  return all
+  return with(params { num_experts = 256, num_local_experts = 32, n_group = 8, topk_group = 4 }, more or {})
 end
 
 local function build(variant, all) return ops.build("moe", variant, all) end

@@ -5,20 +5,11 @@ local kernels = require "support.kernels"
 local native = require "hone.reference_tests.native"
 local ops = require "hone.ops"
 local process = require "hone.process"
+local with = require "support.with"
 
 local ATTENTION = { num_qo_heads = 4, num_kv_heads = 2, head_dim = 32, window_size = 9, logits_soft_cap = 2 }
 local EXPERTS = { hidden_size = 256, intermediate_size = 128, num_experts = 16, num_local_experts = 16 }
 local LATENT = { num_qo_heads = 4, head_dim_ckv = 64, head_dim_kpe = 32, page_size = 4, topk = 16 }
-
-local function with(params, more)
-  local all = {}
-  for _, list in ipairs { params, more } do
-    for name, value in pairs(list) do
-      all[name] = value
-    end
-  end
-  return all
-end
 
 local PARAMS = {
   dsa_paged = with(LATENT, { num_index_heads = 4, index_head_dim = 64 }),

@@ -1,20 +1,11 @@
 --- Definitions of every op type, small enough to run in a moment.
 local ops = require "hone.ops"
+local with = require "support.with"
 
 local M = {}
 
 local attention = { num_qo_heads = 8, num_kv_heads = 2, head_dim = 64 }
 local latent = { num_qo_heads = 4, head_dim_ckv = 128, head_dim_kpe = 64 }
-
-local function with(params, more)
-  local all = {}
-  for _, list in ipairs { params, more } do
-    for name, value in pairs(list) do
-      all[name] = value
-    end
-  end
-  return all
-end
 
 local function list_cases()
   local list = {

@@ -2,7 +2,7 @@
 local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
-local log_dumps = require "support.log_dumps"
+local dump_box = require "support.dump_box"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local safetensors = require "hone.safetensors"
@@ -19,34 +19,19 @@ local function definitions(...)
 end
 
 describe("workloads from dumps", function()
-  local dir, dumps, root
+  local box, dumps, root
 
   before_each(function()
-    dir = assert(fs.tempdir())
-    dumps, root = fs.join(dir.path, "dumps"), fs.join(dir.path, "dataset")
-    assert(fs.mkdir(root))
+    box = dump_box.new()
+    dumps, root = box.dumps, box.root
   end)
-  after_each(function() dir:remove() end)
+  after_each(function() box:close() end)
 
-  -- Dumps written by lines of Python over the log of one process.
-  local function log(lines) log_dumps(dumps, lines) end
+  local function log(lines) box:log(lines) end
 
-  local function run(list, options)
-    local settings = { root = root, max_workloads = 20, max_per_axes = 2 }
-    for key, value in pairs(options or {}) do
-      settings[key] = value
-    end
-    return assert(collect.from_dumps(dumps, list, settings))
-  end
+  local function run(list, options) return box:collect(list, options) end
 
-  local function workloads(definition)
-    local list = {}
-    local path = fs.join(root, "workloads", definition.op_type, definition.name .. ".jsonl")
-    for _, trace in json.lines(path) do
-      list[#list + 1] = trace.workload
-    end
-    return list
-  end
+  local function workloads(definition) return box:workloads(definition) end
 
   local function tensor_of(workload, name)
     local spec = workload.inputs[name]

@@ -1,38 +1,27 @@
 --- Calls of FlashInfer's functions (no wrappers) as workloads: linear attention, states, experts, sparse attention.
-local collect = require "hone.workloads.collect"
 local fs, json = require "hone.fs", require "hone.json"
-local log_dumps = require "support.log_dumps"
+local dump_box = require "support.dump_box"
 local ops = require "hone.ops"
 local safetensors = require "hone.safetensors"
 
 describe("calls of functions", function()
-  local dir, dumps, root
-  before_each(function()
-    dir = assert(fs.tempdir())
-    dumps, root = fs.join(dir.path, "dumps"), fs.join(dir.path, "dataset")
-    assert(fs.mkdir(root))
-  end)
-  after_each(function() dir:remove() end)
+  local box
+  before_each(function() box = dump_box.new() end)
+  after_each(function() box:close() end)
 
-  -- The report on a definition of lines of Python over the log of one process.
+  -- The workloads of lines of Python over the log of one process, and why others are refused.
   local function collected(lines, op_type, variant, params)
     local definition = assert(ops.build(op_type, variant, params, { models = { "m" } }))
-    log_dumps(dumps, "T = Tensor\n" .. lines)
-    local report =
-      assert(collect.from_dumps(dumps, { definition }, { root = root, max_workloads = 20, max_per_axes = 2 }))
-    local list = {}
-    local path = fs.join(root, "workloads", op_type, definition.name .. ".jsonl")
-    if fs.is_file(path) then
-      for _, trace in json.lines(path) do
-        list[#list + 1] = trace.workload
-      end
-    end
+    box:log("T = Tensor\n" .. lines)
+    local report = box:collect { definition }
+    local path = fs.join(box.root, "workloads", op_type, definition.name .. ".jsonl")
+    local list = fs.is_file(path) and box:workloads(definition) or {}
     return list, json.keys(report.definitions[1].refused)
   end
 
   local function tensor_of(workload, name)
     local entry = workload.inputs[name]
-    local file <close> = assert(safetensors.open(fs.join(root, entry.path)))
+    local file <close> = assert(safetensors.open(fs.join(box.root, entry.path)))
     return assert(file:tensor(entry.tensor_key))
   end
 

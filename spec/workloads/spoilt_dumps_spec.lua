@@ -1,8 +1,7 @@
 --- Dumps that are not what they should be: each is refused or what is right of it is taken, and nothing is raised.
-local collect = require "hone.workloads.collect"
 local fs = require "hone.fs"
 local json = require "hone.json"
-local log_dumps = require "support.log_dumps"
+local dump_box = require "support.dump_box"
 local ops = require "hone.ops"
 local process = require "hone.process"
 local structures = require "support.structures"
@@ -28,24 +27,19 @@ for i in range(12):
 ]]
 
 describe("dumps that are at fault", function()
-  local dir, dumps, root
+  local box, dumps, root
 
   before_each(function()
-    dir = assert(fs.tempdir())
-    dumps, root = fs.join(dir.path, "dumps"), fs.join(dir.path, "dataset")
-    assert(fs.mkdir(root))
+    box = dump_box.new()
+    dumps, root = box.dumps, box.root
   end)
-  after_each(function() dir:remove() end)
+  after_each(function() box:close() end)
 
-  local function log(lines) log_dumps(dumps, lines) end
+  local function log(lines) box:log(lines) end
 
   local function definition(kind) return assert(ops.build(kind[1], kind[2], kind[3], { models = { "m" } })) end
 
-  local function run(list, options)
-    options = options or {}
-    options.root, options.max_workloads, options.max_per_axes = root, 20, 2
-    return assert(collect.from_dumps(dumps, list, options))
-  end
+  local function run(list, options) return box:collect(list, options) end
 
   it("raise nothing, whatever of them is spoilt, and what is kept can be read", function()
     local list = {}

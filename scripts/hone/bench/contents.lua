@@ -79,14 +79,6 @@ local function repeated(value, spec, times)
   return tensor.cat(copies, 1)
 end
 
-local function sizes_of(spec, axes)
-  local sizes = {}
-  for i, axis in ipairs(spec.shape) do
-    sizes[i] = axes[axis]
-  end
-  return sizes
-end
-
 local function is_number(spec) return spec.shape == nil or spec.shape == json.null end
 
 -- What the worker is told of the values, in the definition's order.
@@ -105,7 +97,7 @@ local function describe(self)
   end
   for _, name in ipairs(self.outputs) do
     local spec = self.definition.outputs[name]
-    local sizes = is_number(spec) and {} or sizes_of(spec, self.axes)
+    local sizes = is_number(spec) and {} or inputs.sizes(spec, self.axes)
     list[#list + 1] = { name = name, dtype = spec.dtype, shape = sizes, is_output = true }
   end
   return list
@@ -149,7 +141,7 @@ function contents.new(definition, workload, options)
     self.ways[i] = way_of(entry, spec)
     self.redraws = self.redraws or self.ways[i] == "made"
     if self.ways[i] == "random" then
-      self.base[i] = { shape = sizes_of(spec, self.axes) }
+      self.base[i] = { shape = inputs.sizes(spec, self.axes) }
       self.pools[i] = pool_of(self, i, spec, count_of(self.base[i].shape))
     else
       self.base[i] = repeated(entry.value, spec, times)

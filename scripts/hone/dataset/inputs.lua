@@ -139,7 +139,8 @@ local function random_windows(spec, sizes, generator, device)
   return run:as_strided(sizes, strides, 0)
 end
 
-local function sizes_of(spec, axes)
+---The sizes of a tensor's dimensions.
+function inputs.sizes(spec, axes)
   local sizes = {}
   for i, axis in ipairs(spec.shape) do
     sizes[i] = axes[axis]
@@ -203,7 +204,7 @@ end
 -- A tensor and where it comes from: a workload's file, the op type's rules, or chance.
 local function make_tensor(making, name, spec, named)
   local options, from = making.options, nil
-  local sizes = sizes_of(spec, making.axes)
+  local sizes = inputs.sizes(spec, making.axes)
   if kind_of(named) == "safetensors" then
     local missing = absence(options.root, named)
     if not missing then

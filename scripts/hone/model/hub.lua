@@ -90,23 +90,14 @@ local function is_repo_id(repo_id)
   return is_repo_part(repo_id)
 end
 
--- A path that stays inside the folder it is joined to.
-local function is_inside(path)
-  if path == "" or path:find("^/") or path:find("[%c\\]") then return false end
-  for part in (path .. "/"):gmatch("([^/]*)/") do
-    if part == "" or part == "." or part == ".." then return false end
-  end
-  return true
-end
-
 local function name_mistake(wanted)
   if not is_repo_id(wanted.repo_id) then
     return ("'%s' is not a repository (organisation/name expected)"):format(wanted.repo_id)
   end
-  if not is_inside(wanted.filename) then
+  if not fs.is_inside(wanted.filename) then
     return ("'%s' is not the name of a file in a repository"):format(wanted.filename)
   end
-  if not is_inside(wanted.revision) then
+  if not fs.is_inside(wanted.revision) then
     return ("'%s' is not a revision (a branch, tag or commit expected)"):format(wanted.revision)
   end
 end
@@ -160,7 +151,7 @@ local function find_cached(wanted)
   local commit = wanted.revision
   local ref = fs.read(fs.join(wanted.folder, "refs", wanted.revision))
   if ref then commit = ref:match("^%s*(.-)%s*$") end
-  if not is_inside(commit) then return nil end
+  if not fs.is_inside(commit) then return nil end
   local path = snapshot_path(wanted, commit)
   if fs.is_file(path) then return path end
 end

@@ -299,28 +299,26 @@ function Walk:hook()
 end
 
 -- Other ways in which a layer runs than its forward, and what it then returns: a norm fused with a communication or
--- a quantization, experts whose sum is left to a later kernel, routing of an empty batch.
+-- a quantization, experts whose sum is left to a later kernel, routing of an empty batch. By a text in their names:
+-- most functions are none of them, and texts are found faster than patterns.
 local OTHER_FORWARDS = {
-  { "^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_", "norm" },
-  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.forward_[%w_]+$", "experts" },
-  { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.run_moe_core$", "experts" },
-  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.forward_[%w_]+$", "routing" },
-  { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.empty_topk_output$", "routing" },
+  [".forward_"] = {
+    { "^sglang%.srt%.layers%.layernorm%.[%w_]+%.forward_with_", "norm" },
+    { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.forward_[%w_]+$", "experts" },
+    { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.forward_[%w_]+$", "routing" },
+  },
+  [".run_moe_core"] = { { "^sglang%.srt%.layers%.moe%.[%w_.]+MoE%.run_moe_core$", "experts" } },
+  [".empty_topk_output"] = { { "^sglang%.srt%.layers%.moe%.[%w_.]+TopK%.empty_topk_output$", "routing" } },
 }
 
 local LAYERS = "sglang.srt.layers."
 
--- What is in the names of all of them: most functions are none, and texts are found faster than patterns.
-local OTHER_NAMES = { ".forward_", ".run_moe_core", ".empty_topk_output" }
-
 local function other_forward(qualname)
   if qualname:sub(1, #LAYERS) ~= LAYERS then return nil end
-  local may_be = false
-  for _, name in ipairs(OTHER_NAMES) do
-    may_be = may_be or qualname:find(name, 1, true) ~= nil
-  end
-  for _, other in ipairs(may_be and OTHER_FORWARDS or {}) do
-    if qualname:find(other[1]) then return other[2] end
+  for name, others in pairs(OTHER_FORWARDS) do
+    for _, other in ipairs(qualname:find(name, 1, true) and others or {}) do
+      if qualname:find(other[1]) then return other[2] end
+    end
   end
 end
 

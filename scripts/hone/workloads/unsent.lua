@@ -5,9 +5,6 @@ local unsent = {}
 
 local function path_of(root) return fs.join(root, "reports", "unsent-workloads.json") end
 
--- A dataset may be somebody else's: what it names elsewhere is not to be sent.
-local function is_inside(name) return name:sub(1, 1) ~= "/" and not ("/" .. name .. "/"):find("/../", 1, true) end
-
 ---@param root string # the dataset
 ---@return string[] paths # of files that are there, relative to it
 function unsent.read(root)
@@ -15,8 +12,8 @@ function unsent.read(root)
   local listed = fs.is_file(path) and json.read(path)
   local paths = {}
   for _, name in ipairs(type(listed) == "table" and listed or {}) do
-    local is_one = type(name) == "string" and is_inside(name) and fs.is_file(fs.join(root, name))
-    if is_one then paths[#paths + 1] = name end
+    -- a dataset may be somebody else's: what it names elsewhere is not to be sent
+    if fs.is_inside(name) and fs.is_file(fs.join(root, name)) then paths[#paths + 1] = name end
   end
   return paths
 end

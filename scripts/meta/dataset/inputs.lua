@@ -42,6 +42,12 @@ function inputs.random(spec, sizes, generator, device) end
 ---@return { name: string, why: string }[]
 function inputs.absent(workload, root) end
 
+--- The sizes of a tensor's dimensions.
+---@param spec table # an input or output of a definition that is a tensor
+---@param axes table<string, integer> # all of them, constant ones too
+---@return integer[]
+function inputs.sizes(spec, axes) end
+
 --- All inputs in the definition's order. A seed gives the same ones on every machine and device. With
 --- `without_random`, { shape } stands for each tensor that would be drawn. With `windows`, the matrices of a drawn
 --- tensor of `LARGE` elements and more are windows of one run of random values, each a little further on: they differ
