@@ -57,7 +57,9 @@ int clocks_sm(const gpu_device *device) {
 }
 
 int clocks_sm_max(const gpu_device *device) {
-  nvmlDevice handle = find(device);
-  unsigned megahertz = 0;
-  return handle && nvml.max_clock(handle, CLOCK_SM, &megahertz) == 0 ? (int)megahertz : 0;
+  static unsigned known[GPU_MAX_DEVICES]; /* asked for once: it is the device's own */
+  unsigned *megahertz = &known[device->ordinal];
+  nvmlDevice handle = *megahertz ? NULL : find(device);
+  if (handle && nvml.max_clock(handle, CLOCK_SM, megahertz) != 0) *megahertz = 0;
+  return (int)*megahertz;
 }

@@ -149,7 +149,14 @@ static const char *copy_on_device(const Walk *w, char *to, const char *from) {
   const gpu_driver *d = gpu_driver_open(&why);
   if (!d) return why;
   CUresult result = w->runs <= MAX_RUNS ? copy_runs(d, w, to, from) : copy_by_cpu(d, w, to, from);
-  if (!result) result = d->stream_synchronize(NULL);
+  return result ? gpu_driver_describe(d, result) : NULL;
+}
+
+const char *worker_copied(void) {
+  const char *why;
+  const gpu_driver *d = gpu_driver_open(&why);
+  if (!d) return why;
+  CUresult result = d->stream_synchronize(NULL);
   return result ? gpu_driver_describe(d, result) : NULL;
 }
 

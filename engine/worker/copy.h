@@ -14,9 +14,12 @@ size_t worker_element_bytes(const worker_tensor *tensor);
 /* The address of the first element. */
 char *worker_first(const worker_tensor *tensor);
 
-/* Both on the CPU, or both on one CUDA device, whose context is current; done when it returns.
- * strides of `from` may be NULL. Returns NULL, or why not. */
+/* Both on the CPU, or both on one CUDA device, whose context is current; on a device done after
+ * worker_copied. strides of `from` may be NULL. Returns NULL, or why not. */
 const char *worker_copy(const worker_tensor *to, const worker_tensor *from);
+
+/* Wait for all copies on the current device. Returns NULL, or why not. */
+const char *worker_copied(void);
 
 /* Write the bytes of a tensor's first element. Returns NULL, or why not. */
 const char *worker_write(const worker_tensor *to, const void *element, size_t bytes);

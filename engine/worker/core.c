@@ -300,6 +300,11 @@ static int copy_beside(const calls_request *calls, int call, int first, int last
   return 0;
 }
 
+static int wait_for_copies(const Worker *w) {
+  const char *why = w->device ? worker_copied() : NULL;
+  return why ? copy_failed(why) : 0;
+}
+
 /* The inputs come last: nothing that a solution can reach runs between them and the clock. */
 static int before_call(void *owner, int call) {
   const Serving *s = owner;
@@ -308,7 +313,8 @@ static int before_call(void *owner, int call) {
   taken.count = plain.count = 0;
   int failed =
       l->prepare(l->context, call, calls_values(calls, call), calls->inputs, calls->outputs);
-  return failed ? failed : copy_beside(calls, call, 0, calls->inputs, false);
+  if (!failed) failed = copy_beside(calls, call, 0, calls->inputs, false);
+  return failed ? failed : wait_for_copies(s->worker);
 }
 
 /* What stands in the outputs now is what counts. */
@@ -320,8 +326,9 @@ static int after_call(void *owner, int call) {
   take_plain(calls, call);
   for (int i = 0; i < taken.count && !failed; i++) failed = take_one(calls, &taken.list[i]);
   if (!failed && l->finish) failed = l->finish(l->context, call);
-  if (failed) return failed;
-  return copy_beside(calls, call, calls->inputs, calls->inputs + calls->outputs, true);
+  if (!failed)
+    failed = copy_beside(calls, call, calls->inputs, calls->inputs + calls->outputs, true);
+  return failed ? failed : wait_for_copies(s->worker);
 }
 
 static void add_times(yyjson_mut_doc *doc, const calls_request *calls, const measure_result *m) {

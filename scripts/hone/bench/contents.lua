@@ -49,12 +49,19 @@ local function count_of(sizes)
   return count
 end
 
+-- A number that a seed gives for an input, as good as drawn (the finalizer of splitmix64).
+local function mixed(seed, i)
+  local x = seed + i * 0x9E3779B97F4A7C15
+  x = (x ~ x >> 30) * 0xBF58476D1CE4E5B9
+  x = (x ~ x >> 27) * 0x94D049BB133111EB
+  return (x ~ x >> 31) & math.maxinteger
+end
+
 -- The values of an input that begin at a place of its pool, which the seed says: a view.
-local function from_pool(self, i, spec, sizes, generator)
+local function from_pool(self, i, spec, sizes, seed)
   local count = count_of(sizes)
   local pool, step = self.pools[i], step_of(spec)
-  local places = slack_of(spec, count) // step
-  local place = tensor.randint(0, places, { 1 }, { generator = generator }):item()
+  local place = mixed(seed, i) % (slack_of(spec, count) // step)
   return pool:narrow(1, place * step + 1, count):view(sizes)
 end
 
@@ -177,11 +184,11 @@ end
 
 ---The values of the inputs for a seed, in the definition's order. They are only to be read.
 function Contents:make(seed)
-  local generator, made, list = tensor.generator(seed), remade(self, seed), {}
+  local made, list = remade(self, seed), {}
   for i, name in ipairs(self.inputs) do
     local spec = self.definition.inputs[name]
     if self.ways[i] == "random" then
-      list[i] = from_pool(self, i, spec, self.base[i].shape, generator)
+      list[i] = from_pool(self, i, spec, self.base[i].shape, seed)
     elseif self.ways[i] == "made" then
       list[i] = repeated(made[i].value, spec, self.times)
     else

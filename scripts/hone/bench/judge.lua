@@ -61,12 +61,15 @@ function Judge:close()
   self.arena = nil
 end
 
+local GROWTH = 4 -- times what an arena had, where that was too little: all workers let go of it then
+
 -- An arena of at least `least` bytes, better of `wanted`.
 local function reserve(self, least, wanted)
   local limit = self.limit or memory_limit(self)
   self.limit = limit
   local bytes = math.max(least, math.min(wanted, limit))
   if self.arena and self.arena.bytes >= bytes then return self.arena end
+  if self.arena then bytes = math.max(bytes, math.min(GROWTH * self.arena.bytes, limit)) end
   self:close()
   local why
   self.arena, why = arena.new(self.device, bytes)
@@ -165,6 +168,7 @@ function Judge:workload(definition, workload, resolved)
     work.checked, why = contents.new(definition, workload, options)
     if not work.checked then return nil, why end
   end
+  self.watch:lap "workloads"
   work.reference, why = self.make_reference(definition)
   if not work.reference then return nil, why end
   local first
@@ -177,6 +181,7 @@ function Judge:workload(definition, workload, resolved)
   local memory
   memory, why = reserve_for(self, work)
   if not memory then return nil, why end
+  self.watch:lap "memory"
   return work
 end
 

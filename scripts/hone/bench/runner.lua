@@ -98,7 +98,7 @@ end
 
 -- ---- running ---------------------------------------------------------------------------------------
 
-local DEFINITIONS_AHEAD = 4
+local DEFINITIONS_AHEAD = 8
 
 -- Items that follow one another and are of one definition.
 local function groups_of(items)
@@ -131,13 +131,12 @@ local function look_ahead(station, groups, coming)
   local expected, list = {}, table.move(groups, 1, #groups, 1, {})
   table.move(coming, 1, #coming, #list + 1, list)
   for i = 1, math.min(DEFINITIONS_AHEAD, #list) do
-    local first = #expected + 1
     add_solutions(expected, list[i])
-    for k = first, #expected do
-      station:prepare(expected[k].definition, { expected[k].solution })
-    end
   end
-  station:expect(expected)
+  station:expect(expected) -- first: compilers are looked for while they come up
+  for _, pair in ipairs(expected) do
+    station:prepare(pair.definition, { pair.solution })
+  end
   return expected
 end
 

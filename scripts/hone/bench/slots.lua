@@ -79,8 +79,13 @@ end
 -- Blank the places of slots, and those of the request before: other solutions' outputs were left there, right ones of
 -- inputs that come again.
 local function make_blank(memory, first, last)
-  blank(memory, memory.used.first, memory.used.last)
-  blank(memory, first, last)
+  local used = memory.used
+  if used.first < last and first < used.last then
+    blank(memory, math.min(first, used.first), math.max(last, used.last))
+  else
+    blank(memory, used.first, used.last)
+    blank(memory, first, last)
+  end
   memory.used = { first = first, last = last }
 end
 

@@ -9,15 +9,17 @@ local statistics = require "hone.bench.statistics"
 local trials = {}
 
 local AUDITS = 2 -- contents of each trial whose outputs are known
-local CHEAP_SECONDS = 5e-3 -- what a reference may take for so many; one, where it takes more
+local CHEAP_SECONDS = 2e-3 -- what a reference may take for so many; one, where it takes more
 local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it one, too
 local MOST_LOOKED_AT = 8 -- calls of a request
 
-local FIRST = 5 -- timed calls of a trial to begin with
+local FIRST = 5 -- timed calls of a trial to begin with, where nothing is known of them
+local FIRST_SHORT, SHORT_SECONDS = 10, 0.3e-3 -- of calls that take less: another request costs more than they
+local FIRST_LONG, LONG_SECONDS = 3, 5e-3 -- of calls that take more
 local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
-local MOST_SECONDS = 0.05 -- of calls, beyond the first ones of each trial
+local MOST_SECONDS = 0.06 -- of calls and all that goes with them, beyond the first ones of each trial
 local TELLING = 50 -- calls from which on their scatter tells how many would be needed
-local WARM_SECONDS, LEAST_WARM_UPS = 20e-3, 2 -- of warm-up calls in a process that has made such calls
+local WARM_SECONDS, LEAST_WARM_UPS = 5e-3, 2 -- of warm-up calls in a process that has made such calls
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 local function audits_for(of, work)
@@ -91,13 +93,14 @@ local function is_settled(seconds, count, most)
   return width and #seconds >= TELLING and width * math.sqrt(#seconds / most) > allowed
 end
 
--- Whether the calls have taken so long that more of them are not worth it.
-local function is_enough(run)
+-- Whether the calls have taken so long that more of them are not worth it; `started`: when they began, on the clock, or
+-- false where the first of them had to compile.
+local function is_enough(run, started)
   local sum = 0.0
   for _, seconds in ipairs(run.seconds) do
     sum = sum + seconds
   end
-  return sum > MOST_SECONDS
+  return math.max(sum, started and clock.now() - started or 0) > MOST_SECONDS
 end
 
 -- Look at the chosen calls of a request: a verdict where it ends all. Draws are only looked at one by one here.
@@ -136,6 +139,17 @@ local function time_more(of, work, run, wanted, warmup)
   return true
 end
 
+-- Seconds from a call to its end, host and device: what it takes of a run.
+local function whole_seconds(run) return statistics.median(run.seconds) + statistics.median(run.last.host) end
+
+-- Timed calls to begin with, of all trials.
+local function first_calls(run, settings)
+  local seconds, first = run.worker.call_seconds, FIRST
+  if seconds and seconds < SHORT_SECONDS then first = FIRST_SHORT end
+  if seconds and seconds > LONG_SECONDS then first = FIRST_LONG end
+  return settings.num_trials * math.min(first, settings.iterations)
+end
+
 -- Warm-up calls: as many as the settings say, but fewer long ones of a process that is warm from other workloads.
 local function warm_ups_for(run, settings)
   local wanted, seconds = settings.warmup_runs, run.worker.call_seconds
@@ -153,7 +167,8 @@ function trials.time(of, work, run)
   run.drawn = #run.new
   local settings = work.settings
   local most = settings.iterations * settings.num_trials
-  local wanted, warmup = math.min(FIRST * settings.num_trials, most), warm_ups_for(run, settings)
+  local wanted, warmup = first_calls(run, settings), warm_ups_for(run, settings)
+  local started = run.worker.call_seconds and clock.now()
   repeat
     ok, why, code = time_more(of, work, run, math.max(wanted, #run.new), warmup)
     if not ok then return nil, why, code end
@@ -161,8 +176,8 @@ function trials.time(of, work, run)
   until wanted <= 0
     or run.evaluator.failed
     or is_settled(run.seconds, settings.num_trials, most)
-    or is_enough(run)
-  run.worker.call_seconds = statistics.median(run.seconds)
+    or is_enough(run, started)
+  run.worker.call_seconds = whole_seconds(run)
   return true
 end
 

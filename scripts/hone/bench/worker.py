@@ -1,8 +1,7 @@
-"""Runs solutions in Python, Triton and TileLang, and torch's extensions: python3 worker.py LIBRARY FD [MODULE...]
+"""Runs solutions in Python, Triton and TileLang, and torch's extensions: python3 worker.py LIBRARY FD
 
 LIBRARY is libhone_worker.so, whose loop serves the judge at the other end of the socket FD and calls the hooks
-below; MODULEs are imported ahead of time, as torch is. Tensors lie in the judge's memory: nothing is copied on the
-way to a solution."""
+below. Tensors lie in the judge's memory: nothing is copied on the way to a solution."""
 
 import ctypes
 import importlib
@@ -106,51 +105,66 @@ NEW_CAPSULE.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 NEW_CAPSULE.restype = ctypes.py_object
 
 
-def bytes_at(address, size, device_type, device_id):
-    """Memory as a tensor of bytes, by DLPack. The description is freed, by free() itself, with the last tensor that
-    refers to it: a solution may keep one for longer than we do."""
-    at = LIBC.malloc(ctypes.sizeof(Managed))
-    if not at:
-        raise MemoryError
-    managed = Managed.from_address(at)
-    ctypes.memset(at, 0, ctypes.sizeof(Managed))
-    managed.deleter = ctypes.cast(LIBC.free, ctypes.c_void_p).value
-    tensor = managed.tensor
-    tensor.data, tensor.device_type, tensor.device_id = address, device_type, device_id
-    tensor.rank, tensor.code, tensor.bits, tensor.lanes = 1, 1, 8, 1
-    managed.size, managed.stride = size, 1
-    tensor.shape = ctypes.cast(at + Managed.size.offset, ctypes.POINTER(ctypes.c_int64))
-    tensor.strides = ctypes.cast(at + Managed.stride.offset, ctypes.POINTER(ctypes.c_int64))
-    return torch.utils.dlpack.from_dlpack(NEW_CAPSULE(at, b"dltensor", None))
+ADDRESS = ctypes.c_void_p.from_address
+
+
+class Bytes:
+    """So many bytes on a device, wherever they lie."""
+
+    def __init__(self, size, device_type, device_id):
+        self.form = Managed(size=size, stride=1)
+        self.form.deleter = ctypes.cast(LIBC.free, ctypes.c_void_p).value
+        tensor = self.form.tensor
+        tensor.device_type, tensor.device_id = device_type, device_id
+        tensor.rank, tensor.code, tensor.bits, tensor.lanes = 1, 1, 8, 1
+
+    def at(self, address):
+        """Memory as a tensor of bytes, by DLPack. The description is freed, by free() itself, with the last tensor that
+        refers to it: a solution may keep one for longer than we do."""
+        at = LIBC.malloc(ctypes.sizeof(Managed))
+        if not at:
+            raise MemoryError
+        ctypes.memmove(at, ctypes.addressof(self.form), ctypes.sizeof(Managed))
+        ADDRESS(at + Tensor.data.offset).value = address
+        ADDRESS(at + Tensor.shape.offset).value = at + Managed.size.offset
+        ADDRESS(at + Tensor.strides.offset).value = at + Managed.stride.offset
+        return torch.utils.dlpack.from_dlpack(NEW_CAPSULE(at, b"dltensor", None))
 
 
 def device_of(t):
     return torch.device("cuda", t.device_id) if t.device_type == CUDA else torch.device("cpu")
 
 
-def make_tensor(value):
-    t = value.tensor
-    dtype = torch_dtype(value.dtype.decode())
-    device = device_of(t)
-    shape, strides = t.shape[:t.rank], t.strides[:t.rank]
-    if 0 in shape:
-        return torch.empty_strided(shape, strides, dtype=dtype, device=device)
-    elements = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides))
-    size = elements * (t.bits * t.lanes // 8)
-    storage = bytes_at(t.data + t.byte_offset, size, t.device_type, t.device_id).untyped_storage()
-    return torch.empty(0, dtype=dtype, device=device).set_(storage, 0, shape, strides)
+class Form:
+    """What a tensor is in all calls of a request, wherever it lies in one of them."""
+
+    def __init__(self, value):
+        t = value.tensor
+        self.dtype, self.device = torch_dtype(value.dtype.decode()), device_of(t)
+        self.shape, self.strides = tuple(t.shape[:t.rank]), tuple(t.strides[:t.rank])
+        elements = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
+        self.bytes = Bytes(elements * (t.bits * t.lanes // 8), t.device_type, t.device_id)
+
+    def make(self, value):
+        if 0 in self.shape:
+            return torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device=self.device)
+        storage = self.bytes.at(value.tensor.data + value.tensor.byte_offset).untyped_storage()
+        return torch.empty(0, dtype=self.dtype, device=self.device).set_(storage, 0, self.shape, self.strides)
 
 
-def make_argument(value):
-    if value.kind == TENSOR:
-        return make_tensor(value)
-    if value.kind == INTEGER:
-        return value.integer
-    if value.kind == FLOAT:
-        return value.number
-    if value.kind == BOOL:
-        return bool(value.integer)
-    return None
+class Plain:
+    """What is no tensor, the same in all calls."""
+
+    def __init__(self, value):
+        made = {INTEGER: value.integer, FLOAT: value.number, BOOL: bool(value.integer)}
+        self.made = made.get(value.kind)
+
+    def make(self, _):
+        return self.made
+
+
+def form_of(value):
+    return Form(value) if value.kind == TENSOR else Plain(value)
 
 
 # ---- loading -----------------------------------------------------------------------------------------------------
@@ -264,6 +278,16 @@ class Place:
             and tensor.data_ptr() != 0
 
 
+def ready_triton():
+    """Triton names what it compiles by a hash over all of itself, hundreds of megabytes: made while a solution is loaded,
+    which others are at the same time, and not in its first call. Older ones have it elsewhere, or not."""
+    for name in ("triton.runtime.cache", "triton.compiler.compiler"):
+        key = getattr(sys.modules.get(name), "triton_key", None)
+        if callable(key):
+            key()
+            return
+
+
 class Solution:
     """The hooks, for one solution at a time."""
 
@@ -272,6 +296,7 @@ class Solution:
         self.function = self.artefact = None
         self.stream = self.device = None
         self.arguments, self.outputs, self.kept, self.addresses = (), [], [], None
+        self.forms = None  # of the arguments in the request at hand
 
     def load(self, text):
         if NO_TORCH:
@@ -281,6 +306,7 @@ class Solution:
         function = find_function(load_module(self.artefact), self.artefact)
         check_signature(function, self.artefact)
         self.function = function
+        ready_triton()
 
     def use_device(self, values):
         for value in values:
@@ -290,12 +316,17 @@ class Solution:
                     torch.cuda.set_device(self.device)
                 return
 
+    def prepare_request(self, values, inputs):
+        self.use_device(values)
+        self.forms = [form_of(value) for value in (values if self.artefact["dps"] else values[:inputs])]
+        self.outputs = [Place(value) for value in values[inputs:]]
+
     def prepare(self, call, values, inputs, outputs):
         values = values[:inputs + outputs]
-        self.use_device(values)
+        if self.forms is None:
+            self.prepare_request(values, inputs)
         self.kept = []
-        self.arguments = tuple(make_argument(value) for value in (values if self.artefact["dps"] else values[:inputs]))
-        self.outputs = [Place(value) for value in values[inputs:]]
+        self.arguments = tuple([form.make(value) for form, value in zip(self.forms, values)])
         self.addresses = (ctypes.c_void_p * max(outputs, 1))()
         self.library.hone_worker_plain(ctypes.addressof(self.addresses), outputs)
 
@@ -349,6 +380,7 @@ class Solution:
 
     def forget(self):
         self.arguments, self.outputs, self.kept = (), [], []  # the addresses stay: the loop may look at them
+        self.forms = None
 
 
 # ---- hooks -------------------------------------------------------------------------------------------------------
@@ -406,12 +438,7 @@ def flush(hook):
 
 
 def main():
-    path, fd, ahead = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    for name in ahead:
-        try:
-            importlib.import_module(name)
-        except Exception:  # a solution that needs it will say so
-            pass
+    path, fd = sys.argv[1], int(sys.argv[2])
     library = open_library(path)
     solution = Solution(library)
     language = Language(
