@@ -73,3 +73,80 @@ describe("a plan", function()
     assert.equal(5, plan().evaluations)
   end)
 end)
+
+-- A GPU's station that only notes what is asked of it; its solutions are ready after so many questions.
+local function noting_station(ready_after)
+  local station, asked = { device = "cuda:0", notes = {} }, {}
+  local function note(...) table.insert(station.notes, table.concat({ ... }, " ")) end
+  function station.prepare() end
+  function station.preload() end
+  function station.expect(_, pairs_)
+    local names = {}
+    for i, pair in ipairs(pairs_) do
+      names[i] = pair.solution.name
+    end
+    note("expect", table.concat(names, ","))
+  end
+  function station.is_ready(_, _, solution)
+    asked[solution.name] = (asked[solution.name] or 0) + 1
+    return asked[solution.name] > ready_after[solution.name]
+  end
+  local warmed = {}
+  function station.warm(_, item)
+    local name = item.definition.name
+    if warmed[name] then return false end
+    warmed[name] = true
+    note("warm", name)
+    return true
+  end
+  function station.run(_, item)
+    for _, solution in ipairs(item.solutions) do
+      note("run", item.workload.uuid, solution.name)
+    end
+    return true
+  end
+  function station.leave(_, solutions) note("leave", solutions[1].name) end
+  return station
+end
+
+describe("on a GPU a run", function()
+  local one, two = { name = "one" }, { name = "two" }
+  local quick, slow, other = { name = "quick" }, { name = "slow" }, { name = "other" }
+  local function item(definition, uuid, ...)
+    return { root = ".", definition = definition, workload = { uuid = uuid }, solutions = { ... } }
+  end
+  local function notes_of(ready_after)
+    local station = noting_station(ready_after)
+    local items = { item(one, "a", quick, slow), item(one, "b", quick, slow), item(two, "c", other) }
+    runner.run_items(station, items, function() end, error)
+    return station.notes
+  end
+
+  it(
+    "evaluates what is ready before what is still to come up, each on all its workloads",
+    function()
+      assert.same({
+        "expect quick,slow,other",
+        "run a quick",
+        "run b quick",
+        "leave quick",
+        "leave quick",
+        "expect slow,other",
+        "run c other",
+        "leave other",
+        "expect slow",
+        "warm one",
+        "run a slow",
+        "run b slow",
+        "leave slow",
+        "leave slow",
+      }, notes_of { quick = 0, slow = 3, other = 0 })
+    end
+  )
+  it("makes definitions ready while nothing can be evaluated", function()
+    local notes = notes_of { quick = 2, slow = 2, other = 2 }
+    assert.same({ "expect quick,slow,other", "warm one", "warm two", "run a quick" }, {
+      table.unpack(notes, 1, 4),
+    })
+  end)
+end)

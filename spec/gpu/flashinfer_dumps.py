@@ -221,11 +221,17 @@ def mamba():
     report(found["name"], [got], [expected[0]], atol=5e-2, rtol=5e-2)
 
 
+def refuse(*_, **__):
+    raise RuntimeError("its kernels are for Blackwell")
+
+
 def experts():
     """The kernels are for Blackwell: elsewhere a call is refused, after its inputs were dumped."""
     import torch
-    from flashinfer.fused_moe import trtllm_fp8_block_scale_moe
+    from flashinfer.fused_moe import core, trtllm_fp8_block_scale_moe
 
+    if torch.cuda.get_device_capability()[0] < 10:
+        core.get_trtllm_moe_sm100_module = refuse  # it would fetch them first
     found = definition("moe_fp8_block_scale_ds_routing_topk8_ng8_kg4_e32_h7168_i2048")
     s = sizes(found)
     count, local, hidden, inner = (s[n] for n in ("num_experts", "num_local_experts", "hidden_size", "intermediate_size"))

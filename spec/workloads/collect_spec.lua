@@ -345,7 +345,8 @@ for name in os.listdir(sys.argv[1]):
   end)
 end)
 
--- Calls of flashinfer 0.6.18 on an H200 (spec/gpu/flashinfer_dumps.py), of larger tensors only what they look like.
+-- Calls of flashinfer 0.6.18 on an H200 (spec/gpu/flashinfer_dumps.py), of larger tensors only what they look like. Those
+-- of experts and draws were made without a GPU: FlashInfer dumps what it is given before it refuses to run.
 describe("dumps of FlashInfer's own", function()
   local REAL = "spec/support/dumps"
   local attention = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128 }
@@ -353,6 +354,16 @@ describe("dumps of FlashInfer's own", function()
   local partial = { num_qo_heads = 32, num_kv_heads = 8, head_dim = 128, page_size = 64 }
   local latent = { num_qo_heads = 16, head_dim_ckv = 512, head_dim_kpe = 64, page_size = 1 }
   local norm = { hidden_size = 4096, eps = 1e-5 }
+  local words = { vocab_size = 128256 }
+  local experts = {
+    hidden_size = 7168,
+    intermediate_size = 2048,
+    num_experts = 256,
+    num_local_experts = 32,
+    top_k = 8,
+    n_group = 8,
+    topk_group = 4,
+  }
 
   -- { op type, variant, parameters, sizes of the workloads that come out }
   for _, case in ipairs {
@@ -377,6 +388,10 @@ describe("dumps of FlashInfer's own", function()
     { "mla_paged", "prefill_causal", latent, { "total_q=5 len_indptr=3 num_kv_indices=10" } },
     { "rmsnorm", "rmsnorm", norm, { "batch_size=5" } },
     { "rmsnorm", "fused_add_rmsnorm", norm, { "batch_size=5" } },
+    { "sampling", "top_k", words, { "batch_size=4" } },
+    { "sampling", "top_p", words, { "batch_size=4" } },
+    { "sampling", "top_k_top_p", words, { "batch_size=4" } },
+    { "moe", "fp8_block_scale_ds", experts, { "seq_len=7", "seq_len=16" } },
   } do
     it(
       ("become workloads of %s %s, page size %s"):format(case[1], case[2], case[3].page_size or "none"),
@@ -403,4 +418,29 @@ describe("dumps of FlashInfer's own", function()
       end
     )
   end
+
+  it("keep the logits by which experts were chosen, and the numbers that draws were bound by", function()
+    local dir <close> = assert(fs.tempdir())
+    local list = definitions({ "moe", "fp8_block_scale_ds", experts }, { "sampling", "top_k_top_p", words })
+    assert(collect.from_dumps(REAL, list, { root = dir.path, max_workloads = 20, max_per_axes = 2 }))
+    local function first_inputs(op_type)
+      local path = fs.glob(fs.join(dir.path, "workloads", op_type, "*.jsonl"))[1]
+      return assert(json.decode(assert(fs.read(path)):match "[^\n]+")).workload.inputs
+    end
+    local function read(input)
+      assert.equal("safetensors", input.type)
+      return assert(safetensors.read(fs.join(dir.path, input.path)))[input.tensor_key]
+    end
+    local inputs = first_inputs "moe"
+    local logits, bias = read(inputs.routing_logits), read(inputs.routing_bias)
+    assert.same({ 7, 256 }, logits:shape())
+    assert.is_true(logits:std():item() > 0.9 and logits:std():item() < 1.1)
+    assert.same({ "bfloat16", 256 }, { bias.dtype, bias:numel() })
+    assert.equal("random", inputs.gemm1_weights.type)
+    assert.equal(32, inputs.local_expert_offset.value)
+    assert.equal(2.5, inputs.routed_scaling_factor.value)
+    inputs = first_inputs "sampling"
+    assert.same({ 1, 5, 50, 400 }, read(inputs.top_k):tolist())
+    assert.is_true(math.abs(read(inputs.top_p):sum():item() - 2.49) < 1e-6)
+  end)
 end)

@@ -102,8 +102,8 @@ update(4, dt_softplus=False)
   it("tells ways of choosing experts apart by the call's numbers", function()
     local list, refused = collected(
       [[
-def experts(rows, method=2, offset=8, factor=2.5, top_k=3, n_group=4, **more):
-    log.call("trtllm_fp8_block_scale_moe", T("float32", [rows, 16]), T("bfloat16", [16]),
+def experts(rows, method=2, offset=8, factor=2.5, top_k=3, n_group=4, bias=True, **more):
+    log.call("trtllm_fp8_block_scale_moe", T("float32", [rows, 16]), T("bfloat16", [16]) if bias else None,
              T("float8_e4m3fn", [rows, 256]), T("float32", [2, rows]),
              T("float8_e4m3fn", [8, 256, 256]), T("float32", [8, 2, 2]),
              T("float8_e4m3fn", [8, 256, 128]), T("float32", [8, 2, 1]),
@@ -114,6 +114,7 @@ experts(6, top_k=4)
 experts(6, n_group=8)
 experts(6, activation_type=4)
 experts(7, factor=None)
+experts(8, bias=False)
 ]],
       "moe",
       "fp8_block_scale_ds",
@@ -127,9 +128,12 @@ experts(7, factor=None)
         topk_group = 2,
       }
     )
-    assert.equal(2, #list)
+    assert.equal(3, #list)
     table.sort(list, function(x, y) return x.axes.seq_len < y.axes.seq_len end)
     assert.equal(5, list[1].axes.seq_len)
+    for _, workload in ipairs(list) do
+      assert.equal("safetensors", workload.inputs.routing_bias.type) -- of zeros, where it was passed none
+    end
     assert.equal(8, list[1].inputs.local_expert_offset.value)
     assert.equal(2.5, list[1].inputs.routed_scaling_factor.value)
     assert.equal(1.0, list[2].inputs.routed_scaling_factor.value)

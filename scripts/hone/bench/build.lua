@@ -13,13 +13,26 @@ local FORMAT = "hone build 1" -- what an older hone built in another way has ano
 
 -- ---- the languages --------------------------------------------------------------------------------
 
--- How each is built (a module's name and its part), who runs it, and how its package's name begins.
+-- How each is built (a module's name and its part), who runs it, what that may import ahead, and how its package's
+-- name begins.
 local LANGUAGES = {
   ["tvm-ffi"] = { module = "tvm_ffi_library", worker = "native", prefix = "tvm_ffi_" },
   torch = { module = "python_package", part = "torch", worker = "python", prefix = "torch_" },
   python = { module = "python_package", part = "sources", worker = "python", prefix = "fib_python_" },
-  triton = { module = "python_package", part = "sources", worker = "python", prefix = "fib_triton_" },
-  tilelang = { module = "python_package", part = "sources", worker = "python", prefix = "fib_tilelang_" },
+  triton = {
+    module = "python_package",
+    part = "sources",
+    worker = "python",
+    imports = "triton",
+    prefix = "fib_triton_",
+  },
+  tilelang = {
+    module = "python_package",
+    part = "sources",
+    worker = "python",
+    imports = "tilelang",
+    prefix = "fib_tilelang_",
+  },
   lua = { module = "python_package", part = "sources", worker = "lua", prefix = "hone_lua_" },
 }
 
@@ -33,6 +46,18 @@ end
 function build.worker_of(solution)
   local language = language_of(solutions.build_of(solution))
   return language and language.worker
+end
+
+-- A kind of worker, and what it imports before it is given a solution: "native", "python triton".
+local function kit_of(language)
+  return language.imports and language.worker .. " " .. language.imports or language.worker
+end
+
+---What a worker of a solution is started as: its kind, and behind it what it may import ahead; nil for a language that
+---is not known.
+function build.kit_of(solution)
+  local language = language_of(solutions.build_of(solution))
+  return language and kit_of(language)
 end
 
 local function builder_of(language)
@@ -103,6 +128,7 @@ local function artefact_of(plan, record, cached)
   local artefact = {
     name = plan.name,
     worker = plan.worker,
+    kit = kit_of(LANGUAGES[plan.kind]),
     language = plan.language,
     binding = plan.binding,
     directory = plan.folder,

@@ -1,5 +1,6 @@
---- Workers that are ready when they are needed: one process for each solution, kept over its workloads, and one of each
---- kind started ahead, so that nobody waits for a Python or a CUDA context to come up.
+--- Workers that are ready when they are needed: one process for each solution, kept over its workloads, and some of each
+--- kit (a kind of worker, and what it imports ahead: "native", "python triton") started before anybody asks, so that
+--- nobody waits for a Python or a CUDA context to come up.
 local worker = require "hone.bench.worker"
 
 local pool = {}
@@ -14,17 +15,24 @@ function pool.new(options)
   return setmetatable({ options = options, kept = {}, order = {}, spares = {} }, Pool)
 end
 
-local function start(self, kind) return worker.start { kind = kind, device = self.options.device } end
+local function start(self, kit)
+  local kind, imports = kit:match "^(%S+) ?(%S*)$"
+  return worker.start {
+    kind = kind,
+    imports = imports ~= "" and imports or nil,
+    device = self.options.device,
+  }
+end
 
 local MOST_SPARES = { native = 4, python = 8, lua = 2 }
 
----Have `wanted` workers of a kind come up, which somebody will ask for soon.
-function Pool:prepare(kind, wanted)
+---Have `wanted` workers of a kit come up, which somebody will ask for soon.
+function Pool:prepare(kit, wanted)
   if not self.options.ahead then return end
-  local spares = self.spares[kind] or {}
-  self.spares[kind] = spares
-  while #spares < math.min(wanted, MOST_SPARES[kind]) do
-    local fresh = start(self, kind)
+  local spares = self.spares[kit] or {}
+  self.spares[kit] = spares
+  while #spares < math.min(wanted, MOST_SPARES[kit:match "%S+"]) do
+    local fresh = start(self, kit)
     if not fresh then return end -- whoever needs it will be told why
     spares[#spares + 1] = fresh
   end
@@ -34,8 +42,8 @@ end
 function Pool:has(name) return self.kept[name] ~= nil end
 
 ---Whether one that was started ahead needs no more than to open its device; true where none was.
-function Pool:is_here(kind)
-  local spares = self.spares[kind] or {}
+function Pool:is_here(kit)
+  local spares = self.spares[kit] or {}
   for _, spare in ipairs(spares) do
     if spare:is_here() then return true end
   end
@@ -63,18 +71,18 @@ function Pool:settle()
 end
 
 -- One that was started ahead, or a new one.
-local function take(self, kind)
-  local spares = self.spares[kind] or {}
+local function take(self, kit)
+  local spares = self.spares[kit] or {}
   for i, spare in ipairs(spares) do -- the first that is as far as that
     if spare:is_here() then
       table.remove(spares, i)
       if spare:alive() then return spare end
       spare:stop()
-      return start(self, kind)
+      return start(self, kit)
     end
   end
   if #spares > 0 then return table.remove(spares, 1) end
-  return start(self, kind)
+  return start(self, kit)
 end
 
 local function forget(self, name)
@@ -101,9 +109,9 @@ end
 ---Begin to load an artefact where a worker has come up and there is room for one: whoever asks for it later waits less.
 function Pool:preload(name, artefact)
   if self.kept[name] or #self.order >= MOST_KEPT then return end
-  for i, spare in ipairs(self.spares[artefact.worker] or {}) do
+  for i, spare in ipairs(self.spares[artefact.kit] or {}) do
     if spare.state == "up" then
-      table.remove(self.spares[artefact.worker], i)
+      table.remove(self.spares[artefact.kit], i)
       if not spare:begin_load(artefact) then return spare:stop() end
       return keep(self, name, spare)
     end
@@ -113,7 +121,7 @@ end
 -- A new process for the solution.
 local function load(self, name, artefact, timeout)
   make_room(self)
-  local fresh, why = take(self, artefact.worker)
+  local fresh, why = take(self, artefact.kit)
   if not fresh then return nil, why, "RUNTIME_ERROR" end
   local ok, code
   ok, why, code = fresh:ready(timeout)

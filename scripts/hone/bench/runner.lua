@@ -168,6 +168,14 @@ end
 
 local MOST_PATIENCE, TURN = 60, 20 -- seconds to wait for anything to be ready; milliseconds
 
+-- While nothing can be evaluated: make one of the next definitions ready, or let the workers come up.
+local function pass_time(station, groups)
+  for i = 1, math.min(DEFINITIONS_AHEAD, #groups) do
+    if station:warm(groups[i][1]) then return end
+  end
+  require("hone.core.process").step(TURN)
+end
+
 -- What to do next on a GPU: of the next definitions the first one's solutions that are built and whose workers have come
 -- up. What is left of its group stays in the list. Where nothing is ready for a long time, a whole group.
 local function next_items(station, groups)
@@ -184,7 +192,7 @@ local function next_items(station, groups)
         return ready
       end
     end
-    require("hone.core.process").step(TURN)
+    pass_time(station, groups)
   until clock.now() > until_time
   return table.remove(groups, 1)
 end

@@ -29,6 +29,7 @@ function station.new(options)
     jobs = {},
     failures = {},
     diagnosed = {},
+    warmed = {}, -- definitions
     pool = pool.new {
       device = options.device,
       isolated = options.isolated,
@@ -78,11 +79,11 @@ end
 function Station:expect(expected)
   local wanted = {}
   for _, pair in ipairs(expected) do
-    local kind, solution = build.worker_of(pair.solution), pair.solution
-    if not self.pool:has(identity(solution)) then wanted[kind] = (wanted[kind] or 0) + 1 end
+    local kit, solution = build.kit_of(pair.solution), pair.solution
+    if not self.pool:has(identity(solution)) then wanted[kit] = (wanted[kit] or 0) + 1 end
   end
-  for kind, count in pairs(wanted) do
-    self.pool:prepare(kind, count)
+  for kit, count in pairs(wanted) do
+    self.pool:prepare(kit, count)
   end
 end
 
@@ -108,7 +109,7 @@ end
 function Station:is_ready(definition, solution)
   if missing_here(solution) then return true end
   return self.jobs[job_key(definition, solution)]:done()
-    and (self.pool:has(identity(solution)) or self.pool:is_here(build.worker_of(solution)))
+    and (self.pool:has(identity(solution)) or self.pool:is_here(build.kit_of(solution)))
 end
 
 -- ---- one evaluation --------------------------------------------------------------------------------
@@ -232,11 +233,26 @@ local function judge_of(self, root)
   return self.judges[root]
 end
 
+---Make ready what a definition's first workload would wait for: kernels that its reference needs, files that are read.
+---Whether there was anything to do. What goes wrong is told when it is the item's turn.
+function Station:warm(item)
+  local name = item.definition.name
+  if self.warmed[name] then return false end
+  self.warmed[name] = true
+  judge_of(self, item.root):workload(
+    item.definition,
+    item.workload,
+    settings.resolve(self.settings, item.definition)
+  )
+  return true
+end
+
 ---Evaluate the solutions of an item, { root, definition, workload, solutions }: `report(trace, solution, item)` is called
 ---with each trace as soon as it is known, `skip(item, why, solution)` for a solution that this machine cannot run. Nil
 ---and why where the workload cannot be judged.
 function Station:run(item, report, skip)
   local of = judge_of(self, item.root)
+  self.warmed[item.definition.name] = true
   self:prepare(item.definition, item.solutions)
   of.watch:lap "builds"
   local work, why =

@@ -80,8 +80,9 @@ local function start_request(self, options)
   }
 end
 
----Start a process for solutions of one kind: "native", "python" or "lua". It comes up by itself as far as that touches
----no device ("coming", then "here"); `begin` has it open the device ("beginning", then "up").
+---Start a process for solutions of one kind: "native", "python" or "lua"; `imports`: a module that one of Python is to
+---import before it is asked. It comes up by itself as far as that touches no device ("coming", then "here"); `begin` has
+---it open the device ("beginning", then "up").
 ---@return table? worker
 ---@return string? message
 function worker.start(options)
@@ -89,6 +90,7 @@ function worker.start(options)
   local command, why = commands[self.kind](options)
   if not command then return nil, why end
   command[#command + 1] = tostring(core.descriptor)
+  command[#command + 1] = options.imports
   self.process, why = core.spawn(command, environment(options.environment))
   if not self.process then return nil, ("%s (%s)"):format(why, command[1]) end
   self.request, self.state = start_request(self, options), "coming"

@@ -1,7 +1,8 @@
-"""Runs solutions in Python, Triton and TileLang, and torch's extensions: python3 worker.py LIBRARY FD
+"""Runs solutions in Python, Triton and TileLang, and torch's extensions: python3 worker.py LIBRARY FD [MODULE...]
 
 LIBRARY is libhone_worker.so, whose loop serves the judge at the other end of the socket FD and calls the hooks
-below. Tensors lie in the judge's memory: nothing is copied on the way to a solution."""
+below; MODULEs are imported ahead of time, as torch is. Tensors lie in the judge's memory: nothing is copied on the
+way to a solution."""
 
 import ctypes
 import importlib
@@ -279,8 +280,8 @@ class Place:
 
 
 def ready_triton():
-    """Triton names what it compiles by a hash over all of itself, hundreds of megabytes: made while a solution is loaded,
-    which others are at the same time, and not in its first call. Older ones have it elsewhere, or not."""
+    """Triton names what it compiles by a hash over all of itself, hundreds of megabytes: made before a solution's first
+    call. Older ones have it elsewhere, or not."""
     for name in ("triton.runtime.cache", "triton.compiler.compiler"):
         key = getattr(sys.modules.get(name), "triton_key", None)
         if callable(key):
@@ -438,7 +439,13 @@ def flush(hook):
 
 
 def main():
-    path, fd = sys.argv[1], int(sys.argv[2])
+    path, fd, ahead = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    for name in ahead:
+        try:
+            importlib.import_module(name)
+            ready_triton()
+        except Exception:  # a solution that needs it will say so
+            pass
     library = open_library(path)
     solution = Solution(library)
     language = Language(

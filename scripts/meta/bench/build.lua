@@ -45,6 +45,12 @@ local build = {}
 ---@return "native"|"python"|"lua"|nil kind
 function build.worker_of(solution) end
 
+--- What a worker of a solution is started as: its kind, and behind it a module that it may import before it is given
+--- the solution, "python triton"; nil for a language that is not known.
+---@param solution table
+---@return string? kit
+function build.kit_of(solution) end
+
 --- Build one solution, or find it built.
 ---@param definition table
 ---@param solution table # checked, see hone.dataset.solution

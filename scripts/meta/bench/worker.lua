@@ -16,6 +16,7 @@ local worker = {}
 ---@class hone.bench.WorkerOptions
 ---@field kind "native"|"python"|"lua"
 ---@field device? string # "cpu" by default
+---@field imports? string # a module that a worker in Python imports before it is asked anything
 ---@field python? string # the program; HONE_PYTHON or python3 by default
 ---@field environment? table<string, string> # beside ours, of which it gets no tokens, secrets and passwords
 ---@field memory_limit? integer # bytes of address space

@@ -12,6 +12,8 @@
 --   calls          names of further functions that run the same kernel
 --   refuses(run, definition)  why a call is not of the definition's kernel, by its numbers; nil where it may be
 --   only(axes)     whether a call of these sizes is meant: one wrapper may serve two kinds
+local tensor = require "hone.tensor"
+
 local logged = {}
 
 local function softmax_scale(axes) return 1 / math.sqrt(axes.head_dim) end
@@ -139,6 +141,12 @@ local function packed_matrix(shape, dtype)
   return { whole[1], whole[2], 2 * whole[3] }
 end
 
+-- What a call without a bias adds to its scores.
+local function no_bias(run)
+  local logits = run:tensor_info "routing_logits"
+  return logits and tensor.zeros(logits.shape[#logits.shape])
+end
+
 ---The trtllm_*_moe functions. `way` is how experts are chosen, "packed" where the call is told them.
 function logged.experts(way, is_packed_in_bytes)
   local weights = is_packed_in_bytes and packed_matrix or matrix
@@ -164,6 +172,9 @@ function logged.experts(way, is_packed_in_bytes)
     })
   end
   return {
+    -- Which experts are chosen, and so how much each has to do, is what one workload differs by from another.
+    values = { routing_logits = true, routing_bias = true },
+    derived = { routing_bias = no_bias },
     reshaped = { gemm1_weights = weights, gemm2_weights = weights },
     scalars = {
       local_expert_offset = function() return 0 end,
