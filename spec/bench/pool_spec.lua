@@ -59,6 +59,18 @@ describe("a pool", function()
     assert.equal(1, #workers.spares.python)
     assert.equal(0, #workers.spares["python colorsys"])
   end)
+  it("ends the workers of all solutions that are done, and no other", function()
+    local artefact = artefact_of("python", "main.py", "def run(x, s):\n    return x\n")
+    local got = {}
+    for i, name in ipairs { "one", "two", "three" } do
+      got[i] = assert(workers:get(name, artefact, 60))
+    end
+    workers:drop { "one", "three", "nobody" }
+    assert.is_false(workers:has "one")
+    assert.is_false(workers:has "three")
+    assert.equal(got[2], workers:get("two", artefact, 60))
+    assert.is_true(got[1].dead and got[3].dead and not got[2].dead)
+  end)
   it("starts one where none was started ahead", function()
     local artefact = artefact_of("python", "main.py", NEEDS_IT)
     local got, why, code = workers:get("one", artefact, 60)

@@ -160,7 +160,7 @@ describe("a worker", function()
       workers:put "right"
       assert.is_true(workers:has "right")
       assert.equal(one, (workers:get("right", right, 30)))
-      workers:drop "right"
+      workers:drop { "right" }
       assert.is_false(workers:has "right")
       assert.is_false(one:alive())
     end)

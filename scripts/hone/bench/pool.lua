@@ -170,11 +170,18 @@ function Pool:put(name)
   end
 end
 
----The solution has no workloads left.
-function Pool:drop(name)
-  if not self.kept[name] then return end
-  self.kept[name]:stop()
-  forget(self, name)
+---The solutions of these names have no workloads left. Their processes end all at once, and have ended then: what a
+---device has to do for that would disturb others.
+function Pool:drop(names)
+  for _, name in ipairs(names) do
+    if self.kept[name] then self.kept[name]:bid_end() end
+  end
+  for _, name in ipairs(names) do
+    if self.kept[name] then
+      self.kept[name]:stop()
+      forget(self, name)
+    end
+  end
 end
 
 function Pool:close()

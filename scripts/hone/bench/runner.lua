@@ -114,15 +114,23 @@ local function groups_of(items)
   return groups
 end
 
-local function add_solutions(expected, group)
-  local seen = {}
-  for _, item in ipairs(group) do
+-- The solutions of items of one definition, each once.
+local function solutions_in(items)
+  local list, seen = {}, {}
+  for _, item in ipairs(items) do
     for _, solution in ipairs(item.solutions) do
       if not seen[solution.name] then
         seen[solution.name] = true
-        expected[#expected + 1] = { definition = item.definition, solution = solution }
+        list[#list + 1] = solution
       end
     end
+  end
+  return list
+end
+
+local function add_solutions(expected, group)
+  for _, solution in ipairs(solutions_in(group)) do
+    expected[#expected + 1] = { definition = group[1].definition, solution = solution }
   end
 end
 
@@ -217,9 +225,7 @@ function runner.run_items(station, items, report, skip, options)
       local ok, why = station:run(item, report, skip)
       if not ok then skip(item, why) end
     end
-    for _, item in ipairs(keep and {} or now) do
-      station:leave(item.solutions)
-    end
+    if not keep then station:leave(solutions_in(now)) end
   end
 end
 

@@ -278,9 +278,11 @@ end
 
 ---A definition's workloads are done: its workers may end.
 function Station:leave(solutions)
-  for _, solution in ipairs(solutions) do
-    self.pool:drop(identity(solution))
+  local names = {}
+  for i, solution in ipairs(solutions) do
+    names[i] = identity(solution)
   end
+  self.pool:drop(names)
 end
 
 ---What the time was spent on: name to seconds.

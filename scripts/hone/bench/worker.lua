@@ -317,11 +317,16 @@ function Worker:kill()
   self.process:kill()
 end
 
+---Bid it end, without waiting for that.
+function Worker:bid_end()
+  if self.dead or self.state ~= "up" then return end
+  self.state = "ending"
+  self.process:send("stop", "{}")
+end
+
 function Worker:stop()
-  if not self.dead and self.state == "up" then
-    self.process:send("stop", "{}")
-    self.process:wait(true)
-  end
+  self:bid_end()
+  if not self.dead and self.state == "ending" then self.process:wait(true) end
   self:kill()
   self.process:close()
 end
