@@ -151,4 +151,40 @@ describe("on a GPU a run", function()
       table.unpack(notes, 1, 4),
     })
   end)
+
+  it("starts workers ahead, has definitions ready, and evaluates all of it", function()
+    local box = sandbox.new()
+    finally(function() box:close() end)
+    local set = benchmarks
+      .dataset(box)
+      :define("one", { benchmarks.workload("a", 1), benchmarks.workload("b", 2) }, {
+        native = benchmarks.cpp(benchmarks.RIGHT),
+        python = benchmarks.python "def run(x):\n    return x * 2\n",
+      })
+      :define("two", { benchmarks.workload("c", 3) }, { lua = benchmarks.lua "return x * 2" })
+    local made = runner.plan({ assert(traceset.open(set.root)) }, {})
+    local real <close> = require("hone.bench.station").new {
+      device = "cpu",
+      settings = assert(require("hone.bench.settings").load {}),
+    }
+    real.pool.options.ahead = true
+    -- The CPU's station, for all that the runner knows a GPU's.
+    local station = setmetatable({ device = "cuda:0" }, {
+      __index = function(_, name)
+        return function(_, ...) return real[name](real, ...) end
+      end,
+    })
+    local found = {}
+    local function report(trace, solution)
+      found[#found + 1] = ("%s %s %s"):format(solution.name, trace.workload.uuid, trace.evaluation.status)
+    end
+    runner.run_items(station, made.items, report, function(_, why) error(why) end)
+    table.sort(found)
+    assert.same(
+      { "lua c PASSED", "native a PASSED", "native b PASSED", "python a PASSED", "python b PASSED" },
+      found
+    )
+    assert.same({ one = true, two = true }, real.warmed)
+    assert.same({}, real.pool.kept)
+  end)
 end)
