@@ -13,7 +13,7 @@ model; --settings names a JSON file of the same form, whose lines win.]],
     { name = "model_path", type = "string", help = "its weights: a folder or ORG/NAME (default: the name)" },
     { name = "definition_names", type = "list", help = "definitions to collect for" },
     { name = "op_type", type = "string", help = "all definitions of an op type" },
-    { name = "all", type = "boolean", help = "all definitions that are tagged with the model" },
+    { name = "all", type = "boolean", help = "all definitions, as collect-workloads takes them" },
     {
       name = "batch_sizes",
       type = "list",

@@ -26,7 +26,11 @@ with --yes; without a terminal, a token or a network it is prepared, and the com
       help = "definitions to collect for (one of these three is needed)",
     },
     { name = "op_type", type = "string", help = "all definitions of an op type" },
-    { name = "all", type = "boolean", help = "all definitions that are tagged with the model" },
+    {
+      name = "all",
+      type = "boolean",
+      help = "all definitions: of the dataset with --from-dumps, for a server those tagged with the model, if any are",
+    },
     { name = "model_name", type = "string", required = true, help = "the model's name, as in the tags" },
     { name = "model_path", type = "string", help = "its weights: a folder or ORG/NAME (default: the name)" },
     {
@@ -119,34 +123,49 @@ local function by_names(set, names)
   return list
 end
 
-local function choose(set, args)
-  if args.definition_names then return by_names(set, args.definition_names) end
-  local tags = require "hone.dataset.tags"
+local function by_question(set, is_meant)
   local list = {}
   for _, entry in ipairs(require("hone.dataset.traceset").definitions(set)) do
-    local definition = entry.definition
-    local is_models = tags.has(definition, "model:" .. args.model_name)
-    if args.op_type and definition.op_type == args.op_type or args.all and is_models then
-      list[#list + 1] = definition
-    end
+    if is_meant(entry.definition) then list[#list + 1] = entry.definition end
   end
-  if #list > 0 then return list end
-  local what = args.op_type and ("of op type '%s'"):format(args.op_type)
-    or ("tagged model:%s"):format(args.model_name)
-  return nil, ("%s has no definitions %s"):format(set.root, what), "ENOENT"
+  return list
 end
+
+-- All of the dataset; for a server those of its model, since every kind of definition needs a server of its own.
+local function all_of(set, args, ctx)
+  local tag = "model:" .. args.model_name
+  local function is_models(definition) return require("hone.dataset.tags").has(definition, tag) end
+  local list = args.from_dumps and {} or by_question(set, is_models)
+  if #list > 0 then return list end
+  list = by_question(set, function() return true end)
+  if #list == 0 then return nil, ("%s has no definitions"):format(set.root), "ENOENT" end
+  if not args.from_dumps then ctx.warn("no definition is tagged %s: all %d are taken", tag, #list) end
+  return list
+end
+
+local function choose(set, args, ctx)
+  if args.definition_names then return by_names(set, args.definition_names) end
+  if args.all then return all_of(set, args, ctx) end
+  local list = by_question(set, function(definition) return definition.op_type == args.op_type end)
+  if #list > 0 then return list end
+  return nil, ("%s has no definitions of op type '%s'"):format(set.root, args.op_type), "ENOENT"
+end
+
+local MOST_NAMED = 3
 
 -- Those that FlashInfer logs; the others are said.
 local function logged(definitions, ctx)
   local api = require "hone.workloads.api"
-  local list = {}
+  local list, others = {}, {}
   for _, definition in ipairs(definitions) do
-    if api.of(definition) then
-      list[#list + 1] = definition
-    else
+    table.insert(api.of(definition) and list or others, definition)
+  end
+  for i, definition in ipairs(others) do
+    if i <= MOST_NAMED then
       ctx.warn("%s has no fi_api tag: FlashInfer logs nothing for it", definition.name)
     end
   end
+  if #others > MOST_NAMED then ctx.warn("%d others have none either", #others - MOST_NAMED) end
   if #list > 0 then return list end
   return nil, "FlashInfer logs the calls of none of these definitions (they have no fi_api tag)"
 end
@@ -483,7 +502,7 @@ function skill.run(args, ctx)
   local set, why = traceset.open(traceset.locate(args["local"]))
   if not set then return nil, why end
   local definitions, code
-  definitions, why, code = choose(set, args)
+  definitions, why, code = choose(set, args, ctx)
   if not definitions then return nil, why, code end
   if args.from_dumps then
     if not require("hone.fs").is_dir(args.from_dumps) then

@@ -243,8 +243,29 @@ describe("hone collect-workloads", function()
     assert.is_nil(fs.list(root)[2])
   end)
 
+  it("takes the model's definitions for a server, all where none is its", function()
+    local sizes = { num_qo_heads = 16, num_kv_heads = 8, head_dim = 128, page_size = 1 }
+    local other = assert(ops.build("gqa_paged", "decode", sizes, { models = { "other" }, tp = 2 }))
+    assert(json.write(fs.join(root, "definitions/gqa_paged", other.name .. ".json"), other))
+    local function servers(...)
+      local result = collect { "--all", "--dry-run", "--json", "--model-path", "some/model", ... }
+      assert.equal(0, result.status, result.stderr)
+      return #json.decode(result.stdout).servers, result.stderr
+    end
+    assert.equal(1, (servers()))
+    local count, said = servers("--model-name", "nobody")
+    assert.equal(2, count)
+    assert.matches("no definition is tagged model:nobody: all 2 are taken", said, 1, true)
+  end)
+
   describe("with dumps at hand", function()
     before_each(function() log_dumps(dumps, "log.decode([3, 5])\nlog.decode([9])\n") end)
+
+    it("takes all definitions of the dataset, whatever their model", function()
+      local result = collect { "--model-name", "nobody", "--all", "--from-dumps", dumps, "--no-submit-pr" }
+      assert.equal(0, result.status, result.stderr)
+      assert.equal(2, #workloads())
+    end)
 
     local function git(...) return assert(process.run { "git", "-C", root, check = true, ... }).stdout end
 
