@@ -26,10 +26,10 @@
 #define LISTING "hone.fs.listing"
 
 typedef struct {
-  int fd;                /* -1 once committed or discarded */
-  bool atomic;           /* false for a device or a pipe, which is written in place */
-  char target[PATH_MAX]; /* what commit replaces, symbolic links resolved */
-  char temporary[PATH_MAX];
+  int fd;                   /* -1 once committed or discarded */
+  bool atomic;              /* false for a device or a pipe, which is written in place */
+  char target[PATH_MAX];    /* what commit replaces, symbolic links resolved */
+  char temporary[PATH_MAX]; /* "": the file has no name yet */
 } Writer;
 
 /* What is read and not yet written or hashed: too big for a stack, and one thread runs Lua. */
@@ -76,25 +76,57 @@ static void discard(Writer *w) {
   if (w->fd < 0) return;
   close(w->fd);
   w->fd = -1;
-  if (w->atomic) unlink(w->temporary);
+  if (w->atomic && w->temporary[0]) unlink(w->temporary);
 }
 
-/* Create a file of a name nobody uses in the target's folder, so that the rename stays within one
- * file system. The name does not hold the target's: that one may be as long as names may get. */
-static int open_temporary(Writer *w) {
+/* The length of the target's folder, the slash included. */
+static int folder_length(const Writer *w) {
   const char *slash = strrchr(w->target, '/');
-  int folder = slash ? (int)(slash - w->target) + 1 : 0;
-  for (int attempt = 0; attempt < 100; attempt++) {
+  return slash ? (int)(slash - w->target) + 1 : 0;
+}
+
+/* Have `make` give the file a name that nobody uses in the target's folder, so that the rename
+ * stays within one file system. The name does not hold the target's: that one may be as long as
+ * names may get. */
+static int name_temporary(Writer *w, int (*make)(Writer *w)) {
+  int err = EEXIST;
+  for (int attempt = 0; attempt < 100 && err == EEXIST; attempt++) {
     unsigned long long number;
     if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number) return errno;
-    int n = snprintf(w->temporary, sizeof w->temporary, "%.*s.hone-%016llx.tmp", folder, w->target,
-                     number);
+    int n = snprintf(w->temporary, sizeof w->temporary, "%.*s.hone-%016llx.tmp", folder_length(w),
+                     w->target, number);
     if (n >= (int)sizeof w->temporary) return ENAMETOOLONG;
-    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (w->fd >= 0) return 0;
-    if (errno != EEXIST) return errno;
+    err = make(w) == 0 ? 0 : errno;
   }
-  return EEXIST;
+  if (err) w->temporary[0] = '\0'; /* it is another's */
+  return err;
+}
+
+static int create_named(Writer *w) {
+  w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  return w->fd >= 0 ? 0 : -1;
+}
+
+static int link_named(Writer *w) {
+  char itself[64];
+  snprintf(itself, sizeof itself, "/proc/self/fd/%d", w->fd);
+  return linkat(AT_FDCWD, itself, AT_FDCWD, w->temporary, AT_SYMLINK_FOLLOW);
+}
+
+/* A file without a name, where the file system has such: nothing is left of it when we are killed.
+ */
+static bool open_nameless(Writer *w) {
+  char folder[sizeof w->target];
+  int length = folder_length(w);
+  snprintf(folder, sizeof folder, "%.*s.", length, w->target);
+  if (access("/proc/self/fd", X_OK) != 0) return false;
+  w->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  w->temporary[0] = '\0';
+  return w->fd >= 0;
+}
+
+static int open_temporary(Writer *w) {
+  return open_nameless(w) ? 0 : name_temporary(w, create_named);
 }
 
 /* Replacing needs only a writable folder; a file that is read-only is respected all the same. */
@@ -204,11 +236,13 @@ static int sync_file(int fd) {
  * which of the two is not promised, and so the folder is not synced. */
 static int replace_target(Writer *w, bool sync) {
   int err = w->atomic && sync ? sync_file(w->fd) : 0;
+  if (!err && w->atomic && !w->temporary[0]) err = name_temporary(w, link_named);
+  bool is_named = w->atomic && w->temporary[0];
   if (close(w->fd) != 0 && !err) err = errno;
   w->fd = -1;
   if (!w->atomic) return err;
   if (!err && rename(w->temporary, w->target) != 0) err = errno;
-  if (err) unlink(w->temporary);
+  if (err && is_named) unlink(w->temporary);
   return err;
 }
 
