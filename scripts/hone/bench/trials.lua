@@ -9,7 +9,7 @@ local statistics = require "hone.bench.statistics"
 local trials = {}
 
 local AUDITS = 2 -- contents of each trial whose outputs are known
-local CHEAP_SECONDS = 2e-3 -- what a reference may take for so many; one, where it takes more
+local CHEAP_SECONDS = 5e-3 -- what a reference may take for so many; one, where it takes more
 local MOST_AUDIT_SHARE = 0.1 -- of the time that a run takes: above it one, too
 local MOST_LOOKED_AT = 8 -- calls of a request
 
