@@ -113,8 +113,7 @@ static int link_named(Writer *w) {
   return linkat(AT_FDCWD, itself, AT_FDCWD, w->temporary, AT_SYMLINK_FOLLOW);
 }
 
-/* A file without a name, where the file system has such: nothing is left of it when we are killed.
- */
+/* A file without a name, where the file system has such: killed, we leave nothing of it. */
 static bool open_nameless(Writer *w) {
   char folder[sizeof w->target];
   int length = folder_length(w);
@@ -237,12 +236,11 @@ static int sync_file(int fd) {
 static int replace_target(Writer *w, bool sync) {
   int err = w->atomic && sync ? sync_file(w->fd) : 0;
   if (!err && w->atomic && !w->temporary[0]) err = name_temporary(w, link_named);
-  bool is_named = w->atomic && w->temporary[0];
   if (close(w->fd) != 0 && !err) err = errno;
   w->fd = -1;
   if (!w->atomic) return err;
   if (!err && rename(w->temporary, w->target) != 0) err = errno;
-  if (err && is_named) unlink(w->temporary);
+  if (err && w->temporary[0]) unlink(w->temporary);
   return err;
 }
 

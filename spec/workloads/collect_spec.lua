@@ -420,18 +420,16 @@ describe("dumps of FlashInfer's own", function()
   end
 
   it("keep the logits by which experts were chosen, and the numbers that draws were bound by", function()
-    local dir <close> = assert(fs.tempdir())
+    local box = dump_box.new()
+    finally(function() box:close() end)
+    box.dumps = REAL
     local list = definitions({ "moe", "fp8_block_scale_ds", experts }, { "sampling", "top_k_top_p", words })
-    assert(collect.from_dumps(REAL, list, { root = dir.path, max_workloads = 20, max_per_axes = 2 }))
-    local function first_inputs(op_type)
-      local path = fs.glob(fs.join(dir.path, "workloads", op_type, "*.jsonl"))[1]
-      return assert(json.decode(assert(fs.read(path)):match "[^\n]+")).workload.inputs
-    end
+    box:collect(list)
     local function read(input)
       assert.equal("safetensors", input.type)
-      return assert(safetensors.read(fs.join(dir.path, input.path)))[input.tensor_key]
+      return assert(safetensors.read(fs.join(box.root, input.path)))[input.tensor_key]
     end
-    local inputs = first_inputs "moe"
+    local inputs = box:workloads(list[1])[1].inputs
     local logits, bias = read(inputs.routing_logits), read(inputs.routing_bias)
     assert.same({ 7, 256 }, logits:shape())
     assert.is_true(logits:std():item() > 0.9 and logits:std():item() < 1.1)
@@ -439,7 +437,7 @@ describe("dumps of FlashInfer's own", function()
     assert.equal("random", inputs.gemm1_weights.type)
     assert.equal(32, inputs.local_expert_offset.value)
     assert.equal(2.5, inputs.routed_scaling_factor.value)
-    inputs = first_inputs "sampling"
+    inputs = box:workloads(list[2])[1].inputs
     assert.same({ 1, 5, 50, 400 }, read(inputs.top_k):tolist())
     assert.is_true(math.abs(read(inputs.top_p):sum():item() - 2.49) < 1e-6)
   end)

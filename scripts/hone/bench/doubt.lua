@@ -2,6 +2,7 @@
 --- explained by what the worker says.
 local calls = require "hone.bench.calls"
 local slots = require "hone.bench.slots"
+local statistics = require "hone.bench.statistics"
 
 local doubt = {}
 
@@ -11,20 +12,12 @@ local FLUSHED = { cpu = 0.5e9, cuda = 20e9 } -- bytes a second, at the least
 local SHARE = 3 -- of what it says
 local CONFIRMATIONS, CONFIRMING_CALLS = 3, 100
 
-local function sum_of(list)
-  local sum = 0.0
-  for _, value in ipairs(list) do
-    sum = sum + value
-  end
-  return sum
-end
-
 ---Seconds of a call, of the n of a request, that this process saw go by and that the worker's times do not explain; 0
 ---where that is usual.
 function doubt.unexplained(of, made, run, reply, n)
   local device = of.device == "cpu" and "cpu" or "cuda"
-  local told = sum_of(reply.host) / n
-  if device == "cuda" then told = told + sum_of(reply.seconds) / #reply.seconds end
+  local told = statistics.sum(reply.host) / n
+  if device == "cuda" then told = told + statistics.sum(reply.seconds) / #reply.seconds end
   local seen = reply.judged / n
   local usual = BASE[run.artefact.worker] + slots.bytes(made.values) / FLUSHED[device]
   return seen - told > usual + SHARE * told and seen - told or 0.0

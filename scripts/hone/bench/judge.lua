@@ -212,14 +212,11 @@ end
 local function suspicion(self, work, run)
   local changed = integrity.changed(run.worker.process:pid())
   if changed then return ("the solution changed the code of %s"):format(changed) end
-  local seconds, sum = run.seconds, 0.0
-  for _, s in ipairs(seconds) do
-    sum = sum + s
-  end
+  local sum = statistics.sum(run.seconds)
   if sum > run.judged then
     return ("the reported times, %.3g s in all, are longer than the calls took"):format(sum)
   end
-  local mean = sum / #seconds
+  local mean = sum / #run.seconds
   if self.device ~= "cpu" and mean < work.floor then
     local text = "%.3g us a call is faster than this device can be (%.3g us)"
     return text:format(mean * 1e6, work.floor * 1e6)

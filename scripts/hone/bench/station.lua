@@ -233,17 +233,18 @@ local function judge_of(self, root)
   return self.judges[root]
 end
 
+-- What a judge needs for an item; nil and why where that cannot be judged.
+local function work_of(self, of, item)
+  return of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
+end
+
 ---Make ready what a definition's first workload would wait for: kernels that its reference needs, files that are read.
 ---Whether there was anything to do. What goes wrong is told when it is the item's turn.
 function Station:warm(item)
   local name = item.definition.name
   if self.warmed[name] then return false end
   self.warmed[name] = true
-  judge_of(self, item.root):workload(
-    item.definition,
-    item.workload,
-    settings.resolve(self.settings, item.definition)
-  )
+  work_of(self, judge_of(self, item.root), item)
   return true
 end
 
@@ -255,8 +256,7 @@ function Station:run(item, report, skip)
   self.warmed[item.definition.name] = true
   self:prepare(item.definition, item.solutions)
   of.watch:lap "builds"
-  local work, why =
-    of:workload(item.definition, item.workload, settings.resolve(self.settings, item.definition))
+  local work, why = work_of(self, of, item)
   if not work then return nil, why end
   for _, solution in ipairs(item.solutions) do
     local verdict = remembered(self, solution)

@@ -10,13 +10,17 @@ end
 
 -- ---- middles ---------------------------------------------------------------------------------------
 
-function statistics.mean(list)
-  if #list == 0 then return nil end
+function statistics.sum(list)
   local sum = 0.0
   for _, x in ipairs(list) do
     sum = sum + x
   end
-  return sum / #list
+  return sum
+end
+
+function statistics.mean(list)
+  if #list == 0 then return nil end
+  return statistics.sum(list) / #list
 end
 
 -- Between two neighbours as numpy does it by default.

@@ -96,11 +96,8 @@ end
 -- Whether the calls have taken so long that more of them are not worth it; `started`: when they began, on the clock, or
 -- false where the first of them had to compile.
 local function is_enough(run, started)
-  local sum = 0.0
-  for _, seconds in ipairs(run.seconds) do
-    sum = sum + seconds
-  end
-  return math.max(sum, started and clock.now() - started or 0) > MOST_SECONDS
+  local since = started and clock.now() - started or 0
+  return math.max(statistics.sum(run.seconds), since) > MOST_SECONDS
 end
 
 -- Look at the chosen calls of a request: a verdict where it ends all. Draws are only looked at one by one here.

@@ -3,6 +3,11 @@
 --- What measured numbers say: middles, how sure they are, whether counts fit what was expected.
 local statistics = {}
 
+--- The sum; 0 of an empty list.
+---@param list number[]
+---@return number
+function statistics.sum(list) end
+
 --- The mean; nil of an empty list, as for all middles.
 ---@param list number[]
 ---@return number?
