@@ -338,6 +338,39 @@ describe("fs.writer", function()
   end)
 end)
 
+describe("fs.lock", function()
+  it("is held by one at a time, tells the others by whom, and is given back by closing", function()
+    local path = inside "gpu.lock"
+    do
+      local held <close> = assert(fs.lock(path, { note = "process 7" })) -- luacheck: ignore held
+      assert_refused("EWOULDBLOCK", "process 7", fs.lock(path))
+    end
+    local again <close> = assert(fs.lock(path)) -- luacheck: ignore again
+  end)
+
+  it("is the lock of the program flock too", function()
+    local path = inside "gpu.lock"
+    local held = assert(fs.lock(path))
+    local other = assert(process.run { "flock", "--nonblock", path, "true" })
+    assert.equal(1, other.status)
+    getmetatable(held).__close(held)
+    assert.equal(0, assert(process.run { "flock", "--nonblock", path, "true" }).status)
+  end)
+
+  it("is waited for", function()
+    local path, waited = inside "gpu.lock", 0
+    local child <close> = assert(process.start { "flock", path, "sh", "-c", "echo held; sleep 0.3" })
+    assert.equal("held", child:lines()())
+    local held <close> = assert(fs.lock(path, { wait = 10, on_wait = function() waited = waited + 1 end })) -- luacheck: ignore held
+    assert.equal(1, waited)
+  end)
+
+  it("makes the folders above, and says where that cannot be", function()
+    local held <close> = assert(fs.lock(inside("locks", "of", "gpus", "0.lock"))) -- luacheck: ignore held
+    assert_refused("EEXIST", "^cannot lock .*file/0%.lock", fs.lock(fs.join(file, "0.lock")))
+  end)
+end)
+
 describe("fs.append_line", function()
   it("adds whole lines and makes the file and its folder", function()
     assert.is_true(fs.append_line(inside("log/t.jsonl"), "one"))

@@ -52,8 +52,6 @@ static const unsigned refused[] = {
     SYS_setns,
     SYS_chroot,
     SYS_pivot_root,
-    SYS_setsid,
-    SYS_setpgid,
     SYS_init_module,
     SYS_reboot,
     SYS_swapon,
@@ -65,6 +63,10 @@ static const unsigned refused[] = {
     438 /* pidfd_getfd */,
     424 /* pidfd_send_signal */,
 };
+
+/* Ways out of the worker's process group, which ends as one. Build tools give up where these fail.
+ */
+static const unsigned departures[] = {SYS_setsid, SYS_setpgid};
 
 static const int families[] = {AF_INET, AF_INET6, AF_PACKET, AF_NETLINK, AF_VSOCK};
 
@@ -94,6 +96,14 @@ static void give(Program *p, uint32_t verdict) {
 static void refuse_number(Program *p, unsigned number) {
   emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number);
   give(p, REFUSE);
+}
+
+/* Where other programs may be started, they are told that they have left, and have not. */
+static void refuse_departures(Program *p, bool may_start) {
+  for (size_t i = 0; i < sizeof departures / sizeof *departures; i++) {
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, departures[i]);
+    give(p, may_start ? SECCOMP_RET_ERRNO : REFUSE);
+  }
 }
 
 static void refuse_families(Program *p) {
@@ -154,6 +164,7 @@ static bool filter_calls(bool may_start) {
   give(&p, SECCOMP_RET_ERRNO | ENOSYS);
   load(&p, offsetof(struct seccomp_data, nr));
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) refuse_number(&p, refused[i]);
+  refuse_departures(&p, may_start);
   refuse_families(&p);
   refuse_judge(&p, SYS_kill);
   refuse_judge(&p, SYS_tgkill);

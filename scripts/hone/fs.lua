@@ -265,11 +265,13 @@ local LOCK_POLL = 100 -- milliseconds between looks at a lock that is held
 function fs.lock(path, options)
   check_path(path, 1, "lock")
   options = options or {}
+  local ok, why, code = mkdir_above(path, "lock")
+  if not ok then return nil, why, code end
   local process = require "hone.core.process"
   local until_time, told = process.now() + (options.wait or 0), false
   while true do
-    local lock, holder, code = core.try_lock(path, options.note)
-    if lock == nil then return nil, holder, code end
+    local lock, holder, errno = core.try_lock(path, options.note)
+    if lock == nil then return nil, holder, errno end
     if lock then return lock end
     if process.now() >= until_time then
       local by = holder ~= "" and " by " .. holder or ""

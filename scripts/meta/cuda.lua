@@ -531,7 +531,8 @@ function Graph:close() end
 --- more would not tell more. Before each run the L2 cache is flushed (twice its size is written, and lines
 --- that persist no longer do) and the stream is held back until all is queued. The end is that of all streams
 --- of the device. With events, what they show around a kernel of known duration beyond that is subtracted,
---- so that the time is that of the work from its start to its end, as CUPTI counts.
+--- so that the time is that of the work from its start to its end, as CUPTI counts; work of less than 30 us is
+--- measured once more by CUPTI, where there is one.
 ---@param f function # or a prepared launch, or a graph
 ---@param options? hone.cuda.TimeOptions
 ---@return hone.cuda.Timing? timing

@@ -212,7 +212,8 @@ function Writer:discard() end
 ---@return string? code
 function fs.append_line(path, line) end
 
---- Lock a file between processes by flock(2), as the program `flock` does; the file is made where it is missing.
+--- Lock a file between processes by flock(2), as the program `flock` does; the file and the folders above are made
+--- where they are missing.
 --- Closing what is returned gives the lock back, and so does the end of the process.
 ---@param path string
 ---@param options? { wait: number?, note: string?, on_wait: fun(holder: string)? } # seconds to wait, none by default; what others are told of the holder; called once when it has to wait

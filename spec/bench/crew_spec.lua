@@ -103,38 +103,3 @@ describe("a crew of several devices", function()
     assert.same({}, members())
   end)
 end)
-
-describe("fs.lock", function()
-  local scratch
-  before_each(function() scratch = fs.tempdir() end)
-  after_each(function() scratch:remove() end)
-
-  it("is held by one at a time, tells the others by whom, and is given back by closing", function()
-    local path = fs.join(scratch.path, "gpu.lock")
-    do
-      local held <close> = assert(fs.lock(path, { note = "process 7" })) -- luacheck: ignore held
-      local other, why, code = fs.lock(path)
-      assert.is_nil(other)
-      assert.equal("EWOULDBLOCK", code)
-      assert.matches("process 7", why, 1, true)
-    end
-    local again <close> = assert(fs.lock(path)) -- luacheck: ignore again
-  end)
-
-  it("is the lock of the program flock too", function()
-    local path = fs.join(scratch.path, "gpu.lock")
-    local held = assert(fs.lock(path))
-    local other = assert(process.run { "flock", "--nonblock", path, "true" })
-    assert.equal(1, other.status)
-    getmetatable(held).__close(held)
-    assert.equal(0, assert(process.run { "flock", "--nonblock", path, "true" }).status)
-  end)
-
-  it("is waited for", function()
-    local path, waited = fs.join(scratch.path, "gpu.lock"), 0
-    local child <close> = assert(process.start { "flock", path, "sh", "-c", "echo held; sleep 0.3" })
-    assert.equal("held", child:lines()())
-    local held <close> = assert(fs.lock(path, { wait = 10, on_wait = function() waited = waited + 1 end })) -- luacheck: ignore held
-    assert.equal(1, waited)
-  end)
-end)

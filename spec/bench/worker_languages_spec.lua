@@ -231,6 +231,19 @@ def run(x, s):
         refusal(FLOAT, python("def run(x, s, y):\n    raise torch.cuda.OutOfMemoryError('full')\n", true))
       assert.equal("OUT_OF_MEMORY", code)
     end)
+    it("may start compilers, in groups of their own too, which stay in the worker's", function()
+      local code = [[
+import os, subprocess, sys
+MINE = "import os; os.setpgid(0, 0); print(os.getpgid(0))"
+SESSION = "import os; os.setsid(); print(os.getpgid(0))"
+def run(x, s, y):
+    for code in (MINE, SESSION):
+        group = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        assert int(group) == os.getpgid(0), group
+    y.copy_(x * s)
+]]
+      assert_scaled(FLOAT, python(code, true))
+    end)
     it("keeps what a solution prints for the log", function()
       assert(called(FLOAT, python("print('hello from the solution')\ndef run(x, s, y):\n    pass\n", true)))
       assert.matches("hello from the solution", judge:worker("python"):log(), 1, true)

@@ -134,8 +134,9 @@ local function describe(raw, options)
   return result
 end
 
--- Events show a kernel of a few microseconds to within several percent, and CUPTI to within 32 ns, but more slowly.
-local SHORT = 5e-6
+-- Events show a kernel to within 0.3 us, CUPTI to within 32 ns, but more slowly: less than this is not known to 1 % by
+-- events.
+local SHORT = 30e-6
 local CUPTI_SAMPLES = 1000
 
 local function is_short(result) return result.median < SHORT or not result.resolved end
