@@ -37,6 +37,16 @@ describe("hone add-flashinfer-solution", function()
     assert.matches("^<!doctype html>", fs.read(box:at(NORM .. "_cpp.html")))
   end)
 
+  it("brings a kernel along, also one whose function is called as the solution's", function()
+    local source = assert(fs.read("examples/solutions/fused_add_rmsnorm_torch/main.py"))
+    assert(fs.write(box:at "norm.py", source))
+    local done = add(NORM, "--template", "vendored", "--kernel", "norm.py::run", "--target", "cpu", "--json")
+    assert.equal(0, done.status, done.stderr)
+    for _, t in ipairs(assert(json.decode(done.stdout)).traces) do
+      assert.equal("PASSED", t.evaluation.status, t.evaluation.log)
+    end
+  end)
+
   it("goes on where files of workloads are missing, as a run does, and says so once", function()
     assert(fs.remove(box:at "d/blob"))
     local done = add("gqa_paged_decode_h32_kv4_d128_ps1", "--template", "cpp", "--until", "check")

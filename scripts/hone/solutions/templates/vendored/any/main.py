@@ -6,8 +6,8 @@ Sources are a package: imports between them are relative, in the vendored files 
 order, layouts converted, and what it returns is brought into the definition's shapes and dtypes.
 """
 
-from .vendored.{{module}} import {{function}}
+from .vendored.{{module}} import {{function}} as vendored_kernel
 
 
 def run({{names}}):
-    return {{function}}({{names}})
+    return vendored_kernel({{names}})
