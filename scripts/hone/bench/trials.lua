@@ -19,7 +19,7 @@ local FIRST_LONG, LONG_SECONDS = 3, 5e-3 -- of calls that take more
 local PRECISION, CONFIDENCE = 0.01, 0.95 -- how well the median of all is to be known
 local MOST_SECONDS = 0.04 -- of calls and all that goes with them, beyond the first ones of each trial
 local TELLING = 50 -- calls from which on their scatter tells how many would be needed
-local WARM_SECONDS, LEAST_WARM_UPS = 20e-3, 2 -- of warm-up calls in a process that has made such calls
+local WARM_SECONDS, LEAST_WARM_UPS = 10e-3, 2 -- of warm-up calls in a process that has made such calls
 local TICK = 33e-9 -- seconds from one time to the next that CUPTI can tell
 
 local function audits_for(of, work)
