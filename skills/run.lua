@@ -130,6 +130,11 @@ local function outcome(t)
   )
 end
 
+-- What --resume leaves out.
+local function done_before(plan)
+  return plan.skipped > 0 and (", %d more have a trace"):format(plan.skipped) or ""
+end
+
 local function say_plan(plan, ctx)
   local axes_text = require("hone.dataset.workload").axes_text
   for _, item in ipairs(plan.items) do
@@ -145,7 +150,7 @@ local function say_plan(plan, ctx)
       table.concat(names, ", ")
     )
   end
-  ctx.say("%d evaluations of %d workloads", plan.evaluations, #plan.items)
+  ctx.say("%d evaluations of %d workloads%s", plan.evaluations, #plan.items, done_before(plan))
 end
 
 -- An input whose file is not here is made by rules, which is another workload: nobody shall take it for the real one.
@@ -173,17 +178,19 @@ local function warn_of_absent(plan, ctx)
   end
 end
 
-local function say_result(result, traces, ctx)
+local function say_result(result, traces, plan, ctx)
+  if result.evaluations == 0 then return ctx.say("0 evaluations%s", done_before(plan)) end
   local summary = require "hone.bench.summary"
   local rows = summary.rows(traces)
-  if #rows > 0 then ctx.say("%s", require("hone.table").format(rows, { headers = summary.HEADERS })) end
+  ctx.say("%s", require("hone.table").format(rows, { headers = summary.HEADERS }))
   local parts = {}
   for name, seconds in pairs(result.shares) do
     parts[#parts + 1] = ("%s %.2f s"):format(name, seconds)
   end
   table.sort(parts)
-  local text = "%d evaluations in %.2f s (%s); judging took %.1f %% of it"
-  ctx.say(text, result.evaluations, result.seconds, table.concat(parts, ", "), 100 * result.judging)
+  local text = "%d evaluations in %.2f s (%s); judging took %.1f %% of it%s"
+  local spent = table.concat(parts, ", ")
+  ctx.say(text, result.evaluations, result.seconds, spent, 100 * result.judging, done_before(plan))
 end
 
 -- ---- running ---------------------------------------------------------------------------------------
@@ -235,7 +242,7 @@ local function run_plan(plan, args, ctx, chosen, devices)
   if not result then return nil, why end
   result.judging = judging_share(result)
   result.traces = as_written(traces)
-  if not quiet then say_result(result, traces, ctx) end
+  if not quiet then say_result(result, traces, plan, ctx) end
   return result
 end
 
