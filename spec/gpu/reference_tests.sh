@@ -4,7 +4,8 @@
 # BUNDLE is made by `make bundle`, or is a folder with a hone that works; DEFINITIONS is a folder of
 # definition files; WHEELS a folder of wheels (FlashInfer's and apache-tvm-ffi's). Its subfolders are for the op type
 # of their name alone, before the others: gdn/ may hold a FlashInfer whose kernel for Hopper is in CUDA.
-# What a wheel of flashinfer_jit_cache holds was compiled elsewhere, and is not compiled here.
+# What a wheel of flashinfer_jit_cache holds was compiled elsewhere, and is not compiled here. PYTHONPATH is searched
+# after the wheels: the CUTLASS DSL, which decode of gdn needs, is named there by its folder and its dsl_packages.
 # LIBRARY_OPS are the op types for which FlashInfer is asked: all but moe, which takes longer to compile than LIMIT.
 # LIMIT is the time for all in seconds, TEST_LIMIT for one test, JOBS how many op types at once, OPS which op types in
 # which order, OF_EACH how many definitions of a kernel. Without a GPU they run under torch's CPU: the rest is skipped.
