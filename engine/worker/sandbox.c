@@ -64,8 +64,7 @@ static const unsigned refused[] = {
     424 /* pidfd_send_signal */,
 };
 
-/* Ways out of the worker's process group, which ends as one. Build tools give up where these fail.
- */
+/* Ways out of the worker's group, which ends as one. Build tools give up where these fail. */
 static const unsigned departures[] = {SYS_setsid, SYS_setpgid};
 
 static const int families[] = {AF_INET, AF_INET6, AF_PACKET, AF_NETLINK, AF_VSOCK};
