@@ -98,7 +98,7 @@ end
 
 -- Tokens are drawn: that each of both has a chance by the formula of the op type is what can be said of one draw.
 local function compare_drawn(definition, list, a, b)
-  local source = assert(require("hone.reference_tests.generate").truth(definition))
+  local source = assert(require("hone.ops.truth").formula(definition))
   local formula = assert(require("hone.python.concrete").load(source, { name = definition.name }))
   local values = {}
   for i, entry in ipairs(list) do

@@ -14,9 +14,12 @@ Seven steps, each of which can be the last (`--until`):
 7. visualize: a page of the definition, in the folder.
 
 Templates: `dense` (PyTorch), `library` (FlashInfer's own kernel), `vendored` (a kernel from elsewhere: `--kernel
-FILE::FUNCTION`), `cuda`, `triton`, `cpp` (on the CPU). For GEMM and RMSNorm they are whole, and so are `dense` and
-`library` for decode attention; for other kernels `dense` begins with the reference, and `cuda`, `triton` and `cpp` with
-a skeleton that builds and is wrong. docs/solution-pitfalls.md lists what goes wrong with wrappers, and how it looks.]],
+FILE::FUNCTION`), `cuda`, `triton`, `cpp` (on the CPU). For GEMM and RMSNorm they are whole, and so is `dense` for
+decode attention; for other kernels `dense` begins with the reference, and `cuda`, `triton` and `cpp` with a skeleton
+that builds and is wrong. `library` is whole wherever FlashInfer has a kernel that hone's tests of references call (all
+but plain products, experts and attention with sinks); for others it begins with the function that a tag `fi_api:`
+names. FlashInfer may compile at the first call, for minutes. docs/solution-pitfalls.md lists what goes wrong with
+wrappers, and how it looks.]],
   params = {
     {
       name = "definition",

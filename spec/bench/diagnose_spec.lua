@@ -1,12 +1,12 @@
 local concrete = require "hone.python.concrete"
 local diagnose = require "hone.bench.diagnose"
 local fs = require "hone.fs"
-local generate = require "hone.reference_tests.generate"
 local inputs = require "hone.dataset.inputs"
 local json, ops, tensor = require "hone.json", require "hone.ops", require "hone.tensor"
 local reference = require "hone.reference"
 local mistakes = require "support.mistakes"
 local support = require "support.dataset"
+local truth = require "hone.ops.truth"
 
 local function values_of(definition, axes)
   local values, list = {}, assert(inputs.make(definition, { axes = axes, seed = 4 }))
@@ -54,7 +54,7 @@ local function by_formula(definition, edit, values, n, expected)
   for name, axis in pairs(definition.axes) do
     if axis.value then constants[#constants + 1] = ("%s = %d\n"):format(name:upper(), axis.value) end
   end
-  local source = table.concat(constants) .. mistakes.edited(assert(generate.truth(definition)), edit)
+  local source = table.concat(constants) .. mistakes.edited(assert(truth.formula(definition)), edit)
   local copies = {}
   for i = 1, n do
     copies[i] = tensor.is_tensor(values[i]) and values[i]:clone() or values[i]

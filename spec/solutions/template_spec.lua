@@ -1,6 +1,7 @@
 --- Beginnings of solutions: what they make of a definition, that they build, and that the whole ones pass.
 local fs, json, ops = require "hone.fs", require "hone.json", require "hone.ops"
 local build, process = require "hone.bench.build", require "hone.process"
+local kernels = require "support.kernels"
 local folder, template = require "hone.solutions.folder", require "hone.solutions.template"
 local solution, traceset = require "hone.dataset.solution", require "hone.dataset.traceset"
 
@@ -79,6 +80,21 @@ describe("templates", function()
     made = assert(make("vendored", DEFINITIONS.gemm, { kernel = path .. "::product" }))
     assert.equal("def product(a, b): return a @ b.T\n", source_of(made, "vendored/tiles.py"))
     assert.truthy(source_of(made, "main.py"):find("from .vendored.tiles import product as ", 1, true))
+  end)
+
+  it("call FlashInfer as the tests of references do, where it has a kernel", function()
+    local sizes = { num_qo_heads = 4, num_kv_heads = 2, head_dim = 16, page_size = 4, window_size = 33 }
+    local function library(op_type, variant) return make("library", kernels.build(op_type, variant, sizes)) end
+    local text = source_of(assert(library("gqa_paged", "prefill_causal_window")), "main.py")
+    assert.truthy(text:find('wrapper = wrapped(BatchPrefillWithPagedKVCacheWrapper, "NHD")', 1, true))
+    assert.truthy(text:find("window_left=32", 1, true))
+    sizes = { num_q_heads = 4, num_v_heads = 8, head_size = 128 }
+    text = source_of(assert(library("gdn", "decode")), "main.py")
+    assert.truthy(text:find("return flashinfer_call(q, k, v, state.clone(), A_log,", 1, true))
+    sizes = { num_qo_heads = 4, num_kv_heads = 2, head_dim = 16, page_size = 4 }
+    local made, why = library("gqa_paged", "decode_sink")
+    assert.is_nil(made)
+    assert.matches("FlashInfer's kernel for .* gives no lse", why)
   end)
 
   it("are Python that compiles", function()

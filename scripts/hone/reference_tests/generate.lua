@@ -1,53 +1,13 @@
 --- The pytest file of a definition: constants, its reference, seeded inputs, ground truths and checks.
-local json = require "hone.json"
-local ops = require "hone.ops"
 local axis_value = require("hone.dataset.definition").axis_value
+local json = require "hone.json"
+local truth = require "hone.ops.truth"
 
 local generate = {}
 
 -- Of outputs element by element, and of all their elements together: `distance`, in norms of the truth, is little more
 -- than what rounding to bfloat16 comes to. Kernels of libraries round in between, too.
 local DEFAULT = { atol = 1e-2, rtol = 1e-2, ratio = 1.0, distance = 5e-3, library_distance = 2e-2 }
-
--- What is known of a definition's truth, nil where its op type has none.
-local function known(definition)
-  local op_type, variant = ops.parse(definition.name)
-  if op_type ~= definition.op_type then return nil end
-  local found, truths = pcall(require, "hone.ops.truth." .. op_type)
-  return found and truths[variant] or nil
-end
-
-local function fill(text, values)
-  return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
-end
-
----The independent formula of a definition, as Python source with a function `truth`; nil and why there is none.
----@return string? source
----@return string|table # why not; or what the op type knows of its truth
-function generate.truth(definition)
-  local about = known(definition)
-  if not about then
-    return nil,
-      ("no independent formula is known for %s of op type %s"):format(definition.name, definition.op_type)
-  end
-  local constants = about.needs_constants and generate.constants(definition) .. "\n\n" or ""
-  local source = fill(about.truth, about.parts and about.parts(definition) or {})
-  return (source:gsub("^(import torch\n)", "%1" .. (constants ~= "" and "\n" .. constants or ""))), about
-end
-
----The constant axes as Python assignments, and what else the op type wants.
-function generate.constants(definition, about)
-  local lines = {}
-  for _, name in ipairs(json.keys(definition.axes)) do
-    local value = axis_value(definition.axes[name])
-    if value then lines[#lines + 1] = ("%s = %d"):format(name:upper(), value) end
-  end
-  local more = about and about.constants and about.constants(definition) or {}
-  for name, value in pairs(more) do
-    lines[#lines + 1] = ("%s = %s"):format(name, value)
-  end
-  return table.concat(lines, "\n")
-end
 
 ---The tolerance of a definition's comparison.
 ---@param given number? # absolute, relative and of all elements together, instead of the op type's
@@ -228,26 +188,26 @@ end
 local function checks_of(about)
   local list = {}
   if about.is_distribution then
-    list[1] = fill(DISTRIBUTION, { draws = "400" })
+    list[1] = truth.fill(DISTRIBUTION, { draws = "400" })
   else
     list[1], list[2] = DETERMINISM, AGAINST_TORCH
   end
   for _, library in ipairs(LIBRARIES) do
     if about[library] then
       local template = about.is_distribution and DISTRIBUTION_LIBRARY or AGAINST_LIBRARY
-      list[#list + 1] = fill(template, { library = library, modules = modules_of(about, library) })
+      list[#list + 1] = truth.fill(template, { library = library, modules = modules_of(about, library) })
     end
   end
   if not about.flashinfer and about.without_flashinfer then
-    list[#list + 1] = fill(WITHOUT_FLASHINFER, { why = about.without_flashinfer })
+    list[#list + 1] = truth.fill(WITHOUT_FLASHINFER, { why = about.without_flashinfer })
   end
   return (table.concat(list, "\n\n"):gsub("%s+$", ""))
 end
 
-local function ground_of(about, definition)
-  local list, parts = {}, about.parts and about.parts(definition) or {}
+local function ground_of(definition)
+  local list = {}
   for _, library in ipairs(LIBRARIES) do
-    if about[library] then list[#list + 1] = fill(about[library], parts) end
+    list[#list + 1] = truth.call(definition, library)
   end
   local text = table.concat(list, "\n\n")
   return text ~= "" and "\n" .. text or ""
@@ -275,17 +235,17 @@ local function number(value) return ("%.17g"):format(value):gsub("^(%d+)$", "%1.
 ---@return string? why
 function generate.test(definition, options)
   options = options or {}
-  local truth, about = generate.truth(definition)
-  if not truth then return nil, about end
+  local formula, about = truth.formula(definition)
+  if not formula then return nil, about end
   local tolerance = generate.tolerance(about, options.tolerance)
   local make_parts = about.make_parts or about.parts
-  local make = fill(about.make, make_parts and make_parts(definition) or {})
+  local make = truth.fill(about.make, make_parts and make_parts(definition) or {})
   return (
-    fill(TEMPLATE, {
+    truth.fill(TEMPLATE, {
       name = definition.name,
       math = (about.flashinfer or ""):find("math%.") and "import math\n\n" or "",
       imports = imports_of(about),
-      constants = generate.constants(definition, about),
+      constants = truth.constants(definition, about),
       axes = constant_axes(definition),
       inputs = input_specs(definition),
       outputs = output_specs(definition),
@@ -295,10 +255,10 @@ function generate.test(definition, options)
       distance = number(tolerance.distance),
       library_distance = number(tolerance.library_distance),
       reference = quoted(definition.reference),
-      truth_source = "TRUTH = " .. quoted(truth),
+      truth_source = "TRUTH = " .. quoted(formula),
       truth_loader = 'truth = load(TRUTH, "truth")\n',
       make = make:gsub("%s+$", ""),
-      ground = ground_of(about, definition),
+      ground = ground_of(definition),
       sizes = options.sizes and ("\nCASES = CASES[:%d]\n"):format(options.sizes) or "",
       checks = checks_of(about),
     })

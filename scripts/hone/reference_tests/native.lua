@@ -1,5 +1,6 @@
 --- A definition's reference against an independent formula in float64, both on hone's own tensors, without Python.
 local concrete = require "hone.python.concrete"
+local formula_of = require("hone.ops.truth").formula
 local generate = require "hone.reference_tests.generate"
 local inputs = require "hone.dataset.inputs"
 local json = require "hone.json"
@@ -183,7 +184,7 @@ end
 ---@return string? code # "unknown": there is no formula
 function native.check(definition, options)
   options = options or {}
-  local source, about = generate.truth(definition)
+  local source, about = formula_of(definition)
   if not source then return nil, about, "unknown" end
   local run, formula, why
   run, why = reference(definition, { later = "everywhere" })

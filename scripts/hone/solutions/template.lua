@@ -5,6 +5,7 @@
 local fs, json = require "hone.fs", require "hone.json"
 local ops, tags = require "hone.ops", require "hone.dataset.tags"
 local axis_value = require("hone.dataset.definition").axis_value
+local truth = require "hone.ops.truth"
 
 local template = {}
 
@@ -94,7 +95,6 @@ local function names_of(tensors, separator) return table.concat(json.keys(tensor
 
 -- "any" where a constant that only the reference shows is not what the templates have.
 local function kernel_of(definition)
-  if definition.op_type == "sampling" then return "sampling" end
   local _, details = ops.signature(definition)
   local hidden = details.hidden
   if hidden.weight_offset or hidden.eps == "unknown" then return "any" end
@@ -235,6 +235,62 @@ local function vendored(sources, values, kernel)
   return true
 end
 
+-- FlashInfer's call as the tests of references make it, for a solution: wrappers are made once.
+local function as_solution(call)
+  return (
+    call
+      :gsub("flashinfer_truth", "flashinfer_call")
+      :gsub("([%w_]+)%(workspace%(%)", "wrapped(%1")
+      :gsub("pytest%.skip%(", "raise ValueError(")
+      :gsub("^%s+", "")
+      :gsub("%s+$", "")
+  )
+end
+
+local WRAPPED = [[
+wrappers = {}
+
+
+def wrapped(Wrapper, *layout):
+    if Wrapper not in wrappers:
+        wrappers[Wrapper] = Wrapper(torch.zeros(128 << 20, dtype=torch.uint8, device="cuda"), *layout)
+    return wrappers[Wrapper]
+
+
+]]
+
+-- The inputs, copies of those that FlashInfer changes and that are to stay.
+local function given_to(definition, changed)
+  local list = {}
+  for i, name in ipairs(json.keys(definition.inputs)) do
+    local is_copied = changed[name] and not ops.may_change(definition, name)
+    list[i] = is_copied and name .. ".clone()" or name
+  end
+  return table.concat(list, ", ")
+end
+
+-- What the template `library` is filled with, and which of its folders: "known" where it is known how FlashInfer is
+-- called, "any" where a tag names its function.
+local function library(definition, values)
+  local about, call = truth.of(definition) or {}, truth.call(definition, "flashinfer")
+  if about.flashinfer_lacks then
+    return nil,
+      ("FlashInfer's kernel for %s gives no %s"):format(definition.name, about.flashinfer_lacks),
+      "ENOENT"
+  end
+  if call and about.flashinfer_routes ~= false then
+    local text = as_solution(call)
+    values.imports = text:find("math.", 1, true) and "import math\n\nimport torch" or "import torch"
+    values.constants = truth.constants(definition, about)
+    values.call = (text:find("wrapped(", 1, true) and WRAPPED or "\n") .. text
+    values.given = given_to(definition, about.flashinfer_changes or {})
+    return "known"
+  end
+  values.module, values["function"] = library_function(definition)
+  if values.module then return "any" end
+  return nil, ("%s names no FlashInfer API: it has no fi_api tag"):format(definition.name), "ENOENT"
+end
+
 ---The beginning of a solution of a definition. options: author, name, target ("cuda", "cpu"), kernel (of the template
 ---vendored: FILE::FUNCTION). Returns a solution, and whether it is only a skeleton, whose results are wrong; nil, a
 ---message and a code where there is no such beginning.
@@ -248,11 +304,10 @@ function template.make(name, definition, options)
   if name == "vendored" then
     local ok, why, code = vendored(sources, values, options.kernel)
     if not ok then return nil, why, code end
-  elseif name == "library" and (kernel == "any" or kernel == "sampling") then
-    values.module, values["function"] = library_function(definition)
-    if not values.module then
-      return nil, ("%s names no FlashInfer API: it has no fi_api tag"):format(definition.name), "ENOENT"
-    end
+  elseif name == "library" and kernel == "any" then
+    local why, code
+    kernel, why, code = library(definition, values)
+    if not kernel then return nil, why, code end
   end
   for _, folder in ipairs { fs.join(FOLDER, name), fs.join(FOLDER, name, kernel) } do
     for _, file in ipairs(files_in(folder)) do

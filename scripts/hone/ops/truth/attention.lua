@@ -92,7 +92,10 @@ function M.with_forms(truths, has_sinks)
         one[key] = value
       end
       one.without_flashinfer = "FlashInfer's wrapper for sinks knows no cap"
-      if form.has.sink then one.flashinfer = not form.has.softcap and truth.flashinfer_sink or nil end
+      if form.has.sink then
+        one.flashinfer = not form.has.softcap and truth.flashinfer_sink or nil
+        one.flashinfer_lacks = "lse"
+      end
       if has_sinks or not form.has.sink then all[variant .. form.variant] = one end
     end
   end

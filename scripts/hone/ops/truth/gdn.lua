@@ -109,13 +109,12 @@ def flashinfer_truth(q, k, v, state, A_log, a, dt_bias, b, scale):
 ]=]
 
 local flashinfer_mtp = [=[
-def flashinfer_truth(q, k, v, initial_state, initial_state_indices, A_log, a, dt_bias, b, scale,
-                     intermediate_states_buffer):
+def flashinfer_truth(q, k, v, initial_state, indices, A_log, a, dt_bias, b, scale, buffer):
     from flashinfer.gdn_decode import gated_delta_rule_mtp
 
-    output, _ = gated_delta_rule_mtp(q, k, v, initial_state, initial_state_indices, A_log, a, dt_bias, b, scale,
-                                     intermediate_states_buffer=intermediate_states_buffer,
-                                     disable_state_update=True, use_qk_l2norm=False)
+    output, _ = gated_delta_rule_mtp(q, k, v, initial_state, indices, A_log, a, dt_bias, b, scale,
+                                     intermediate_states_buffer=buffer, disable_state_update=True,
+                                     use_qk_l2norm=False)
     return output, initial_state
 ]=]
 
@@ -141,6 +140,7 @@ return {
   decode = {
     truth = decode,
     flashinfer = flashinfer_decode,
+    flashinfer_changes = { state = true },
     flashinfer_needs = { "flashinfer.gdn_decode", "cutlass" },
     make = make(
       '{"batch": 1}, {"batch": 4}',
@@ -154,6 +154,7 @@ return {
   mtp = {
     truth = mtp,
     flashinfer = flashinfer_mtp,
+    flashinfer_changes = { initial_state = true }, -- it is given back as it was, and must be no input
     flashinfer_needs = { "flashinfer.gdn_decode", "cutlass" },
     make = make(
       '{"batch": 1, "tokens": 2}, {"batch": 3, "tokens": 4}',

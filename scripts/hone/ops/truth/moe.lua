@@ -276,6 +276,7 @@ local function direct(form, routing, routed)
     telling = telling,
     flashinfer = form == "bf16" and is_cutlass(routing) and CUTLASS or nil,
     flashinfer_needs = { "flashinfer.fused_moe" },
+    flashinfer_routes = false, -- the formula does, token by token
     without_flashinfer = BLACKWELL,
   }
 end
@@ -319,6 +320,7 @@ local function blocks(routing)
     telling = telling,
     flashinfer = is_cutlass(routing) and CUTLASS or nil,
     flashinfer_needs = { "flashinfer.fused_moe" },
+    flashinfer_routes = false, -- the formula does, token by token
     without_flashinfer = BLACKWELL,
   }
 end

@@ -79,8 +79,14 @@ end
 
 local rmsnorm =
   { truth = plain, make = make_plain, flashinfer = flashinfer_plain, sglang = sglang_plain, parts = parts }
-local fused_add_rmsnorm =
-  { truth = fused, make = make_fused, flashinfer = flashinfer_fused, sglang = sglang_fused, parts = parts }
+local fused_add_rmsnorm = {
+  truth = fused,
+  make = make_fused,
+  flashinfer = flashinfer_fused,
+  flashinfer_changes = { hidden_states = true, residual = true },
+  sglang = sglang_fused,
+  parts = parts,
+}
 
 return {
   rmsnorm = rmsnorm,
