@@ -288,7 +288,8 @@ local function library(definition, values)
   end
   values.module, values["function"] = library_function(definition)
   if values.module then return "any" end
-  return nil, ("%s names no FlashInfer API: it has no fi_api tag"):format(definition.name), "ENOENT"
+  local why = about.without_flashinfer or "it has no fi_api tag that names one"
+  return nil, ("no kernel of FlashInfer is known for %s: %s"):format(definition.name, why), "ENOENT"
 end
 
 ---The beginning of a solution of a definition. options: author, name, target ("cuda", "cpu"), kernel (of the template
