@@ -50,11 +50,9 @@ end)
 
 -- What the formula that tests a definition gives, in the outputs' dtypes.
 local function by_formula(definition, edit, values, n, expected)
-  local constants = {}
-  for name, axis in pairs(definition.axes) do
-    if axis.value then constants[#constants + 1] = ("%s = %d\n"):format(name:upper(), axis.value) end
-  end
-  local source = table.concat(constants) .. mistakes.edited(assert(truth.formula(definition)), edit)
+  local source = truth.constants(definition)
+    .. "\n"
+    .. mistakes.edited(assert(truth.formula(definition)), edit)
   local copies = {}
   for i = 1, n do
     copies[i] = tensor.is_tensor(values[i]) and values[i]:clone() or values[i]

@@ -3,9 +3,8 @@
 -- templates/<template>/<kernel>/ holds the files for a kernel that the template knows, `any` those for all others;
 -- files of templates/<template>/ itself are common to all.
 local fs, json = require "hone.fs", require "hone.json"
-local ops, tags = require "hone.ops", require "hone.dataset.tags"
+local ops = require "hone.ops"
 local axis_value = require("hone.dataset.definition").axis_value
-local truth = require "hone.ops.truth"
 
 local template = {}
 
@@ -153,12 +152,6 @@ local function plain(text)
   return (text:gsub("%s+", " "):gsub('"""', "'''"):gsub("%*/", "* /"):gsub("\\", "/"))
 end
 
--- Module and function of the fi_api tag: "flashinfer.norm.rmsnorm".
-local function library_function(definition)
-  local api = tags.values(definition, "fi_api")[1]
-  if api then return api:match "^([%w_.]+)%.([%w_]+)$" end
-end
-
 local function values_of(definition)
   local _, details = ops.signature(definition)
   local names, outputs = names_of(definition.inputs, ", "), names_of(definition.outputs, ", ")
@@ -235,63 +228,6 @@ local function vendored(sources, values, kernel)
   return true
 end
 
--- FlashInfer's call as the tests of references make it, for a solution: wrappers are made once.
-local function as_solution(call)
-  return (
-    call
-      :gsub("flashinfer_truth", "flashinfer_call")
-      :gsub("([%w_]+)%(workspace%(%)", "wrapped(%1")
-      :gsub("pytest%.skip%(", "raise ValueError(")
-      :gsub("^%s+", "")
-      :gsub("%s+$", "")
-  )
-end
-
-local WRAPPED = [[
-wrappers = {}
-
-
-def wrapped(Wrapper, *layout):
-    if Wrapper not in wrappers:
-        wrappers[Wrapper] = Wrapper(torch.zeros(128 << 20, dtype=torch.uint8, device="cuda"), *layout)
-    return wrappers[Wrapper]
-
-
-]]
-
--- The inputs, copies of those that FlashInfer changes and that are to stay.
-local function given_to(definition, changed)
-  local list = {}
-  for i, name in ipairs(json.keys(definition.inputs)) do
-    local is_copied = changed[name] and not ops.may_change(definition, name)
-    list[i] = is_copied and name .. ".clone()" or name
-  end
-  return table.concat(list, ", ")
-end
-
--- What the template `library` is filled with, and which of its folders: "known" where it is known how FlashInfer is
--- called, "any" where a tag names its function.
-local function library(definition, values)
-  local about, call = truth.of(definition) or {}, truth.call(definition, "flashinfer")
-  if about.flashinfer_lacks then
-    return nil,
-      ("FlashInfer's kernel for %s gives no %s"):format(definition.name, about.flashinfer_lacks),
-      "ENOENT"
-  end
-  if call and about.flashinfer_routes ~= false then
-    local text = as_solution(call)
-    values.imports = text:find("math.", 1, true) and "import math\n\nimport torch" or "import torch"
-    values.constants = truth.constants(definition, about)
-    values.call = (text:find("wrapped(", 1, true) and WRAPPED or "\n") .. text
-    values.given = given_to(definition, about.flashinfer_changes or {})
-    return "known"
-  end
-  values.module, values["function"] = library_function(definition)
-  if values.module then return "any" end
-  local why = about.without_flashinfer or "it has no fi_api tag that names one"
-  return nil, ("no kernel of FlashInfer is known for %s: %s"):format(definition.name, why), "ENOENT"
-end
-
 ---The beginning of a solution of a definition. options: author, name, target ("cuda", "cpu"), kernel (of the template
 ---vendored: FILE::FUNCTION). Returns a solution, and whether it is only a skeleton, whose results are wrong; nil, a
 ---message and a code where there is no such beginning.
@@ -307,7 +243,7 @@ function template.make(name, definition, options)
     if not ok then return nil, why, code end
   elseif name == "library" and kernel == "any" then
     local why, code
-    kernel, why, code = library(definition, values)
+    kernel, why, code = require("hone.solutions.flashinfer").fill(values, definition)
     if not kernel then return nil, why, code end
   end
   for _, folder in ipairs { fs.join(FOLDER, name), fs.join(FOLDER, name, kernel) } do

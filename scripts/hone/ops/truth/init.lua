@@ -20,6 +20,11 @@ function truth.fill(text, values)
   return (text:gsub("%${([%w_]+)}", function(name) return values[name] end))
 end
 
+-- One of an op type's texts, with what a definition fills into it.
+local function filled(text, about, definition)
+  return truth.fill(text, about.parts and about.parts(definition) or {})
+end
+
 ---The constant axes as Python assignments, and what else the op type wants.
 function truth.constants(definition, about)
   local lines = {}
@@ -44,7 +49,7 @@ function truth.formula(definition)
       ("no independent formula is known for %s of op type %s"):format(definition.name, definition.op_type)
   end
   local constants = about.needs_constants and truth.constants(definition) .. "\n\n" or ""
-  local source = truth.fill(about.truth, about.parts and about.parts(definition) or {})
+  local source = filled(about.truth, about, definition)
   return (source:gsub("^(import torch\n)", "%1" .. (constants ~= "" and "\n" .. constants or ""))), about
 end
 
@@ -53,8 +58,7 @@ end
 ---@return string? source
 function truth.call(definition, library)
   local about = truth.of(definition)
-  if not about or not about[library] then return nil end
-  return truth.fill(about[library], about.parts and about.parts(definition) or {})
+  return about and about[library] and filled(about[library], about, definition) or nil
 end
 
 return truth
